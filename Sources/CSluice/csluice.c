@@ -1,0 +1,40 @@
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include "csluice.h"
+
+#include <errno.h>
+#include <sys/socket.h>
+#include <sys/types.h>
+#include <unistd.h>
+#if defined(__GLIBC__)
+#include <malloc.h>
+#endif
+
+void sluice_tune_malloc(void) {
+#if defined(__GLIBC__)
+    mallopt(M_ARENA_MAX, 2);
+    mallopt(M_MMAP_THRESHOLD, 4 << 20);
+    mallopt(M_TRIM_THRESHOLD, 16 << 20);
+#endif
+}
+
+int sluice_peer_credentials(int fd, uint32_t *uid, uint32_t *gid, int32_t *pid) {
+#if defined(__linux__)
+    struct ucred cred;
+    socklen_t size = sizeof cred;
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &size) != 0) return errno;
+    *uid = cred.uid;
+    *gid = cred.gid;
+    *pid = cred.pid;
+    return 0;
+#else
+    uid_t u;
+    gid_t g;
+    if (getpeereid(fd, &u, &g) != 0) return errno;
+    *uid = u;
+    *gid = g;
+    *pid = -1;
+    return 0;
+#endif
+}

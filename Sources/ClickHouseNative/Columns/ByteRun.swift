@@ -1,0 +1,121 @@
+// Unsafe by design, and small for that reason. The invariant: `base` points to `capacity` bytes obtained from malloc
+// (or is nil while capacity is 0), the first `count` of them are initialized, and 0 <= count <= capacity. Every method
+// that writes reserves first; whoever uses the pointers directly stays below `count`. A run has one owner, which frees it.
+
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#else
+    import Darwin
+#endif
+
+/// A growable run of bytes: the memory of a column. A plain struct without reference counting, freed by its owner.
+@frozen
+public struct ByteRun {
+    public private(set) var base: UnsafeMutableRawPointer?
+    public private(set) var count: Int
+    public private(set) var capacity: Int
+
+    @inlinable
+    public init() {
+        base = nil
+        count = 0
+        capacity = 0
+    }
+
+    @inlinable
+    public var bytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: base, count: count) }
+
+    /// Makes room for `extra` more bytes.
+    @inlinable @inline(__always)
+    public mutating func reserve(_ extra: Int) {
+        if _slowPath(capacity &- count < extra) { grow(extra) }
+    }
+
+    @usableFromInline @inline(never)
+    mutating func grow(_ extra: Int) {
+        let needed = count + extra
+        var wanted = max(256, capacity + capacity / 2)
+        if wanted < needed { wanted = needed }
+        guard let moved = realloc(base, wanted) else { fatalError("out of memory: \(wanted) bytes for a column") }
+        base = moved
+        capacity = wanted
+    }
+
+    @inlinable @inline(__always)
+    public mutating func append<T: BitwiseCopyable>(_ value: T) {
+        reserve(MemoryLayout<T>.size)
+        base.unsafelyUnwrapped.storeBytes(of: value, toByteOffset: count, as: T.self)
+        count &+= MemoryLayout<T>.size
+    }
+
+    @inlinable @inline(__always)
+    public mutating func append(_ source: UnsafeRawPointer, count length: Int) {
+        reserve(length)
+        (base.unsafelyUnwrapped + count).copyMemory(from: source, byteCount: length)
+        count &+= length
+    }
+
+    public mutating func append(_ bytes: UnsafeRawBufferPointer) {
+        guard let start = bytes.baseAddress else { return }
+        append(start, count: bytes.count)
+    }
+
+    @inlinable
+    public mutating func appendZeros(_ length: Int) {
+        reserve(length)
+        guard length > 0 else { return }
+        memset(base.unsafelyUnwrapped + count, 0, length)
+        count &+= length
+    }
+
+    /// LEB128, as the native protocol writes lengths (ClickHouse's IO/VarInt.h).
+    @inlinable @inline(__always)
+    public mutating func appendVarUInt(_ value: UInt64) {
+        reserve(10)
+        var rest = value
+        while rest >= 0x80 {
+            base.unsafelyUnwrapped.storeBytes(of: UInt8(truncatingIfNeeded: rest) | 0x80, toByteOffset: count, as: UInt8.self)
+            count &+= 1
+            rest &>>= 7
+        }
+        base.unsafelyUnwrapped.storeBytes(of: UInt8(truncatingIfNeeded: rest), toByteOffset: count, as: UInt8.self)
+        count &+= 1
+    }
+
+    /// A string in the Native format: its length as a varint, then its bytes.
+    @inlinable @inline(__always)
+    public mutating func appendString(_ source: UnsafeRawPointer, count length: Int) {
+        reserve(length &+ 10)
+        appendVarUInt(UInt64(truncatingIfNeeded: length))
+        (base.unsafelyUnwrapped + count).copyMemory(from: source, byteCount: length)
+        count &+= length
+    }
+
+    /// Cuts the run to its first `length` bytes; the memory stays.
+    @inlinable
+    public mutating func truncate(to length: Int) {
+        precondition(length >= 0 && length <= count)
+        count = length
+    }
+
+    @inlinable
+    public func load<T: BitwiseCopyable>(_: T.Type, at offset: Int) -> T {
+        precondition(offset >= 0 && offset &+ MemoryLayout<T>.size <= count)
+        return base.unsafelyUnwrapped.loadUnaligned(fromByteOffset: offset, as: T.self)
+    }
+
+    @inlinable
+    public mutating func store<T: BitwiseCopyable>(_ value: T, at offset: Int) {
+        precondition(offset >= 0 && offset &+ MemoryLayout<T>.size <= count)
+        base.unsafelyUnwrapped.storeBytes(of: value, toByteOffset: offset, as: T.self)
+    }
+
+    public mutating func deallocate() {
+        free(base)
+        base = nil
+        count = 0
+        capacity = 0
+    }
+}

@@ -1,0 +1,48 @@
+/// What the values of a column mean: ClickHouse's data types.
+///
+/// Only the meaning; how values lie in memory is `BlockLayout`'s business, and how they become bytes the encoder's.
+public indirect enum DataType: Hashable, Sendable {
+    case int8, int16, int32, int64
+    case uint8, uint16, uint32, uint64
+    case float32, float64
+    case bool
+    case string
+    /// Bytes of a fixed length, 1 to 16,777,215 (ClickHouse's DataTypeFixedString.h).
+    case fixedString(Int)
+    case uuid
+    /// Days since 1970-01-01, 16 bits.
+    case date
+    /// Days since 1970-01-01, signed, 1900-01-01 to 2299-12-31.
+    case date32
+    /// Seconds since the epoch, 32 bits; the zone only says how text is read and shown.
+    case dateTime(timeZone: String?)
+    /// Ticks of 10^-precision s since the epoch, signed 64 bits; precision 0 to 9.
+    case dateTime64(precision: Int, timeZone: String?)
+    case enum8(EnumMembers)
+    case enum16(EnumMembers)
+    /// Up to 76 digits, `scale` of them behind the point; the width in memory follows from the precision.
+    case decimal(precision: Int, scale: Int)
+    case nullable(DataType)
+    case lowCardinality(DataType)
+    case array(DataType)
+}
+
+/// The members of an Enum8 or Enum16, in the type's order.
+public struct EnumMembers: Hashable, Sendable {
+    public struct Member: Hashable, Sendable {
+        public let name: String
+        public let value: Int16
+    }
+
+    public let members: [Member]
+
+    /// Nil when there is none, or a name or value stands twice.
+    public init?(_ pairs: [(name: String, value: Int16)]) {
+        guard !pairs.isEmpty, Set(pairs.map(\.name)).count == pairs.count, Set(pairs.map(\.value)).count == pairs.count
+        else { return nil }
+        members = pairs.map { Member(name: $0.name, value: $0.value) }
+    }
+
+    public func name(of value: Int16) -> String? { members.first { $0.value == value }?.name }
+    public func value(of name: String) -> Int16? { members.first { $0.name == name }?.value }
+}

@@ -1,0 +1,32 @@
+import ClickHouseNative
+import NIOCore
+
+/// A sealed block as bytes: the Native block in compressed frames (or bare, with `.none` and no frames for a file).
+public struct EncodedBlock: Sendable {
+    public let id: UInt64
+    public let table: TableName
+    public let layout: BlockLayout
+    public let rows: Int
+    /// Size of the block before compression, in bytes.
+    public let rawBytes: Int
+    /// What `body` was written as; another encoding needs `BlockTranscoder`.
+    public let encoding: BlockEncoding
+    public let body: ByteBuffer
+    public let origins: [Origin]
+    public let firstReceived: ContinuousClock.Instant
+
+    public init(
+        id: UInt64, table: TableName, layout: BlockLayout, rows: Int, rawBytes: Int, encoding: BlockEncoding,
+        body: ByteBuffer, origins: [Origin], firstReceived: ContinuousClock.Instant
+    ) {
+        self.id = id
+        self.table = table
+        self.layout = layout
+        self.rows = rows
+        self.rawBytes = rawBytes
+        self.encoding = encoding
+        self.body = body
+        self.origins = origins
+        self.firstReceived = firstReceived
+    }
+}

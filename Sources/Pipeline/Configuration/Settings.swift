@@ -1,0 +1,247 @@
+/// The whole configuration, as the stages use it: plain values with their defaults. `ConfigurationLoader` fills it from
+/// `sluice.yaml`, the stage files and the environment.
+public struct Settings: Sendable, Hashable {
+    public var receive = ReceiveSettings()
+    public var validate = ValidateSettings()
+    public var batch = BatchSettings()
+    public var compress = CompressSettings()
+    public var ship = ShipSettings()
+    public var admin = AdminSettings()
+    public var log = LogSettings()
+    /// Accepted rows get this long to reach the sink after SIGTERM.
+    public var shutdownTimeout: Duration = .seconds(30)
+
+    public init() {}
+}
+
+/// Bounds of the stream in front of a stage.
+public struct QueueSettings: Sendable, Hashable {
+    public var elementsMax: Int
+    public var bytesMax: Int
+
+    public init(elementsMax: Int, bytesMax: Int) {
+        self.elementsMax = elementsMax
+        self.bytesMax = bytesMax
+    }
+}
+
+public struct LogSettings: Sendable, Hashable {
+    public enum Format: String, Sendable, CaseIterable { case text, json }
+    public enum Level: String, Sendable, CaseIterable { case trace, debug, info, notice, warning, error, critical }
+
+    public var level: Level = .info
+    public var format: Format = .text
+
+    public init() {}
+}
+
+public struct AdminSettings: Sendable, Hashable {
+    public var enabled = true
+    /// Loopback only, as long as the endpoints ask for no token.
+    public var host = "127.0.0.1"
+    public var port = 8090
+
+    public init() {}
+}
+
+public struct ReceiveSettings: Sendable, Hashable {
+    /// Path of the Unix stream socket. A stale one is replaced, a live one refused.
+    public var socketPath = "sluice.sock"
+    /// Permission bits of the socket.
+    public var socketMode: UInt16 = 0o660
+    /// User and group that own the socket, by name or number; nil leaves them as they are.
+    public var socketOwner: String?
+    public var socketGroup: String?
+    public var backlog = 1024
+    public var connectionsMax = 4096
+    /// Longest line; a longer one is skipped to its end and rejected.
+    public var lineBytesMax = 1 << 20
+    /// A session that holds half a line for longer is closed; nil: never.
+    public var partialLineTimeout: Duration? = .seconds(60)
+    /// Largest read from one session at once.
+    public var readBytesMax = 256 << 10
+    /// Event loop threads of the listener; 0: one for four cores, at least one.
+    public var threads = 0
+    /// What waits for validation.
+    public var queue = QueueSettings(elementsMax: 8192, bytesMax: 8 << 20)
+
+    public init() {}
+}
+
+public struct ValidateSettings: Sendable, Hashable {
+    public enum DateTimeFormat: String, Sendable, CaseIterable {
+        case basic, bestEffort = "best_effort", bestEffortUS = "best_effort_us"
+    }
+
+    /// How a table's JSON is read, under ClickHouse's own setting names and with the defaults of 26.9.
+    public struct Input: Sendable, Hashable {
+        public var dateTimeInputFormat: DateTimeFormat = .bestEffort
+        public var nullAsDefault = true
+        public var skipUnknownFields = true
+        public init() {}
+    }
+
+    /// Table for rows that name none; nil rejects them.
+    public var defaultTable: String?
+    /// The field that names the table of a row; it is not a column unless the table has one of that name.
+    public var tableField = "table"
+    /// Deepest nesting of a value that is read or skipped.
+    public var depthMax = 64
+    /// Tables that may be open at once.
+    public var tablesMax = 1024
+    /// Rows that are parsed for different sets of omitted DEFAULT columns, per table.
+    public var variantsMax = 16
+    /// Parallel parsers; 0: one for two cores, at least one.
+    public var workers = 0
+    /// A row batch goes on when it has so many rows or bytes, or when no input waits.
+    public var rowBatchRowsMax = 16_384
+    public var rowBatchBytesMax = 8 << 20
+    /// Emptied blocks that are kept for reuse.
+    public var recycledBytesMax = 16 << 20
+    public var input = Input()
+    /// Files with CREATE TABLE statements: the structures of tables for a sink without a server.
+    public var schemaFiles: [String] = []
+    public var deadLetter = DeadLetterSettings()
+    /// What waits for batching.
+    public var queue = QueueSettings(elementsMax: 64, bytesMax: 16 << 20)
+
+    public init() {}
+}
+
+/// Where rejected rows are kept.
+public struct DeadLetterSettings: Sendable, Hashable {
+    public var directory = "dead-letter"
+    /// A file is closed and a new one begun at this size.
+    public var fileBytesMax = 64 << 20
+    /// All files together; when full, the oldest goes (counted).
+    public var totalBytesMax = 1 << 30
+    /// Original bytes kept of one rejected row; the rest is cut off and the cut is noted.
+    public var rowBytesMax = 64 << 10
+
+    public init() {}
+}
+
+/// When an open block is sealed.
+public struct BatchStrategy: Sendable, Hashable {
+    public enum Kind: String, Sendable, CaseIterable {
+        /// Each row batch is sealed as it comes.
+        case immediate
+        /// By age alone.
+        case time
+        /// By rows or bytes alone.
+        case size
+        /// Rows, bytes or age, whichever is first.
+        case hybrid
+        /// By the share of `memoryMax` that the table's open block takes.
+        case memory
+        /// Hybrid, with the age following the table's rate so that blocks come out near `rowsMax`.
+        case adaptive
+    }
+
+    public var kind: Kind = .hybrid
+    public var rowsMax = 65_536
+    public var bytesMax = 32 << 20
+    /// Counted from the first row's arrival.
+    public var ageMax: Duration = .seconds(1)
+    /// Adaptive: the age is never below this.
+    public var ageMin: Duration = .milliseconds(50)
+    /// Higher goes first where several blocks are due.
+    public var priority = 0
+
+    public init() {}
+}
+
+public struct BatchSettings: Sendable, Hashable {
+    public var defaults = BatchStrategy()
+    public var tables: [String: BatchStrategy] = [:]
+    /// All open blocks together; beyond it the largest is sealed.
+    public var memoryMax = 48 << 20
+    /// Sealed blocks that wait for compression.
+    public var queue = QueueSettings(elementsMax: 4, bytesMax: 32 << 20)
+
+    public init() {}
+}
+
+public struct CompressSettings: Sendable, Hashable {
+    public enum Method: String, Sendable, CaseIterable { case lz4, lz4hc, zstd, none }
+
+    public var method: Method = .lz4
+    /// LZ4HC 1–12, ZSTD 1–22; nil takes the library's default.
+    public var level: Int?
+    /// Raw bytes of one compressed frame.
+    public var frameBytes = 1 << 20
+    /// Blocks compressed at once; 0: one for two cores, at least one.
+    public var workers = 0
+    /// Encoded blocks that wait for shipping.
+    public var queue = QueueSettings(elementsMax: 4, bytesMax: 32 << 20)
+
+    public init() {}
+}
+
+public struct ShipSettings: Sendable, Hashable {
+    public enum Sink: String, Sendable, CaseIterable { case clickhouse, file, null }
+
+    public var sink: Sink = .file
+    public var clickhouse = ClickHouseSettings()
+    public var file = FileSinkSettings()
+
+    public init() {}
+}
+
+public struct ClickHouseSettings: Sendable, Hashable {
+    public struct Host: Sendable, Hashable, CustomStringConvertible {
+        public var name: String
+        public var port: Int
+        public init(name: String, port: Int) {
+            self.name = name
+            self.port = port
+        }
+        public var description: String { name.contains(":") ? "[\(name)]:\(port)" : "\(name):\(port)" }
+    }
+
+    /// Tried in order until one answers.
+    public var hosts: [Host] = [Host(name: "localhost", port: 9000)]
+    public var database = "default"
+    public var username = "default"
+    public var password = Secret("")
+    /// TLS; the server's certificate is verified against `caCert`, or the system's roots.
+    public var secure = false
+    public var caCert: String?
+    /// Connections that ship at once, which is also the number of blocks in flight.
+    public var connections = 4
+    public var connectTimeout: Duration = .seconds(30)
+    /// From the last byte of a block to the server's answer.
+    public var insertTimeout: Duration = .seconds(30)
+    /// For DESCRIBE and the like.
+    public var queryTimeout: Duration = .seconds(5)
+    public var retryDelayMin: Duration = .milliseconds(100)
+    public var retryDelayMax: Duration = .seconds(10)
+    /// Settings of each INSERT, by ClickHouse's names. `async_insert` is 0 unless set here.
+    public var settings: [String: String] = [:]
+
+    public init() {}
+}
+
+public struct FileSinkSettings: Sendable, Hashable {
+    public enum Compression: String, Sendable, CaseIterable { case none, lz4, zstd }
+
+    public var directory = "data"
+    public var compression: Compression = .none
+    /// A file is closed and renamed to its final name at this size or age, whichever is first.
+    public var rollBytes = 256 << 20
+    public var rollAge: Duration = .seconds(60)
+
+    public init() {}
+}
+
+/// A value that never prints itself.
+public struct Secret: Sendable, Hashable, CustomStringConvertible, CustomDebugStringConvertible, CustomReflectable {
+    /// The value; for the one place that sends it.
+    public let revealed: String
+
+    public init(_ value: String) { self.revealed = value }
+
+    public var description: String { revealed.isEmpty ? "" : "********" }
+    public var debugDescription: String { description }
+    public var customMirror: Mirror { Mirror(self, children: []) }
+}
