@@ -32,6 +32,8 @@ public struct ConfigurationIssue: Error, Sendable, Hashable, CustomStringConvert
         case duplicateKey = "duplicate_key"
         case wrongType = "wrong_type"
         case outOfRange = "out_of_range"
+        /// A table has a column of a type that sluice does not know.
+        case unsupportedType = "unsupported_type"
         case unsetVariable = "unset_variable"
         case unknownVariable = "unknown_variable"
         /// Values that are fine alone do not go together.

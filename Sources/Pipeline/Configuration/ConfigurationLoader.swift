@@ -35,7 +35,7 @@ public struct ConfigurationLoader: Sendable {
         run.readEnvironment()
         run.assembly.complete()
         CrossChecks.run(on: &run.assembly)
-        run.checkFilesExist()
+        run.readNamedFiles()
         let assembly = run.assembly
         guard assembly.errors.isEmpty else {
             var errors = Array(assembly.errors.prefix(ConfigurationLimits.errorsMax))
@@ -47,7 +47,7 @@ public struct ConfigurationLoader: Sendable {
         }
         return EffectiveConfiguration(
             settings: assembly.settings, mainFile: mainFile, stages: run.stages, sources: run.sources,
-            warnings: assembly.warnings, provenance: assembly.provenance)
+            warnings: assembly.warnings, provenance: assembly.provenance, schema: run.schema)
     }
 }
 
@@ -59,6 +59,7 @@ private struct Run {
     /// Directory of the stage files, as it is given.
     var stages = "stages"
     var sources: [String] = []
+    var schema = SchemaCatalog()
 
     private var files: any ConfigurationFiles { loader.files }
     private var environment: [String: String] { loader.environment }
@@ -202,13 +203,18 @@ private struct Run {
 
     // MARK: Files that the settings name
 
-    mutating func checkFilesExist() {
-        for path in assembly.settings.validate.schemaFiles {
-            do { _ = try files.read(path, bytesMax: ConfigurationLimits.fileBytesMax) } catch {
-                let place = assembly.origin("validate.schema").place
-                assembly.report(ConfigurationIssue(.unreadableFile, at: place, "schema: cannot read \(path): \(error)"))
+    mutating func readNamedFiles() {
+        var errors: [ConfigurationIssue] = []
+        schema = SchemaCatalog(files: assembly.settings.validate.schemaFiles, from: files, errors: &errors)
+        for error in errors {
+            guard case .file(let path) = error.place else {
+                assembly.report(error)
+                continue
             }
+            let place = assembly.origin("validate.schema").place
+            assembly.report(ConfigurationIssue(error.code, at: place, "schema: \(path) \(error.message)"))
         }
+        schema.unsupported.forEach { assembly.warn($0) }
         let clickhouse = assembly.settings.ship.clickhouse
         guard assembly.settings.ship.sink == .clickhouse, clickhouse.secure, let path = clickhouse.caCert else {
             return

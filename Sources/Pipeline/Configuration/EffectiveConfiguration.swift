@@ -9,6 +9,8 @@ public struct EffectiveConfiguration: Sendable {
     public let sources: [String]
     public let warnings: [ConfigurationIssue]
     let provenance: [ValuePath: Provenance]
+    /// The tables that `validate.schema` describes.
+    public let schema: SchemaCatalog
 
     /// Where the value of a key comes from.
     ///
