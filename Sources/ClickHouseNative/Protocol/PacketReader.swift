@@ -56,34 +56,42 @@ struct PacketReader {
         return text
     }
 
-    /// A block, in frames or bare. A block may span several frames; a frame never holds a part of the next block.
+    /// A block, in frames or bare.
     mutating func block(revision: Revision, compressed: Bool) throws -> Block {
+        try content(compressed: compressed) { reader in
+            do {
+                let block = try BlockReader.read(&reader.buffer, revision: revision)
+                guard let block else { throw Incomplete() }
+                return block
+            } catch let error as BlockError {
+                throw ProtocolError(.badBlock, "\(error)")
+            }
+        }
+    }
+
+    /// What `read` reads, out of frames or bare. It may span several frames; a frame never holds a part of what follows.
+    mutating func content<T>(compressed: Bool, _ read: (inout PacketReader) throws -> T) throws -> T {
+        guard compressed else { return try read(&self) }
+        var raw = ByteBuffer()
+        while true {
+            var frame = try frame(rawBytesMax: limits.blockBytesMax - raw.readableBytes)
+            raw.writeBuffer(&frame)
+            var reader = PacketReader(buffer: raw, limits: limits)
+            let value: T
+            do { value = try read(&reader) } catch is Incomplete { continue }
+            guard reader.buffer.readableBytes == 0 else {
+                throw ProtocolError(.malformed, "\(reader.buffer.readableBytes) bytes too many in a compressed frame")
+            }
+            return value
+        }
+    }
+
+    private mutating func frame(rawBytesMax: Int) throws -> ByteBuffer {
         do {
-            guard compressed else {
-                guard let block = try BlockReader.read(&buffer, revision: revision, limits: BlockLimits()) else {
-                    throw Incomplete()
-                }
-                return block
-            }
-            var raw = ByteBuffer()
-            while true {
-                let frameLimits = FrameLimits(frameBytesMax: limits.blockBytesMax - raw.readableBytes)
-                guard var frame = try FrameReader.readFrame(&buffer, limits: frameLimits) else { throw Incomplete() }
-                raw.writeBuffer(&frame)
-                var attempt = raw
-                guard let block = try BlockReader.read(&attempt, revision: revision, limits: BlockLimits()) else {
-                    continue
-                }
-                guard attempt.readableBytes == 0 else {
-                    throw ProtocolError(.malformed, "\(attempt.readableBytes) bytes after a block's end")
-                }
-                return block
-            }
-        } catch let error as Incomplete {
-            throw error
-        } catch let error as ProtocolError {
-            throw error
-        } catch {
+            let limits = FrameLimits(frameBytesMax: rawBytesMax)
+            guard let frame = try FrameReader.readFrame(&buffer, limits: limits) else { throw Incomplete() }
+            return frame
+        } catch let error as FrameError {
             throw ProtocolError(.badBlock, "\(error)")
         }
     }

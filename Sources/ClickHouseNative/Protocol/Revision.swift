@@ -70,8 +70,8 @@ extension Revision {
         public static let totalBytesInProgress = Feature(since: 54463)
         public static let timeZoneUpdates = Feature(since: 54464)
         public static let rowsBeforeAggregation = Feature(since: 54469)
-        /// Blocks of logs and profile events are compressed where the query's data is.
-        public static let compressedLogs = Feature(since: 54481)
+        /// Logs, profile events and the description of columns are compressed where the query's data is.
+        public static let compressedNews = Feature(since: 54481)
 
         // Blocks.
         /// One byte for each column says whether its serialization is the usual one.

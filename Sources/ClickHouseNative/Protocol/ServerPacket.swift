@@ -82,7 +82,7 @@ public enum ServerPacket: Sendable {
 extension PacketReader {
     fileprivate mutating func packet(_ context: ServerPacket.Context) throws -> ServerPacket {
         let revision = context.revision
-        let logsAreCompressed = context.isCompressed && revision.supports(.compressedLogs)
+        let newsIsCompressed = context.isCompressed && revision.supports(.compressedNews)
         let number = try varUInt()
         switch number {
         case 0: return .hello(try hello(announced: revision))
@@ -94,11 +94,9 @@ extension PacketReader {
         case 6: return .profileInfo(try profileInfo(revision))
         case 7: return .totals(try namedBlock(revision, context.isCompressed))
         case 8: return .extremes(try namedBlock(revision, context.isCompressed))
-        case 10: return .log(try namedBlock(revision, logsAreCompressed))
-        case 11:
-            _ = try text(max: limits.nameBytesMax, "name of a table")
-            return .tableColumns(description: try text(max: limits.textBytesMax, "description of a table"))
-        case 14: return .profileEvents(try namedBlock(revision, logsAreCompressed))
+        case 10: return .log(try namedBlock(revision, newsIsCompressed))
+        case 11: return .tableColumns(description: try tableColumns(compressed: newsIsCompressed))
+        case 14: return .profileEvents(try namedBlock(revision, newsIsCompressed))
         case 17: return .timeZoneUpdate(try text(max: limits.helloTextBytesMax, "time zone"))
         // Status of tables, part UUIDs, tasks and ranges for reading in parallel, challenges of SSH logins.
         case 9, 12, 13, 15, 16, 18:
@@ -110,6 +108,13 @@ extension PacketReader {
     private mutating func namedBlock(_ revision: Revision, _ isCompressed: Bool) throws -> Block {
         _ = try text(max: limits.nameBytesMax, "name of a table")
         return try block(revision: revision, compressed: isCompressed)
+    }
+
+    private mutating func tableColumns(compressed: Bool) throws -> String {
+        try content(compressed: compressed) { reader in
+            _ = try reader.text(max: reader.limits.nameBytesMax, "name of a table")
+            return try reader.text(max: reader.limits.textBytesMax, "description of a table")
+        }
     }
 
     /// ClickHouse's IO/Progress.cpp.
