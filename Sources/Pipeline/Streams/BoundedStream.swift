@@ -9,16 +9,18 @@
 ///
 /// Isolation is the caller's: a send or a take that need not wait costs a lock and no hop.
 public struct BoundedStream<Element: Sendable>: Sendable {
-    private let storage: BoundedStreamStorage<Element>
+    @usableFromInline let storage: BoundedStreamStorage<Element>
 
     /// - Parameters:
     ///   - elementsMax: Elements that may wait; at least 1.
     ///   - bytesMax: Sum of the weights that may wait; at least 1.
     ///   - weight: Bytes that an element stands for; asked once or twice for each element, so it should be cheap.
+    @inlinable
     public init(elementsMax: Int, bytesMax: Int, weight: @escaping @Sendable (Element) -> Int) {
         storage = BoundedStreamStorage(elementsMax: elementsMax, bytesMax: bytesMax, weight: weight)
     }
 
+    @inlinable
     public init(_ settings: QueueSettings, weight: @escaping @Sendable (Element) -> Int) {
         self.init(elementsMax: settings.elementsMax, bytesMax: settings.bytesMax, weight: weight)
     }
@@ -29,11 +31,13 @@ public struct BoundedStream<Element: Sendable>: Sendable {
     ///
     /// - Throws: `SendError` with the element, which the caller owns again. A task that is cancelled before or while it
     ///   waits always gets its element back.
+    @inlinable
     nonisolated(nonsending) public func send(_ element: Element) async throws(SendError<Element>) {
         try await storage.send(element)
     }
 
     /// For event loops, which must not wait: puts the element in if there is room now and nobody waits for it already.
+    @inlinable
     public func trySend(_ element: Element) -> TrySendResult<Element> { storage.trySend(element) }
 
     /// Calls back once: when the stream has fallen to half of both bounds and has room for `weight`, or is finished. If
@@ -42,29 +46,35 @@ public struct BoundedStream<Element: Sendable>: Sendable {
     ///
     /// - Returns: What `cancelWritable(_:)` takes when the caller goes away before it was called; nil: it was called.
     @discardableResult
+    @inlinable
     public func onWritable(for weight: Int = 0, _ callback: @escaping @Sendable () -> Void) -> WritableRegistration? {
-        storage.onWritable(weight: weight, callback).map(WritableRegistration.init)
+        storage.onWritable(weight: weight, callback).map { WritableRegistration(id: $0) }
     }
 
     /// Forgets a callback. Without this, registrations of callers that are gone would pile up while nothing moves.
+    @inlinable
     public func cancelWritable(_ registration: WritableRegistration) { storage.removeWatcher(id: registration.id) }
 
     /// No more sends: those that wait get their elements back, consumers get the rest and then the end. May be repeated.
+    @inlinable
     public func finish() { storage.finish() }
 
     // MARK: Consumers
 
     /// The next element; nil at the end, and in a cancelled task, which takes nothing.
+    @inlinable
     nonisolated(nonsending) public func next() async -> Element? { await storage.next() }
 
     /// What is there, up to the maxima but at least one element; waits only while there is nothing.
     ///
     /// - Returns: Never an empty batch; nil at the end, and in a cancelled task, which takes nothing.
+    @inlinable
     nonisolated(nonsending) public func nextBatch(maxElements: Int, maxBytes: Int = .max) async -> [Element]? {
         await storage.nextBatch(elementsMax: maxElements, bytesMax: maxBytes)
     }
 
     /// What is there, without waiting; empty when there is nothing.
+    @inlinable
     public func takeAvailable(maxElements: Int, maxBytes: Int = .max) -> [Element] {
         storage.takeAvailable(elementsMax: maxElements, bytesMax: maxBytes)
     }
@@ -76,13 +86,19 @@ public struct BoundedStream<Element: Sendable>: Sendable {
 
 extension BoundedStream: AsyncSequence {
     public struct AsyncIterator: AsyncIteratorProtocol {
-        let stream: BoundedStream
+        @usableFromInline let stream: BoundedStream
 
+        @inlinable
+        init(stream: BoundedStream) { self.stream = stream }
+
+        @inlinable
         nonisolated(nonsending) public mutating func next() async -> Element? { await stream.next() }
 
+        @inlinable
         public mutating func next(isolation actor: isolated (any Actor)?) async -> Element? { await stream.next() }
     }
 
+    @inlinable
     public func makeAsyncIterator() -> AsyncIterator { AsyncIterator(stream: self) }
 }
 
@@ -120,7 +136,10 @@ public enum TrySendResult<Element: Sendable>: Sendable {
 
 /// Names a callback that waits for room.
 public struct WritableRegistration: Hashable, Sendable {
-    let id: UInt64
+    @usableFromInline let id: UInt64
+
+    @usableFromInline
+    init(id: UInt64) { self.id = id }
 }
 
 /// The state of a stream at one moment, for metrics and for the log of a shutdown that took too long.

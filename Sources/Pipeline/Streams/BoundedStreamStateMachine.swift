@@ -7,32 +7,64 @@ import NIOCore
 /// - a consumer waits only while the buffer is empty and the stream is not finished;
 /// - a sender waits only while the buffer is not empty, so that somebody will take and let it in;
 /// - a watcher waits only while the buffer is not empty, for the same reason.
+@usableFromInline
 struct BoundedStreamStateMachine<
     Element: Sendable, SenderToken: Sendable, ConsumerToken: Sendable, WatcherToken: Sendable
 >: Sendable {
+    @usableFromInline
     struct Entry: Sendable {
-        let element: Element
-        let weight: Int
+        @usableFromInline let element: Element
+        @usableFromInline let weight: Int
+
+        @inlinable
+        init(element: Element, weight: Int) {
+            self.element = element
+            self.weight = weight
+        }
     }
 
+    @usableFromInline
     struct Sender: Sendable {
-        let id: UInt64
-        let entry: Entry
-        let token: SenderToken
+        @usableFromInline let id: UInt64
+        @usableFromInline let entry: Entry
+        @usableFromInline let token: SenderToken
+
+        @inlinable
+        init(id: UInt64, entry: Entry, token: SenderToken) {
+            self.id = id
+            self.entry = entry
+            self.token = token
+        }
     }
 
+    @usableFromInline
     struct Consumer: Sendable {
-        let id: UInt64
-        let token: ConsumerToken
+        @usableFromInline let id: UInt64
+        @usableFromInline let token: ConsumerToken
+
+        @inlinable
+        init(id: UInt64, token: ConsumerToken) {
+            self.id = id
+            self.token = token
+        }
     }
 
+    @usableFromInline
     struct Watcher: Sendable {
-        let id: UInt64
+        @usableFromInline let id: UInt64
         /// Weight of what it wants to send.
-        let weight: Int
-        let token: WatcherToken
+        @usableFromInline let weight: Int
+        @usableFromInline let token: WatcherToken
+
+        @inlinable
+        init(id: UInt64, weight: Int, token: WatcherToken) {
+            self.id = id
+            self.weight = weight
+            self.token = token
+        }
     }
 
+    @usableFromInline
     enum SendAction: Sendable {
         case accept
         /// Hand the element to this consumer, past the buffer.
@@ -41,6 +73,7 @@ struct BoundedStreamStateMachine<
         case rejectFinished
     }
 
+    @usableFromInline
     enum SuspendAction: Sendable {
         case accept
         case resume(Consumer)
@@ -48,6 +81,7 @@ struct BoundedStreamStateMachine<
         case suspend
     }
 
+    @usableFromInline
     enum ConsumeAction: Sendable {
         case take(Element, Released)
         case end
@@ -55,39 +89,56 @@ struct BoundedStreamStateMachine<
     }
 
     /// Who may go on because elements were taken.
+    @usableFromInline
     struct Released: Sendable {
-        var senders: [Sender] = []
-        var watchers: [Watcher] = []
+        @usableFromInline var senders: [Sender] = []
+        @usableFromInline var watchers: [Watcher] = []
+
+        @inlinable
+        init(senders: [Sender] = [], watchers: [Watcher] = []) {
+            self.senders = senders
+            self.watchers = watchers
+        }
     }
 
     /// Who learns that the stream is finished.
+    @usableFromInline
     struct Finished: Sendable {
-        var senders: [Sender] = []
-        var consumers: [Consumer] = []
-        var watchers: [Watcher] = []
+        @usableFromInline var senders: [Sender] = []
+        @usableFromInline var consumers: [Consumer] = []
+        @usableFromInline var watchers: [Watcher] = []
+
+        @inlinable
+        init(senders: [Sender] = [], consumers: [Consumer] = [], watchers: [Watcher] = []) {
+            self.senders = senders
+            self.consumers = consumers
+            self.watchers = watchers
+        }
     }
 
-    let elementsMax: Int
-    let bytesMax: Int
-    private(set) var bytes = 0
-    private(set) var isFinished = false
+    @usableFromInline let elementsMax: Int
+    @usableFromInline let bytesMax: Int
+    @usableFromInline var bytes = 0
+    @usableFromInline var isFinished = false
     /// Elements that were ever let in.
-    private(set) var accepted: UInt64 = 0
-    private(set) var senders = CircularBuffer<Sender>()
-    private(set) var consumers = CircularBuffer<Consumer>()
-    private(set) var watchers = CircularBuffer<Watcher>()
-    private var buffer = CircularBuffer<Entry>()
-    private var lastID: UInt64 = 0
+    @usableFromInline var accepted: UInt64 = 0
+    @usableFromInline var senders = CircularBuffer<Sender>()
+    @usableFromInline var consumers = CircularBuffer<Consumer>()
+    @usableFromInline var watchers = CircularBuffer<Watcher>()
+    @usableFromInline var buffer = CircularBuffer<Entry>()
+    @usableFromInline var lastID: UInt64 = 0
 
+    @inlinable
     init(elementsMax: Int, bytesMax: Int) {
         precondition(elementsMax > 0 && bytesMax > 0, "a stream without room would never deliver")
         self.elementsMax = elementsMax
         self.bytesMax = bytesMax
     }
 
-    var count: Int { buffer.count }
+    @inlinable var count: Int { buffer.count }
 
     /// A name for somebody who is about to wait, so that a cancellation can find it.
+    @inlinable
     mutating func nextID() -> UInt64 {
         lastID += 1
         return lastID
@@ -95,6 +146,7 @@ struct BoundedStreamStateMachine<
 
     // MARK: Senders
 
+    @inlinable
     mutating func sendAttempted(_ entry: Entry) -> SendAction {
         guard !isFinished else { return .rejectFinished }
         if let consumer = consumers.popFirst() {
@@ -108,6 +160,7 @@ struct BoundedStreamStateMachine<
     }
 
     /// The sender is ready to wait; by now it may not have to.
+    @inlinable
     mutating func senderSuspended(id: UInt64, entry: Entry, token: SenderToken) -> SuspendAction {
         switch sendAttempted(entry) {
         case .accept: return .accept
@@ -120,6 +173,7 @@ struct BoundedStreamStateMachine<
     }
 
     /// The sender to resume with its element; nil: it does not wait (any more).
+    @inlinable
     mutating func senderCancelled(id: UInt64) -> (Sender, Released)? {
         guard let place = senders.firstIndex(where: { $0.id == id }) else { return nil }
         let sender = senders.remove(at: place)
@@ -129,6 +183,7 @@ struct BoundedStreamStateMachine<
 
     // MARK: Consumers
 
+    @inlinable
     mutating func elementWanted() -> (Element, Released)? {
         guard let entry = buffer.popFirst() else { return nil }
         bytes -= entry.weight
@@ -136,6 +191,7 @@ struct BoundedStreamStateMachine<
     }
 
     /// Appends what is there, at most `elementsMax` and `bytesMax`; the first may exceed the bytes if `mayExceed`.
+    @inlinable
     mutating func elementsWanted(
         elementsMax: Int, bytesMax: Int, mayExceed: Bool, into taken: inout [Element]
     ) -> Released {
@@ -154,6 +210,7 @@ struct BoundedStreamStateMachine<
     }
 
     /// The consumer is ready to wait; by now it may not have to.
+    @inlinable
     mutating func consumerSuspended(id: UInt64, token: ConsumerToken) -> ConsumeAction {
         if let (element, released) = elementWanted() { return .take(element, released) }
         guard !isFinished else { return .end }
@@ -162,6 +219,7 @@ struct BoundedStreamStateMachine<
     }
 
     /// The consumer to resume with nothing; nil: it does not wait (any more).
+    @inlinable
     mutating func consumerCancelled(id: UInt64) -> Consumer? {
         guard let place = consumers.firstIndex(where: { $0.id == id }) else { return nil }
         return consumers.remove(at: place)
@@ -170,12 +228,14 @@ struct BoundedStreamStateMachine<
     // MARK: Watchers
 
     /// - Returns: Whether to call it at once.
+    @inlinable
     mutating func watcherAdded(id: UInt64, weight: Int, token: WatcherToken) -> Bool {
         if isFinished || buffer.isEmpty || (isLow && watchers.isEmpty && admits(weight)) { return true }
         watchers.append(Watcher(id: id, weight: weight, token: token))
         return false
     }
 
+    @inlinable
     mutating func watcherRemoved(id: UInt64) -> Watcher? {
         guard let place = watchers.firstIndex(where: { $0.id == id }) else { return nil }
         return watchers.remove(at: place)
@@ -183,6 +243,7 @@ struct BoundedStreamStateMachine<
 
     // MARK: The end
 
+    @inlinable
     mutating func finish() -> Finished {
         guard !isFinished else { return Finished() }
         isFinished = true
@@ -197,19 +258,22 @@ struct BoundedStreamStateMachine<
     // MARK: Helpers
 
     /// An element heavier than the bound still passes: alone.
-    private func admits(_ weight: Int) -> Bool {
+    @inlinable
+    func admits(_ weight: Int) -> Bool {
         buffer.isEmpty || (buffer.count < elementsMax && weight <= bytesMax - bytes)
     }
 
-    private var isLow: Bool { buffer.count <= elementsMax / 2 && bytes <= bytesMax / 2 }
+    @inlinable var isLow: Bool { buffer.count <= elementsMax / 2 && bytes <= bytesMax / 2 }
 
-    private mutating func admit(_ entry: Entry) {
+    @inlinable
+    mutating func admit(_ entry: Entry) {
         accepted += 1
         bytes += entry.weight
         buffer.append(entry)
     }
 
-    private mutating func release() -> Released {
+    @inlinable
+    mutating func release() -> Released {
         var released = Released()
         while let first = senders.first, admits(first.entry.weight) {
             senders.removeFirst()

@@ -2,7 +2,9 @@ import Synchronization
 
 /// The shared part of a bounded stream: the lock around the state machine, and the continuations that wait in it.
 /// Everything that runs code of others (resuming, calling back) happens after the lock is released.
+@usableFromInline
 final class BoundedStreamStorage<Element: Sendable>: Sendable {
+    @usableFromInline
     enum SendOutcome: Sendable {
         case accepted
         case finished
@@ -10,21 +12,37 @@ final class BoundedStreamStorage<Element: Sendable>: Sendable {
     }
 
     /// One that waits, and since when.
+    @usableFromInline
     struct Waiter<Resumption: Sendable>: Sendable {
-        let since: ContinuousClock.Instant
-        let resumption: Resumption
+        @usableFromInline let since: ContinuousClock.Instant
+        @usableFromInline let resumption: Resumption
+
+        @inlinable
+        init(since: ContinuousClock.Instant, resumption: Resumption) {
+            self.since = since
+            self.resumption = resumption
+        }
     }
 
+    @usableFromInline
     typealias SenderToken = Waiter<UnsafeContinuation<SendOutcome, Never>>
+    @usableFromInline
     typealias ConsumerToken = UnsafeContinuation<Element?, Never>
+    @usableFromInline
     typealias WatcherToken = Waiter<@Sendable () -> Void>
+    @usableFromInline
     typealias Machine = BoundedStreamStateMachine<Element, SenderToken, ConsumerToken, WatcherToken>
 
+    @usableFromInline
     struct State: Sendable {
-        var machine: Machine
+        @usableFromInline var machine: Machine
         /// Of senders and watchers that do not wait any more.
-        var waited: Duration = .zero
+        @usableFromInline var waited: Duration = .zero
 
+        @inlinable
+        init(machine: Machine) { self.machine = machine }
+
+        @inlinable
         mutating func count(_ released: Machine.Released) {
             guard !released.senders.isEmpty || !released.watchers.isEmpty else { return }
             let now = ContinuousClock.now
@@ -33,9 +51,10 @@ final class BoundedStreamStorage<Element: Sendable>: Sendable {
         }
     }
 
-    let weight: @Sendable (Element) -> Int
-    private let state: Mutex<State>
+    @usableFromInline let weight: @Sendable (Element) -> Int
+    @usableFromInline let state: Mutex<State>
 
+    @inlinable
     init(elementsMax: Int, bytesMax: Int, weight: @escaping @Sendable (Element) -> Int) {
         self.weight = weight
         state = Mutex(State(machine: Machine(elementsMax: elementsMax, bytesMax: bytesMax)))
@@ -43,6 +62,7 @@ final class BoundedStreamStorage<Element: Sendable>: Sendable {
 
     // MARK: Senders
 
+    @inlinable
     func trySend(_ element: Element) -> TrySendResult<Element> {
         let entry = Machine.Entry(element: element, weight: max(0, weight(element)))
         switch state.withLock({ $0.machine.sendAttempted(entry) }) {
@@ -55,6 +75,7 @@ final class BoundedStreamStorage<Element: Sendable>: Sendable {
         }
     }
 
+    @inlinable
     nonisolated(nonsending) func send(_ element: Element) async throws(SendError<Element>) {
         guard !Task.isCancelled else { throw .cancelled(returning: element) }
         switch trySend(element) {
@@ -69,7 +90,8 @@ final class BoundedStreamStorage<Element: Sendable>: Sendable {
         }
     }
 
-    nonisolated(nonsending) private func suspendSender(_ element: Element) async -> SendOutcome {
+    @inlinable
+    nonisolated(nonsending) func suspendSender(_ element: Element) async -> SendOutcome {
         let id = state.withLock { $0.machine.nextID() }
         let entry = Machine.Entry(element: element, weight: max(0, weight(element)))
         return await withTaskCancellationHandler {
@@ -107,6 +129,7 @@ final class BoundedStreamStorage<Element: Sendable>: Sendable {
 
     // MARK: Consumers
 
+    @inlinable
     nonisolated(nonsending) func next() async -> Element? {
         guard !Task.isCancelled else { return nil }
         if let element = takeOne() { return element }
@@ -133,6 +156,7 @@ final class BoundedStreamStorage<Element: Sendable>: Sendable {
         }
     }
 
+    @inlinable
     nonisolated(nonsending) func nextBatch(elementsMax: Int, bytesMax: Int) async -> [Element]? {
         guard !Task.isCancelled else { return nil }
         var batch = takeAvailable(elementsMax: elementsMax, bytesMax: bytesMax)
@@ -147,13 +171,15 @@ final class BoundedStreamStorage<Element: Sendable>: Sendable {
         return batch
     }
 
+    @inlinable
     func takeAvailable(elementsMax: Int, bytesMax: Int) -> [Element] {
         var batch: [Element] = []
         take(elementsMax: elementsMax, bytesMax: bytesMax, mayExceed: true, into: &batch)
         return batch
     }
 
-    private func take(elementsMax: Int, bytesMax: Int, mayExceed: Bool, into batch: inout [Element]) {
+    @inlinable
+    func take(elementsMax: Int, bytesMax: Int, mayExceed: Bool, into batch: inout [Element]) {
         precondition(elementsMax > 0, "a batch has room for an element")
         let (taken, released) = state.withLock { state in
             var taken: [Element] = []
@@ -167,7 +193,8 @@ final class BoundedStreamStorage<Element: Sendable>: Sendable {
         resume(released)
     }
 
-    private func takeOne() -> Element? {
+    @inlinable
+    func takeOne() -> Element? {
         let taken = state.withLock { state in
             let taken = state.machine.elementWanted()
             if let taken { state.count(taken.1) }
@@ -180,6 +207,7 @@ final class BoundedStreamStorage<Element: Sendable>: Sendable {
 
     // MARK: Watchers, the end, figures
 
+    @inlinable
     func onWritable(weight: Int, _ callback: @escaping @Sendable () -> Void) -> UInt64? {
         let token = WatcherToken(since: .now, resumption: callback)
         let waiting: UInt64? = state.withLock { state in
@@ -190,6 +218,7 @@ final class BoundedStreamStorage<Element: Sendable>: Sendable {
         return waiting
     }
 
+    @inlinable
     func removeWatcher(id: UInt64) {
         // What is removed is released outside of the lock: the closure may own anything.
         let removed = state.withLock { state in
@@ -200,6 +229,7 @@ final class BoundedStreamStorage<Element: Sendable>: Sendable {
         _ = removed
     }
 
+    @inlinable
     func finish() {
         let finished = state.withLock { state in
             let finished = state.machine.finish()
@@ -228,7 +258,8 @@ final class BoundedStreamStorage<Element: Sendable>: Sendable {
         }
     }
 
-    private func resume(_ released: Machine.Released) {
+    @inlinable
+    func resume(_ released: Machine.Released) {
         for sender in released.senders { sender.token.resumption.resume(returning: .accepted) }
         for watcher in released.watchers { watcher.token.resumption() }
     }
