@@ -59,6 +59,7 @@ public struct ByteRun {
 
     @inlinable @inline(__always)
     public mutating func append(_ source: UnsafeRawPointer, count length: Int) {
+        guard length > 0 else { return }
         reserve(length)
         (base.unsafelyUnwrapped + count).copyMemory(from: source, byteCount: length)
         used &+= length
