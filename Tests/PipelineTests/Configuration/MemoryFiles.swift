@@ -21,7 +21,7 @@ struct MemoryFiles: ConfigurationFiles {
 }
 
 /// Loads `sluice.yaml` and stage files from texts.
-func load(
+func loadConfiguration(
     _ files: [String: String] = [:], main: String? = "sluice.yaml", environment: [String: String] = [:],
     worldReadable: Set<String> = []
 ) throws(ConfigurationFailure) -> EffectiveConfiguration {
@@ -32,11 +32,11 @@ func load(
 }
 
 /// The errors' texts; empty when there is none.
-func errors(
+func configurationErrors(
     _ files: [String: String] = [:], main: String? = "sluice.yaml", environment: [String: String] = [:]
 ) -> [String] {
     do throws(ConfigurationFailure) {
-        _ = try load(files, main: main, environment: environment)
+        _ = try loadConfiguration(files, main: main, environment: environment)
         return []
     } catch { return error.errors.map(\.description) }
 }

@@ -99,6 +99,21 @@ import Testing
         #expect(table.columns[0].defaultValue == (isOwn ? .type : .expression(expression)))
     }
 
+    // What ClickHouse 26.9 says of these in DESCRIBE.
+    @Test(arguments: [
+        ("INT(11)", "Int32"), ("int unsigned", "UInt32"), ("VARCHAR(10)", "String"), ("decimal", "Decimal(10, 0)"),
+        ("Decimal(5)", "Decimal(5, 0)"), ("dec(5,2)", "Decimal(5, 2)"), ("Decimal32(4)", "Decimal(9, 4)"),
+        ("Nullable(Decimal64(3))", "Nullable(Decimal(18, 3))"), ("double precision", "Float64"),
+        ("Enum('a', 'b')", "Enum8('a' = 1, 'b' = 2)"), ("Enum('it''s' = -5, 'b')", "Enum8('it\\'s' = -5, 'b' = -4)"),
+        ("Enum('a' = 1000)", "Enum16('a' = 1000)"), ("Enum8('b' = 2, 'a' = -1)", "Enum8('a' = -1, 'b' = 2)"), ("timestamp", "DateTime"), ("BINARY(3)", "FixedString(3)"),
+        ("Array(Nullable(boolean))", "Array(Nullable(Bool))"), ("DateTime64( 3 , 'UTC' )", "DateTime64(3, 'UTC')"),
+        ("INT NULL", "Nullable(Int32)"),
+    ])
+    func typesMayBeWrittenAsInOtherDatabases(_ written: String, _ name: String) throws {
+        let table = try structure("CREATE TABLE t (a \(written) DEFAULT f())")
+        #expect(table.columns[0].definition.type == (try DataType(parsing: name)))
+    }
+
     @Test func tablesAreFoundWithAndWithoutTheirDatabase() throws {
         let (catalog, errors) = read([
             "a.sql": "USE one; CREATE TABLE t (a Int8); CREATE TABLE two.t (b Int8); CREATE TABLE two.u (c Int8);"

@@ -2,7 +2,7 @@ import Testing
 
 @testable import Pipeline
 
-@Suite struct PrecedenceTests {
+@Suite struct ConfigurationPrecedenceTests {
     private let block = """
         database:
           clickhouse:
@@ -16,7 +16,7 @@ import Testing
         """
 
     @Test func noFileAtAllIsTheEmbeddedDefault() throws {
-        let loaded = try load(main: nil)
+        let loaded = try loadConfiguration(main: nil)
         #expect(loaded.settings == Settings())
         #expect(loaded.sources.isEmpty && loaded.warnings.isEmpty)
         #expect(loaded.settings.ship.sink == .file)
@@ -24,13 +24,13 @@ import Testing
     }
 
     @Test func emptyFilesAndEmptyGroupsAreDefaults() throws {
-        let loaded = try load(["sluice.yaml": "# nothing\nadmin:\n", "stages/ship.yaml": "clickhouse:\n"])
+        let loaded = try loadConfiguration(["sluice.yaml": "# nothing\nadmin:\n", "stages/ship.yaml": "clickhouse:\n"])
         #expect(loaded.settings == Settings())
         #expect(loaded.sources == ["sluice.yaml", "stages/ship.yaml"])
     }
 
     @Test func theTrackersBlockConfiguresTheServer() throws {
-        let loaded = try load(["sluice.yaml": block], environment: ["CLICKHOUSE_PASSWORD": "pw"])
+        let loaded = try loadConfiguration(["sluice.yaml": block], environment: ["CLICKHOUSE_PASSWORD": "pw"])
         let clickhouse = loaded.settings.ship.clickhouse
         #expect(loaded.settings.ship.sink == .clickhouse)
         #expect(
@@ -48,7 +48,7 @@ import Testing
     }
 
     @Test func aStageFileGoesBeforeTheBlockAndSaysSo() throws {
-        let loaded = try load(
+        let loaded = try loadConfiguration(
             ["sluice.yaml": block, "stages/ship.yaml": "sink: file\nclickhouse:\n  database: other\n"],
             environment: ["CLICKHOUSE_PASSWORD": "pw"])
         #expect(loaded.settings.ship.sink == .file)
@@ -60,7 +60,7 @@ import Testing
     }
 
     @Test func aVariableGoesBeforeEveryFile() throws {
-        let loaded = try load(
+        let loaded = try loadConfiguration(
             ["stages/ship.yaml": "sink: file\nclickhouse: {database: a, password: \"${P:-x}\"}\n"],
             environment: [
                 "SLUICE_SHIP_CLICKHOUSE_DATABASE": "b", "SLUICE_SHIP_SINK": "null", "SLUICE_RECEIVE_SOCKET_PATH": "/s",
@@ -86,7 +86,7 @@ import Testing
     }
 
     @Test func anUnknownVariableGivesAWarningWithTheLikelyName() throws {
-        let loaded = try load(environment: [
+        let loaded = try loadConfiguration(environment: [
             "SLUICE_RECIEVE_BACKLOG": "5", "SLUICE_SHIP_HOSTS": "x", "SLUICE_CONFIG": "ok", "OTHER": "x",
         ])
         #expect(
@@ -97,7 +97,9 @@ import Testing
     }
 
     @Test func aMisspelledStageFileGivesAWarning() throws {
-        let loaded = try load(["stages/recieve.yaml": "backlog: 5\n", "stages/ship.yml": "", "stages/notes.txt": ""])
+        let loaded = try loadConfiguration([
+            "stages/recieve.yaml": "backlog: 5\n", "stages/ship.yml": "", "stages/notes.txt": "",
+        ])
         #expect(
             loaded.warnings.map(\.description) == [
                 "stages/recieve.yaml: no stage has a file of this name, it is not read, did you mean receive.yaml?",
@@ -106,18 +108,18 @@ import Testing
     }
 
     @Test func stageFilesAreFoundBesideTheMainFile() throws {
-        let loaded = try load(
+        let loaded = try loadConfiguration(
             ["/etc/sluice/sluice.yaml": "stages: steps\n", "/etc/sluice/steps/receive.yaml": "backlog: 7\n"],
             main: "/etc/sluice/sluice.yaml")
         #expect(loaded.settings.receive.backlog == 7)
-        let moved = try load(
+        let moved = try loadConfiguration(
             ["/etc/sluice.yaml": "", "here/receive.yaml": "backlog: 8\n"], main: "/etc/sluice.yaml",
             environment: ["SLUICE_STAGES": "here"])
         #expect(moved.settings.receive.backlog == 8)
     }
 
     @Test func tablesInheritFromTheDefaults() throws {
-        let loaded = try load([
+        let loaded = try loadConfiguration([
             "stages/batch.yaml": """
             tables:
               analytics.mtriage: {strategy: time, age_max: 100ms}
@@ -132,22 +134,22 @@ import Testing
     }
 
     @Test func theRowBatchFollowsASmallerBlock() throws {
-        let loaded = try load(["stages/batch.yaml": "defaults: {rows_max: 1000, bytes_max: 1MiB}\n"])
+        let loaded = try loadConfiguration(["stages/batch.yaml": "defaults: {rows_max: 1000, bytes_max: 1MiB}\n"])
         #expect(loaded.settings.validate.rowBatchRowsMax == 1000)
         #expect(loaded.settings.validate.rowBatchBytesMax == 1 << 20)
         #expect(loaded.provenance(of: "validate.row_batch.rows_max").description == "from batch.defaults.rows_max")
-        let timed = try load(["stages/batch.yaml": "defaults: {strategy: time, rows_max: 1000}\n"])
+        let timed = try loadConfiguration(["stages/batch.yaml": "defaults: {strategy: time, rows_max: 1000}\n"])
         #expect(timed.settings.validate.rowBatchRowsMax == 16_384)
     }
 
     @Test func aTableWithSmallBlocksGivesAWarning() throws {
-        let loaded = try load(["stages/batch.yaml": "tables:\n  a: {rows_max: 10}\n"])
+        let loaded = try loadConfiguration(["stages/batch.yaml": "tables:\n  a: {rows_max: 10}\n"])
         #expect(loaded.warnings.count == 1)
         #expect(loaded.warnings.first?.description.hasPrefix("stages/batch.yaml:2:17: a: rows_max is 10, but") == true)
     }
 
     @Test func theTrackersProfileSetsItsSettingsAndWarns() throws {
-        let loaded = try load([
+        let loaded = try loadConfiguration([
             "stages/ship.yaml": """
             sink: clickhouse
             clickhouse:
@@ -163,7 +165,7 @@ import Testing
             ])
         #expect(loaded.warnings.map(\.code) == [.weakenedPromise])
         #expect(loaded.warnings.first?.place == .position(file: "stages/ship.yaml", line: 3, column: 12))
-        let kept = try load([
+        let kept = try loadConfiguration([
             "stages/ship.yaml":
                 "sink: clickhouse\nclickhouse: {profile: tracker, settings: {wait_for_async_insert: 1}}\n"
         ])
@@ -171,14 +173,14 @@ import Testing
     }
 
     @Test func theDefaultPortFollowsTLS() throws {
-        let secure = try load(["stages/ship.yaml": "clickhouse: {secure: true}\n"])
+        let secure = try loadConfiguration(["stages/ship.yaml": "clickhouse: {secure: true}\n"])
         #expect(secure.settings.ship.clickhouse.hosts == [.init(name: "localhost", port: 9440)])
-        let bare = try load(["stages/ship.yaml": "clickhouse: {hosts: \"::1\"}\n"])
+        let bare = try loadConfiguration(["stages/ship.yaml": "clickhouse: {hosts: \"::1\"}\n"])
         #expect(bare.settings.ship.clickhouse.hosts == [.init(name: "::1", port: 9000)])
     }
 
     @Test func optionalValuesCanBeSwitchedOff() throws {
-        let loaded = try load([
+        let loaded = try loadConfiguration([
             "stages/receive.yaml": "partial_line_timeout: never\n", "stages/compress.yaml": "level: null\n",
         ])
         #expect(loaded.settings.receive.partialLineTimeout == nil)
@@ -187,7 +189,7 @@ import Testing
 
     @Test func pathsOfSchemaFilesStartAtTheFileThatNamesThem() throws {
         let table = "CREATE TABLE a (x UInt8) ENGINE = Memory"
-        let loaded = try load([
+        let loaded = try loadConfiguration([
             "stages/validate.yaml": "schema: [../schema/*.sql, /abs/b.sql]\n", "stages/../schema/a.sql": table,
             "stages/../schema/a.txt": "no", "/abs/b.sql": "CREATE TABLE b (y String) ENGINE = Memory",
         ])

@@ -4,7 +4,7 @@ import Yams
 
 @testable import Pipeline
 
-@Suite struct RenderTests {
+@Suite struct EffectiveConfigurationTests {
     private static let root = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
         .deletingLastPathComponent().deletingLastPathComponent().path(percentEncoded: false)
 
@@ -25,7 +25,10 @@ import Yams
         for (key, value) in node {
             let name = try #require(key.string)
             if SettingsKeys.stages.contains(name) {
-                files["stages/\(name).yaml"] = try serialize(node: value)
+                var stage = value
+                // Its paths lead to files that are not among the texts.
+                stage.mapping?["schema"] = nil
+                files["stages/\(name).yaml"] = try serialize(node: stage)
             } else if name != "stages" {
                 main[key] = value
             }
@@ -41,16 +44,15 @@ import Yams
         // The tracker's block names a certificate that is not on this machine.
         #expect(loaded.warnings.map(\.code) == (example.hasPrefix("seed") ? [.unreadableFile] : []))
         var expected = loaded.settings
-        var again = try files(of: loaded.render())
-        // Paths are absolute here, and the mask is not the password.
-        again["stages/validate.yaml"] = again["stages/validate.yaml"]?.replacing(/schema: .*\n/, with: "")
+        let again = try files(of: loaded.render())
+        // The mask is not the password.
         expected.validate.schemaFiles = []
         expected.ship.clickhouse.password = Secret(loaded.settings.ship.clickhouse.password.description)
-        #expect(try load(again).settings == expected)
+        #expect(try loadConfiguration(again).settings == expected)
     }
 
     @Test func everyValueIsShownWithItsSource() throws {
-        let loaded = try load(
+        let loaded = try loadConfiguration(
             ["stages/ship.yaml": "sink: null\nclickhouse:\n  database: \"${DB:-it's}\"\n"],
             environment: ["SLUICE_LOG_LEVEL": "debug"])
         let text = loaded.render()
@@ -75,7 +77,7 @@ import Yams
     }
 
     @Test func theMemoryCeilingIsReported() throws {
-        let loaded = try load(main: nil)
+        let loaded = try loadConfiguration(main: nil)
         #expect(loaded.settings.memoryCeilingEstimate == 152 << 20)
         #expect(loaded.render().contains("#   152MiB  together"))
     }

@@ -2,7 +2,7 @@ import Testing
 
 @testable import Pipeline
 
-@Suite struct ErrorMessageTests {
+@Suite struct ConfigurationErrorTests {
     struct Case: CustomTestStringConvertible, Sendable {
         let file: String
         let text: String
@@ -176,11 +176,11 @@ import Testing
 
     @Test(arguments: unknownKeys + wrongTypes + outOfRange + syntax + conflicts)
     func anErrorSaysWhereAndWhat(_ example: Case) {
-        #expect(errors([example.file: example.text]) == [example.message])
+        #expect(configurationErrors([example.file: example.text]) == [example.message])
     }
 
     @Test func allErrorsOfAllFilesAreListedAtOnce() {
-        let found = errors([
+        let found = configurationErrors([
             "sluice.yaml": "admin: {port: x}\nlgo: {}\n",
             "stages/receive.yaml": "backlog: x\nsocket: {mode: 600}\n",
             "stages/ship.yaml": "sink: [\n",
@@ -206,24 +206,24 @@ import Testing
 
     @Test func aNamedStageDirectoryMustExist() {
         #expect(
-            errors(["sluice.yaml": "stages: steps\n"]) == [
+            configurationErrors(["sluice.yaml": "stages: steps\n"]) == [
                 "sluice.yaml:1:9: stages: cannot read steps: no such file or directory"
             ])
     }
 
     @Test func anErrorInAVariableNamesTheVariable() {
         #expect(
-            errors(environment: ["SLUICE_RECEIVE_BACKLOG": "many"]) == [
+            configurationErrors(environment: ["SLUICE_RECEIVE_BACKLOG": "many"]) == [
                 "$SLUICE_RECEIVE_BACKLOG: backlog: expected a whole number, got \"many\""
             ])
         #expect(
-            errors(environment: ["SLUICE_SHIP_CLICKHOUSE_SETTINGS": "max_threads"]) == [
+            configurationErrors(environment: ["SLUICE_SHIP_CLICKHOUSE_SETTINGS": "max_threads"]) == [
                 "$SLUICE_SHIP_CLICKHOUSE_SETTINGS: settings: expected name=value pairs with commas between them"
             ])
     }
 
     @Test func bothWaysToGiveAPasswordExcludeEachOther() {
-        let found = errors([
+        let found = configurationErrors([
             "stages/ship.yaml": "clickhouse:\n  password_file: p\n  password: \"${P:-x}\"\n", "stages/p": "secret",
         ])
         #expect(
@@ -234,18 +234,18 @@ import Testing
 
     @Test func oneBrokenValueGivesNoFollowUpErrors() {
         // The level would not fit the default method.
-        #expect(errors(["stages/compress.yaml": "method: zstandard\nlevel: 19\n"]).count == 1)
+        #expect(configurationErrors(["stages/compress.yaml": "method: zstandard\nlevel: 19\n"]).count == 1)
     }
 
     @Test func theNumberOfErrorsIsBounded() {
         let text = (0..<300).map { "key\($0): 1\n" }.joined()
-        let found = errors(["stages/batch.yaml": text])
+        let found = configurationErrors(["stages/batch.yaml": text])
         #expect(found.count == ConfigurationLimits.errorsMax + 1)
         #expect(found.last == "configuration: 100 more errors are not shown")
     }
 
     @Test func aValueFromAVariableIsNotShown() {
-        let found = errors(
+        let found = configurationErrors(
             ["stages/receive.yaml": "backlog: ${COUNT}\n"], environment: ["COUNT": "hunter2"])
         #expect(found == ["stages/receive.yaml:1:10: backlog: expected a whole number, got the value of $COUNT"])
     }

@@ -2,7 +2,7 @@ import Testing
 
 @testable import Pipeline
 
-@Suite struct UnitTests {
+@Suite struct ConfigurationUnitTests {
     @Test(arguments: [
         ("0", 0), ("4096", 4096), ("16_384", 16_384), ("64KiB", 65_536), ("64MiB", 64 << 20), ("2GiB", 2 << 30),
         ("1TiB", 1 << 40), ("10MB", 10_000_000), ("5kB", 5000), ("5KB", 5000), ("7B", 7),

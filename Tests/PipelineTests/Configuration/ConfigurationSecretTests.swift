@@ -2,7 +2,7 @@ import Testing
 
 @testable import Pipeline
 
-@Suite struct SecretTests {
+@Suite struct ConfigurationSecretTests {
     private let canary = "hunter2-canary"
 
     private func everythingPrinted(_ loaded: EffectiveConfiguration) -> String {
@@ -33,7 +33,7 @@ import Testing
         case "override": environment["SLUICE_SHIP_CLICKHOUSE_PASSWORD"] = canary
         default: files["sluice.yaml"] = "database: {clickhouse: {password: \(canary)}}\n"
         }
-        let loaded = try load(files, environment: environment)
+        let loaded = try loadConfiguration(files, environment: environment)
         #expect(loaded.settings.ship.clickhouse.password.revealed == canary)
         let printed = everythingPrinted(loaded)
         #expect(!printed.contains(canary))
@@ -48,23 +48,25 @@ import Testing
         "clickhouse:\n\tpassword: hunter2-canary\n",
     ])
     func anErrorNeverQuotesThePassword(_ text: String) {
-        let failure = #expect(throws: ConfigurationFailure.self) { _ = try load(["stages/ship.yaml": text]) }
+        let failure = #expect(throws: ConfigurationFailure.self) {
+            _ = try loadConfiguration(["stages/ship.yaml": text])
+        }
         var printed = "\(failure?.errors ?? [])" + String(reflecting: failure)
         dump(failure, to: &printed)
         #expect(!printed.contains(canary))
     }
 
     @Test func aLiteralPasswordGivesAWarning() throws {
-        let loaded = try load(["stages/ship.yaml": "clickhouse:\n  password: \(canary)\n"])
+        let loaded = try loadConfiguration(["stages/ship.yaml": "clickhouse:\n  password: \(canary)\n"])
         #expect(
             loaded.warnings.map(\.description) == [
                 "stages/ship.yaml:2:13: password stands in the file; take it from the environment, \"${NAME}\", or from a file, password_file"
             ])
-        #expect(try load(["stages/ship.yaml": "clickhouse: {password: \"\"}\n"]).warnings.isEmpty)
+        #expect(try loadConfiguration(["stages/ship.yaml": "clickhouse: {password: \"\"}\n"]).warnings.isEmpty)
     }
 
     @Test func aPasswordFileIsTrimmedAndWatchedForItsMode() throws {
-        let loaded = try load(
+        let loaded = try loadConfiguration(
             ["stages/ship.yaml": "clickhouse:\n  password_file: /run/secrets/x\n", "/run/secrets/x": " p w \r\n\n"],
             worldReadable: ["/run/secrets/x"])
         #expect(loaded.settings.ship.clickhouse.password == Secret(" p w "))
@@ -78,12 +80,12 @@ import Testing
     }
 
     @Test func aPasswordOfDigitsStaysAsItIs() throws {
-        let loaded = try load(["stages/ship.yaml": "clickhouse: {password: 0123}\n"])
+        let loaded = try loadConfiguration(["stages/ship.yaml": "clickhouse: {password: 0123}\n"])
         #expect(loaded.settings.ship.clickhouse.password == Secret("0123"))
     }
 
     @Test func aSettingThatHoldsASecretIsMasked() throws {
-        let loaded = try load(["stages/ship.yaml": "clickhouse: {settings: {s3_secret_key: \(canary)}}\n"])
+        let loaded = try loadConfiguration(["stages/ship.yaml": "clickhouse: {settings: {s3_secret_key: \(canary)}}\n"])
         #expect(!loaded.render().contains(canary))
     }
 }
