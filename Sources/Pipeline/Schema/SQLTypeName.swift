@@ -90,7 +90,7 @@ struct SQLTypeName {
         var members: [(name: String, value: Int)] = []
         while position < tokens.count, tokens[position].kind == .string {
             let member = tokens[position].text
-            var value = (members.last?.value ?? 0) + 1
+            var value = (members.last?.value ?? 0) &+ 1
             position += 1
             if position < tokens.count, tokens[position].isSign("=") {
                 position += 1

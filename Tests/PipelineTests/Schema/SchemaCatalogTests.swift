@@ -105,7 +105,9 @@ import Testing
         ("Decimal(5)", "Decimal(5, 0)"), ("dec(5,2)", "Decimal(5, 2)"), ("Decimal32(4)", "Decimal(9, 4)"),
         ("Nullable(Decimal64(3))", "Nullable(Decimal(18, 3))"), ("double precision", "Float64"),
         ("Enum('a', 'b')", "Enum8('a' = 1, 'b' = 2)"), ("Enum('it''s' = -5, 'b')", "Enum8('it\\'s' = -5, 'b' = -4)"),
-        ("Enum('a' = 1000)", "Enum16('a' = 1000)"), ("Enum8('b' = 2, 'a' = -1)", "Enum8('a' = -1, 'b' = 2)"), ("timestamp", "DateTime"), ("BINARY(3)", "FixedString(3)"),
+        ("Enum('a' = 1000)", "Enum16('a' = 1000)"),
+        ("Enum8('b' = 2, 'a' = -1)", "Enum8('a' = -1, 'b' = 2)"), ("timestamp", "DateTime"),
+        ("BINARY(3)", "FixedString(3)"),
         ("Array(Nullable(boolean))", "Array(Nullable(Bool))"), ("DateTime64( 3 , 'UTC' )", "DateTime64(3, 'UTC')"),
         ("INT NULL", "Nullable(Int32)"),
     ])
@@ -147,6 +149,7 @@ import Testing
             "CREATE TABLE t (a Int8); CREATE TABLE t (a Int8)",
             "a.sql:1:39: table t is created twice, first at a.sql:1:14"
         ),
+        ("CREATE TABLE t (a Enum('a' = 9223372036854775807, 'b'))", "a.sql:1:19: table t: column a: "),
         ("CREATE TABLE (a Int8)", "a.sql:1:14: expected the name of a table"),
         ("CREATE TABLE t ENGINE = Memory", "a.sql:1:14: expected the columns of table t in parentheses"),
         ("CREATE TABLE t AS u", "a.sql:1:14: table t is a copy of u, which no schema file creates before"),
