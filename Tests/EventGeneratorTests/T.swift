@@ -1,0 +1,3 @@
+@testable import EventGenerator
+import Testing
+@Test func empty() {}
