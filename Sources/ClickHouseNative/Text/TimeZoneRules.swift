@@ -1,0 +1,197 @@
+// Unsafe by design: `days` points to `Self.dayCount` initialized entries that are written in `init` and only read
+// until `deinit`; every index is clamped into them first.
+
+import Synchronization
+
+/// No such time zone.
+public struct TimeZoneError: Error, Hashable, Sendable, CustomStringConvertible {
+    /// The name, cut to 100 characters.
+    public let name: String
+
+    init(_ name: String) { self.name = String(name.prefix(100)) }
+
+    public var description: String { "time zone \(DataType.quoted(name)) is not known" }
+}
+
+/// How a time zone's clock runs from 1900-01-01 to 2299-12-31, with ClickHouse's own answers to local times that occur
+/// twice or never (Common/DateLUTImpl.h, Common/DateLUTImpl.cpp).
+///
+/// One entry for each day, which says when it begins and how far the clock is put at which time of it: finding either
+/// direction costs a division and a load. 1.2 MB a zone, nothing for UTC. The changes come from Foundation, so they
+/// are those of its time zone data, which need not be of the year of the server's.
+///
+/// What ClickHouse does, and we with it: a day has one change at most; amount and time of a change are cut down to
+/// 15 minutes, which falsifies some local mean times before about 1930; a repeated local time means the first of the
+/// two until the local time at which the clock is put back, and a skipped one is moved back by the gap. Days outside the
+/// range are clamped into it.
+public final class TimeZoneRules: Sendable {
+    /// What a day looks like on the clock.
+    @usableFromInline
+    struct Day {
+        /// Seconds by which the day begins before midnight UTC.
+        @usableFromInline var offset: Int32
+        /// Local time of the change, in 15 minutes.
+        @usableFromInline var changeAt: UInt8
+        /// How far the clock is put forward, in 15 minutes; 0 on most days.
+        @usableFromInline var change: Int8
+
+        @usableFromInline
+        init(offset: Int32, changeAt: UInt8, change: Int8) {
+            self.offset = offset
+            self.changeAt = changeAt
+            self.change = change
+        }
+    }
+
+    /// 1900-01-01, in days since the epoch.
+    public static let dayMin: Int32 = -25_567
+    /// 2299-12-31.
+    public static let dayMax: Int32 = 120_529
+    static let epochMin = Int64(dayMin) * 86_400
+    static let epochMax = Int64(dayMax + 1) * 86_400
+    @usableFromInline static let dayCount = Int(dayMax - dayMin) + 1
+
+    /// The zone's name, as it was asked for.
+    public let name: String
+    /// No offset at all, ever.
+    public let isUTC: Bool
+
+    /// Entries from `dayMin` on; nil for UTC.
+    @usableFromInline nonisolated(unsafe) let days: UnsafePointer<Day>?
+
+    private static let known = Mutex<[String: TimeZoneRules]>([:])
+
+    /// UTC.
+    public static let utc = TimeZoneRules(name: "UTC", DayTable.utc)
+
+    /// The rules of a zone by its name in the IANA database, such as `Europe/Berlin`; made once in a process.
+    public static func named(_ name: String) throws(TimeZoneError) -> TimeZoneRules {
+        if name == "UTC" { return utc }
+        if let rules = known.withLock({ $0[name] }) { return rules }
+        // Foundation also takes an offset, `GMT+2`, for a name; ClickHouse does not.
+        let isOffset = name.hasPrefix("GMT") && !["GMT", "GMT0", "GMT+0", "GMT-0"].contains(name)
+        guard !isOffset, let transitions = ZoneTransitions(zone: name) else { throw TimeZoneError(name) }
+        let made = TimeZoneRules(name: name, DayTable(transitions))
+        // Whoever came first wins, so that a name has one object.
+        return known.withLock { known in
+            if let rules = known[name] { return rules }
+            known[name] = made
+            return made
+        }
+    }
+
+    private init(name: String, _ table: consuming DayTable) {
+        self.name = name
+        isUTC = table.days == nil
+        days = table.days.map { UnsafePointer($0) }
+    }
+
+    deinit { days?.deallocate() }
+
+    /// The instant at which a local clock shows this time.
+    ///
+    /// - Parameters:
+    ///   - localDay: days since 1970-01-01; clamped to `dayMin...dayMax`.
+    ///   - secondOfDay: 0 to 86,399.
+    @inlinable
+    public func epochSeconds(localDay: Int32, secondOfDay: Int32) -> Int64 {
+        let day = min(max(localDay, Self.dayMin), Self.dayMax)
+        let start = Int64(day) &* 86_400
+        guard let days else { return start &+ Int64(secondOfDay) }
+        let found = days[Int(day &- Self.dayMin)]
+        var second = secondOfDay
+        if second >= Int32(found.changeAt) &* 900 { second &-= Int32(found.change) &* 900 }
+        return start &- Int64(found.offset) &+ Int64(second)
+    }
+
+    /// What a local clock shows at an instant: days since 1970-01-01, and seconds of that day, 0 to 86,399.
+    ///
+    /// Before 1900 it shows that year's first second, after 2299 some second of the last hour, as ClickHouse's does.
+    @inlinable
+    public func civil(epochSeconds: Int64) -> (day: Int32, second: Int32) {
+        // Days and seconds fit in 32 bits from here on; what is cut off lies far outside the range.
+        let instant = min(max(epochSeconds, -1 << 40), 1 << 40)
+        guard let days else {
+            var day = instant / 86_400
+            if day &* 86_400 > instant { day &-= 1 }
+            day = min(max(day, Int64(Self.dayMin)), Int64(Self.dayMax))
+            return (Int32(truncatingIfNeeded: day), Self.clockSecond(instant &- day &* 86_400))
+        }
+        let last = Self.dayCount &- 1
+        var index = Int(instant / 86_400) &- Int(Self.dayMin)
+        if instant < 0 { index &-= 1 }
+        index = min(max(index, 0), last)
+        // Offsets are less than a day, so it is this day or a neighbour.
+        if instant < Self.start(of: index, days[index]) {
+            index = max(index &- 1, 0)
+        } else if index < last, instant >= Self.start(of: index &+ 1, days[index &+ 1]) {
+            index &+= 1
+        }
+        let found = days[index]
+        var second = instant &- Self.start(of: index, found)
+        if second >= Int64(found.changeAt) &* 900 { second &+= Int64(found.change) &* 900 }
+        return (Int32(truncatingIfNeeded: index) &+ Self.dayMin, Self.clockSecond(second))
+    }
+
+    @inlinable @inline(__always)
+    static func start(of index: Int, _ day: Day) -> Int64 {
+        Int64(index &+ Int(dayMin)) &* 86_400 &- Int64(day.offset)
+    }
+
+    /// A day of more than 24 hours shows its last one again.
+    @inlinable @inline(__always)
+    static func clockSecond(_ second: Int64) -> Int32 {
+        if _fastPath(second >= 0 && second < 86_400) { return Int32(truncatingIfNeeded: second) }
+        return second < 0 ? 0 : 23 &* 3600 &+ Int32(truncatingIfNeeded: second % 3600)
+    }
+}
+
+/// Fills in the entries of the days; its owner frees them.
+private struct DayTable {
+    static var utc: DayTable { DayTable() }
+
+    private(set) var days: UnsafeMutablePointer<TimeZoneRules.Day>?
+
+    private init() {}
+
+    init(_ zone: ZoneTransitions) {
+        guard zone.first != 0 || !zone.transitions.isEmpty else { return }
+        let days = UnsafeMutablePointer<TimeZoneRules.Day>.allocate(capacity: TimeZoneRules.dayCount)
+        let transitions = zone.transitions[...]
+        // Transitions that are over for the midnight at hand, and those that are for its instant.
+        var rest = transitions
+        var offset = zone.first
+        for index in 0..<TimeZoneRules.dayCount {
+            let midnight = (Int64(index) + Int64(TimeZoneRules.dayMin)) * 86_400
+            while let next = rest.first, midnight >= max(next.from, next.to) {
+                offset = next.after
+                rest.removeFirst()
+            }
+            let start = midnight - Self.offset(atMidnight: midnight, offset, rest.first)
+            var day = TimeZoneRules.Day(offset: Int32(midnight - start), changeAt: 0, change: 0)
+            // The transition may be the one before `rest`, at this very instant.
+            let ahead = transitions[max(rest.startIndex - 1, transitions.startIndex)...]
+            if let next = ahead.first(where: { $0.instant >= start }),
+                midnight..<midnight + 86_400 ~= next.from || midnight..<midnight + 86_400 ~= next.to
+            {
+                day.changeAt = UInt8(truncatingIfNeeded: (next.from - midnight) / 900)
+                day.change = Int8(clamping: min(max((next.to - next.from) / 900, -96), 96))
+                // A clock that is put back into the day before would make times of this day negative.
+                if Int(day.changeAt) + Int(day.change) < 0 { day.changeAt = UInt8(-Int(day.change)) }
+            }
+            (days + index).initialize(to: day)
+        }
+        self.days = days
+    }
+
+    /// The offset that a day begins with whose midnight may be skipped or repeated by the next transition.
+    private static func offset(atMidnight midnight: Int64, _ offset: Int64, _ next: ZoneTransitions.Transition?)
+        -> Int64
+    {
+        guard let next, midnight >= min(next.from, next.to) else { return offset }
+        // Skipped: as if the clock had not been put forward.
+        guard next.from > next.to else { return next.before }
+        // Repeated: the first one, unless a piece of the day before lies between the two.
+        return midnight > next.to ? next.after : next.before
+    }
+}
