@@ -7,18 +7,16 @@
 public struct ColumnNode {
     public var data: ByteRun
     public var rows: Int
-    /// What `rollback()` returns to.
-    @usableFromInline var markBytes: Int
-    @usableFromInline var markRows: Int
-    /// Of a low-cardinality node: finds a value's place in the child.
+    /// String nodes: where the newest value began, or, below an array, where the row that is being written began.
+    @usableFromInline var mark: Int
+    /// Low-cardinality nodes: finds a value's place in the child.
     @usableFromInline var dictionary: UnsafeMutablePointer<DictionaryIndex>?
 
     @usableFromInline
     init() {
         data = ByteRun()
         rows = 0
-        markBytes = 0
-        markRows = 0
+        mark = 0
         dictionary = nil
     }
 }
@@ -27,17 +25,14 @@ public struct ColumnNode {
 public final class Block: @unchecked Sendable {
     public let layout: BlockLayout
     /// Rows in every column (while a row is being written, some have one more).
-    public internal(set) var rows: Int
+    public internal(set) var rows = 0
     /// One for each of `layout.nodes`.
     public let nodes: UnsafeMutablePointer<ColumnNode>
-    private let nodeCount: Int
 
     public init(layout: BlockLayout) {
         self.layout = layout
-        rows = 0
-        nodeCount = layout.nodes.count
-        nodes = .allocate(capacity: max(1, nodeCount))
-        for place in 0..<nodeCount {
+        nodes = .allocate(capacity: max(1, layout.nodes.count))
+        for place in layout.nodes.indices {
             (nodes + place).initialize(to: ColumnNode())
             if layout.nodes[place].kind == .lowCardinality {
                 let index = UnsafeMutablePointer<DictionaryIndex>.allocate(capacity: 1)
@@ -49,7 +44,7 @@ public final class Block: @unchecked Sendable {
     }
 
     deinit {
-        for place in 0..<nodeCount {
+        for place in layout.nodes.indices {
             nodes[place].data.deallocate()
             if let index = nodes[place].dictionary {
                 index.pointee.deallocate()
@@ -61,61 +56,56 @@ public final class Block: @unchecked Sendable {
 
     /// Bytes that the values take in memory.
     public var byteCount: Int {
-        var sum = 0
-        for place in 0..<nodeCount { sum += nodes[place].data.count }
-        return sum
+        layout.nodes.indices.reduce(0) { $0 + nodes[$1].data.count }
     }
 
     /// Bytes that the block holds in memory, room for growth included.
     public var byteCapacity: Int {
-        var sum = 0
-        for place in 0..<nodeCount {
-            sum += nodes[place].data.capacity + (nodes[place].dictionary?.pointee.byteCapacity ?? 0)
+        layout.nodes.indices.reduce(0) {
+            $0 + nodes[$1].data.capacity + (nodes[$1].dictionary?.pointee.byteCapacity ?? 0)
         }
-        return sum
     }
 
     /// Empties the block and keeps its memory for reuse.
     public func removeAll() {
         rows = 0
-        for place in 0..<nodeCount {
+        for place in layout.nodes.indices {
             nodes[place].data.truncate(to: 0)
             nodes[place].rows = 0
+            nodes[place].mark = 0
         }
-        for place in 0..<nodeCount where nodes[place].dictionary != nil {
-            nodes[place].dictionary!.pointee.removeAll()
-            seedDictionary(place)
-        }
-        mark()
+        for place in layout.nodes.indices where nodes[place].dictionary != nil { seedDictionary(place) }
     }
 
     /// The row that was begun is whole: every column has a value for it.
-    @inlinable
     public func commitRow() {
         rows &+= 1
-        mark()
+        for place in layout.stringsBelowArrays { nodes[place].mark = nodes[place].data.count }
     }
 
-    /// Takes back what was written since the last `commitRow()`.
+    /// Takes back what was written since the last `commitRow()`. Dictionaries keep the values that the row added:
+    /// later rows may use them, and ClickHouse takes a dictionary with values that no row uses.
     public func rollback() {
-        for place in 0..<nodeCount {
-            // Dictionaries keep the values that a rejected row added: later rows may use them.
-            if isDictionary(place) { continue }
-            nodes[place].data.truncate(to: nodes[place].markBytes)
-            nodes[place].rows = nodes[place].markRows
-        }
+        for root in layout.roots { cut(root, to: rows) }
     }
 
-    @usableFromInline
-    func mark() {
-        for place in 0..<nodeCount {
-            nodes[place].markBytes = nodes[place].data.count
-            nodes[place].markRows = nodes[place].rows
+    private func cut(_ place: Int, to rows: Int) {
+        let node = layout.nodes[place]
+        let had = nodes[place].rows
+        nodes[place].rows = rows
+        switch node.kind {
+        case .string:
+            if had > rows { nodes[place].data.truncate(to: nodes[place].mark) }
+            return
+        case .fixed, .lowCardinality:
+            nodes[place].data.truncate(to: rows * node.width)
+        case .nullable:
+            nodes[place].data.truncate(to: rows)
+            cut(node.child, to: rows)
+        case .array:
+            nodes[place].data.truncate(to: rows * 8)
+            cut(node.child, to: rows == 0 ? 0 : Int(nodes[place].data.load(UInt64.self, at: (rows - 1) * 8)))
         }
-    }
-
-    private func isDictionary(_ place: Int) -> Bool {
-        place > 0 && layout.nodes[place - 1].kind == .lowCardinality
     }
 
     /// Every dictionary begins with the default value, which for a nullable type stands for NULL
@@ -124,24 +114,69 @@ public final class Block: @unchecked Sendable {
         let child = layout.nodes[place].child
         nodes[child].data.truncate(to: 0)
         nodes[child].rows = 0
-        nodes[child].appendDefault(layout.nodes[child])
-        if case .lowCardinality(.nullable) = layout.nodes[place].type {
+        appendDefault(child)
+        nodes[place].dictionary!.pointee.removeAll()
+        if case .lowCardinality(.nullable) = layout.types[place] {
             nodes[place].dictionary!.pointee.reserveFirst()
         } else {
             nodes[place].dictionary!.pointee.adoptFirst(of: nodes[child].data, layout.nodes[child])
         }
     }
+
+    /// Appends the type's default (NULL where it can be) to a node.
+    public func appendDefault(_ place: Int) {
+        let node = layout.nodes[place]
+        switch node.kind {
+        case .fixed:
+            if node.defaultBits != 0 {
+                withUnsafeBytes(of: node.defaultBits.littleEndian) {
+                    nodes[place].data.append($0.baseAddress!, count: min(8, node.width))
+                }
+            } else {
+                nodes[place].data.appendZeros(node.width)
+            }
+        case .string:
+            nodes[place].markIfTopLevel(node)
+            nodes[place].data.append(UInt8(0))
+        case .nullable:
+            nodes[place].data.append(UInt8(1))
+            appendDefault(node.child)
+        case .array:
+            nodes[place].data.append(UInt64(nodes[node.child].rows))
+        case .lowCardinality:
+            nodes[place].data.append(UInt32(0))
+        }
+        nodes[place].rows &+= 1
+    }
+
+    /// Appends a value to a low-cardinality node by the bytes that it has in the child.
+    public func appendLowCardinality(_ place: Int, _ bytes: UnsafeRawPointer, count: Int) {
+        let child = layout.nodes[place].child
+        let found = nodes[place].dictionary.unsafelyUnwrapped.pointee.place(
+            of: bytes, count: count, in: &nodes[child], isString: layout.nodes[child].kind == .string)
+        nodes[place].data.append(found)
+        nodes[place].rows &+= 1
+    }
 }
 
 extension ColumnNode {
-    /// A value of the type's default into a fixed or string node.
-    @inlinable
-    mutating func appendDefault(_ node: BlockLayout.Node) {
-        if node.kind == .string {
-            data.append(UInt8(0))
-        } else {
-            data.appendZeros(node.width)
-        }
+    @inlinable @inline(__always)
+    mutating func markIfTopLevel(_ node: BlockLayout.Node) {
+        if !node.isBelowArray { mark = data.count }
+    }
+
+    /// Appends a value to a string node.
+    @inlinable @inline(__always)
+    public mutating func appendString(_ bytes: UnsafeRawPointer, count: Int, node: BlockLayout.Node) {
+        markIfTopLevel(node)
+        data.appendString(bytes, count: count)
+        rows &+= 1
+    }
+
+    /// Appends a value to a fixed node; the caller vouches that the width is the value's.
+    @inlinable @inline(__always)
+    public mutating func appendFixed<T: BitwiseCopyable>(_ value: T) {
+        data.append(value)
         rows &+= 1
     }
 }

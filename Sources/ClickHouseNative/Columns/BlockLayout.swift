@@ -18,38 +18,53 @@ public final class BlockLayout: Sendable, Hashable {
 
     public struct Node: Hashable, Sendable {
         public let kind: NodeKind
-        public let type: DataType
         /// Bytes of a value; 0 where they differ.
         public let width: Int
         /// Place of the child in `nodes`; -1: none.
         public let child: Int
+        /// The default value of a fixed node, little-endian in the low bytes: an enum's lowest member, else 0
+        /// (ClickHouse's DataTypes/DataTypeEnum.cpp).
+        public let defaultBits: Int64
+        /// A row may have any number of values here.
+        public let isBelowArray: Bool
     }
 
     public let columns: [ColumnDefinition]
     public let nodes: [Node]
+    /// What the values of each node mean; apart from `nodes`, which are plain bytes and cost nothing to copy.
+    public let types: [DataType]
     /// The first node of each column.
     public let roots: [Int]
+    /// String nodes that a row may add any number of values to.
+    let stringsBelowArrays: [Int]
 
     public init(_ columns: [ColumnDefinition]) {
         self.columns = columns
         var nodes: [Node] = []
-        roots = columns.map { Self.add($0.type, to: &nodes) }
+        var types: [DataType] = []
+        roots = columns.map { Self.add($0.type, to: &nodes, &types, belowArray: false) }
         self.nodes = nodes
+        self.types = types
+        stringsBelowArrays = nodes.indices.filter { nodes[$0].kind == .string && nodes[$0].isBelowArray }
     }
 
-    private static func add(_ type: DataType, to nodes: inout [Node]) -> Int {
+    private static func add(_ type: DataType, to nodes: inout [Node], _ types: inout [DataType], belowArray: Bool) -> Int {
         let place = nodes.count
-        func withChild(_ kind: NodeKind, width: Int, of inner: DataType) {
-            nodes.append(Node(kind: kind, type: type, width: width, child: place + 1))
-            _ = add(inner, to: &nodes)
+        func add(_ kind: NodeKind, width: Int, child inner: DataType? = nil, inArray: Bool = false) {
+            nodes.append(
+                Node(
+                    kind: kind, width: width, child: inner == nil ? -1 : place + 1,
+                    defaultBits: type.defaultBits, isBelowArray: belowArray))
+            types.append(type)
+            if let inner { _ = Self.add(inner, to: &nodes, &types, belowArray: belowArray || inArray) }
         }
         switch type {
-        case .nullable(let inner): withChild(.nullable, width: 1, of: inner)
-        case .array(let inner): withChild(.array, width: 8, of: inner)
+        case .nullable(let inner): add(.nullable, width: 1, child: inner)
+        case .array(let inner): add(.array, width: 8, child: inner, inArray: true)
         case .lowCardinality(.nullable(let inner)), .lowCardinality(let inner):
-            withChild(.lowCardinality, width: 4, of: inner)
-        case .string: nodes.append(Node(kind: .string, type: type, width: 0, child: -1))
-        default: nodes.append(Node(kind: .fixed, type: type, width: type.fixedWidth ?? 0, child: -1))
+            add(.lowCardinality, width: 4, child: inner)
+        case .string: add(.string, width: 0)
+        default: add(.fixed, width: type.fixedWidth ?? 0)
         }
         return place
     }
@@ -70,6 +85,14 @@ extension DataType {
         case .fixedString(let length): length
         case .decimal(let precision, _): precision <= 9 ? 4 : precision <= 18 ? 8 : precision <= 38 ? 16 : 32
         case .string, .nullable, .lowCardinality, .array: nil
+        }
+    }
+
+    var defaultBits: Int64 {
+        switch self {
+        case .enum8(let enumeration), .enum16(let enumeration):
+            Int64(enumeration.members.map(\.value).min() ?? 0)
+        default: 0
         }
     }
 }

@@ -1,6 +1,6 @@
-// Unsafe by design, and small for that reason. The invariant: `base` points to `capacity` bytes obtained from malloc
-// (or is nil while capacity is 0), the first `count` of them are initialized, and 0 <= count <= capacity. Every method
-// that writes reserves first; whoever uses the pointers directly stays below `count`. A run has one owner, which frees it.
+// Unsafe by design, and small for that reason. The invariant: `start` points to `room` bytes obtained from malloc
+// (or is nil while room is 0), the first `used` of them are initialized, and 0 <= used <= room. Every method
+// that writes reserves first; whoever uses the pointers directly stays below `used`. A run has one owner, which frees it.
 
 #if canImport(Glibc)
     import Glibc
@@ -13,15 +13,22 @@
 /// A growable run of bytes: the memory of a column. A plain struct without reference counting, freed by its owner.
 @frozen
 public struct ByteRun {
-    public private(set) var base: UnsafeMutableRawPointer?
-    public private(set) var count: Int
-    public private(set) var capacity: Int
+    @usableFromInline var start: UnsafeMutableRawPointer?
+    @usableFromInline var used: Int
+    @usableFromInline var room: Int
+
+    /// The first byte; nil while nothing was ever written.
+    @inlinable public var base: UnsafeMutableRawPointer? { start }
+    /// Bytes written.
+    @inlinable public var count: Int { used }
+    /// Bytes allocated.
+    @inlinable public var capacity: Int { room }
 
     @inlinable
     public init() {
-        base = nil
-        count = 0
-        capacity = 0
+        start = nil
+        used = 0
+        room = 0
     }
 
     @inlinable
@@ -39,22 +46,23 @@ public struct ByteRun {
         var wanted = max(256, capacity + capacity / 2)
         if wanted < needed { wanted = needed }
         guard let moved = realloc(base, wanted) else { fatalError("out of memory: \(wanted) bytes for a column") }
-        base = moved
-        capacity = wanted
+        start = moved
+        room = wanted
     }
 
     @inlinable @inline(__always)
     public mutating func append<T: BitwiseCopyable>(_ value: T) {
         reserve(MemoryLayout<T>.size)
         base.unsafelyUnwrapped.storeBytes(of: value, toByteOffset: count, as: T.self)
-        count &+= MemoryLayout<T>.size
+        used &+= MemoryLayout<T>.size
     }
 
     @inlinable @inline(__always)
     public mutating func append(_ source: UnsafeRawPointer, count length: Int) {
+        guard length > 0 else { return }
         reserve(length)
         (base.unsafelyUnwrapped + count).copyMemory(from: source, byteCount: length)
-        count &+= length
+        used &+= length
     }
 
     public mutating func append(_ bytes: UnsafeRawBufferPointer) {
@@ -67,7 +75,7 @@ public struct ByteRun {
         reserve(length)
         guard length > 0 else { return }
         memset(base.unsafelyUnwrapped + count, 0, length)
-        count &+= length
+        used &+= length
     }
 
     /// LEB128, as the native protocol writes lengths (ClickHouse's IO/VarInt.h).
@@ -77,11 +85,11 @@ public struct ByteRun {
         var rest = value
         while rest >= 0x80 {
             base.unsafelyUnwrapped.storeBytes(of: UInt8(truncatingIfNeeded: rest) | 0x80, toByteOffset: count, as: UInt8.self)
-            count &+= 1
+            used &+= 1
             rest &>>= 7
         }
         base.unsafelyUnwrapped.storeBytes(of: UInt8(truncatingIfNeeded: rest), toByteOffset: count, as: UInt8.self)
-        count &+= 1
+        used &+= 1
     }
 
     /// A string in the Native format: its length as a varint, then its bytes.
@@ -90,14 +98,14 @@ public struct ByteRun {
         reserve(length &+ 10)
         appendVarUInt(UInt64(truncatingIfNeeded: length))
         (base.unsafelyUnwrapped + count).copyMemory(from: source, byteCount: length)
-        count &+= length
+        used &+= length
     }
 
     /// Cuts the run to its first `length` bytes; the memory stays.
     @inlinable
     public mutating func truncate(to length: Int) {
         precondition(length >= 0 && length <= count)
-        count = length
+        used = length
     }
 
     @inlinable
@@ -114,8 +122,8 @@ public struct ByteRun {
 
     public mutating func deallocate() {
         free(base)
-        base = nil
-        count = 0
-        capacity = 0
+        start = nil
+        used = 0
+        room = 0
     }
 }

@@ -1,16 +1,17 @@
 import ClickHouseNative
 
-/// Where rows came from: a run of one session's rows, in the order in which they were received. Acks travel by it.
+/// Where rows came from: one chunk of one session's input. Acks travel by it.
 public struct Origin: Hashable, Sendable {
     /// Unique within one run of the daemon.
     public let session: UInt64
-    /// Number of the first row, counted from 0 within the session.
-    public let firstRow: UInt64
+    /// Number of the chunk, counted from 0 within the session, in the order of receipt.
+    public let chunk: UInt64
+    /// Rows of the chunk that are in the batch; the others went to other tables or were rejected.
     public let rows: Int
 
-    public init(session: UInt64, firstRow: UInt64, rows: Int) {
+    public init(session: UInt64, chunk: UInt64, rows: Int) {
         self.session = session
-        self.firstRow = firstRow
+        self.chunk = chunk
         self.rows = rows
     }
 }

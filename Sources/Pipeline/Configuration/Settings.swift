@@ -199,6 +199,22 @@ public struct ClickHouseSettings: Sendable, Hashable {
         public var description: String { name.contains(":") ? "[\(name)]:\(port)" : "\(name):\(port)" }
     }
 
+    public enum Profile: String, Sendable, CaseIterable {
+        /// What the Go tracker sets: batching by the server, without waiting for it.
+        case tracker
+
+        public var settings: [String: String] {
+            switch self {
+            case .tracker:
+                [
+                    "async_insert": "1", "wait_for_async_insert": "0", "async_insert_max_data_size": "10000000",
+                    "async_insert_busy_timeout_ms": "200", "max_block_size": "10000",
+                    "max_insert_block_size": "1048576",
+                ]
+            }
+        }
+    }
+
     /// Tried in order until one answers.
     public var hosts: [Host] = [Host(name: "localhost", port: 9000)]
     public var database = "default"
@@ -216,6 +232,8 @@ public struct ClickHouseSettings: Sendable, Hashable {
     public var queryTimeout: Duration = .seconds(5)
     public var retryDelayMin: Duration = .milliseconds(100)
     public var retryDelayMax: Duration = .seconds(10)
+    /// A named set of settings, already contained in `settings`.
+    public var profile: Profile?
     /// Settings of each INSERT, by ClickHouse's names. `async_insert` is 0 unless set here.
     public var settings: [String: String] = [:]
 

@@ -1,0 +1,274 @@
+// Unsafe by design: reads the runs of blocks that nobody writes to any more, within their counts.
+
+import NIOCore
+
+/// Writes blocks in the Native format (ClickHouse's Formats/NativeWriter.cpp): as a file has it, or as a connection of
+/// some revision wants it, in compressed frames or bare.
+public enum BlockEncoder {
+    public struct Encoded: Sendable {
+        public let body: ByteBuffer
+        /// Size before compression.
+        public let rawBytes: Int
+    }
+
+    /// One block out of parts that share a layout: their rows, one part after the other.
+    ///
+    /// - Parameter frameBytes: raw bytes of a compressed frame, 1 KiB to 64 MiB.
+    public static func encode(
+        _ parts: [Block], as encoding: BlockEncoding, frameBytes: Int = 1 << 20
+    ) throws(FrameError) -> Encoded {
+        precondition(!parts.isEmpty && parts.allSatisfy { $0.layout == parts[0].layout })
+        let layout = parts[0].layout
+        let bytes = parts.reduce(0) { $0 + $1.byteCount }
+        var writer = FrameWriter(compression: encoding.compression, frameBytes: frameBytes, expecting: bytes)
+        let rows = parts.reduce(0) { $0 + $1.rows }
+
+        try writeInfo(encoding.revision, to: &writer)
+        try writer.write(varUInt: UInt64(layout.columns.count))
+        try writer.write(varUInt: UInt64(rows))
+        for (column, root) in zip(layout.columns, layout.roots) {
+            try writer.write(string: column.name)
+            try writer.write(string: column.type.description)
+            if encoding.revision?.supports(.customSerialization) == true { try writer.write(UInt8(0)) }
+            // Columns of no rows are no bytes at all, not even a prefix.
+            guard rows > 0 else { continue }
+            var column = ColumnEncoder(layout: layout, parts: parts, revision: encoding.revision)
+            try column.writePrefix(root, to: &writer)
+            try column.writeValues(root, to: &writer)
+        }
+        try writer.finish()
+        return Encoded(body: writer.output, rawBytes: writer.rawBytes)
+    }
+
+    /// The block that ends an INSERT's data: no columns, no rows.
+    public static func endOfData(as encoding: BlockEncoding) throws(FrameError) -> ByteBuffer {
+        var writer = FrameWriter(compression: encoding.compression, frameBytes: 1 << 10, expecting: 16)
+        try writeInfo(encoding.revision, to: &writer)
+        try writer.write(varUInt: 0)
+        try writer.write(varUInt: 0)
+        try writer.finish()
+        return writer.output
+    }
+
+    /// Numbered fields, ended by 0 (ClickHouse's Core/BlockInfo.h): not an overflow row, no bucket.
+    private static func writeInfo(_ revision: Revision?, to writer: inout FrameWriter) throws(FrameError) {
+        guard let revision else { return }
+        try writer.write(varUInt: 1)
+        try writer.write(UInt8(0))
+        try writer.write(varUInt: 2)
+        try writer.write(Int32(-1).littleEndian)
+        if revision.supports(.outOfOrderBuckets) {
+            try writer.write(varUInt: 3)
+            try writer.write(varUInt: 0)
+        }
+        try writer.write(varUInt: 0)
+    }
+}
+
+/// Writes the nodes of one column, from all parts.
+private struct ColumnEncoder {
+    let layout: BlockLayout
+    let parts: [Block]
+    let revision: Revision?
+
+    /// What comes before a column's values, once: the version of each low-cardinality serialization
+    /// (ClickHouse's DataTypes/Serializations/SerializationLowCardinality.cpp).
+    func writePrefix(_ place: Int, to writer: inout FrameWriter) throws(FrameError) {
+        let node = layout.nodes[place]
+        switch node.kind {
+        case .fixed, .string: break
+        case .nullable, .array: try writePrefix(node.child, to: &writer)
+        case .lowCardinality: try writer.write(UInt64(1).littleEndian)
+        }
+    }
+
+    mutating func writeValues(_ place: Int, to writer: inout FrameWriter) throws(FrameError) {
+        let node = layout.nodes[place]
+        switch node.kind {
+        case .fixed:
+            try writeRuns(place, to: &writer)
+        case .string:
+            if revision?.supports(.stringSizesApart) == true {
+                try StringSizes(parts.map { $0.nodes[place].data }).write(to: &writer)
+            } else {
+                try writeRuns(place, to: &writer)
+            }
+        case .nullable:
+            try writeRuns(place, to: &writer)
+            try writeValues(node.child, to: &writer)
+        case .array:
+            try writeOffsets(place, to: &writer)
+            try writeValues(node.child, to: &writer)
+        case .lowCardinality:
+            try writeLowCardinality(place, to: &writer)
+        }
+    }
+
+    private func writeRuns(_ place: Int, to writer: inout FrameWriter) throws(FrameError) {
+        for part in parts { try writer.write(part.nodes[place].data.bytes) }
+    }
+
+    /// Array ends count from the block's start, so those of later parts move up.
+    private func writeOffsets(_ place: Int, to writer: inout FrameWriter) throws(FrameError) {
+        try writer.write(parts[0].nodes[place].data.bytes)
+        var base = UInt64(parts[0].nodes[layout.nodes[place].child].rows)
+        for part in parts.dropFirst() {
+            let ends = part.nodes[place].data
+            var moved = ByteRun()
+            defer { moved.deallocate() }
+            moved.reserve(ends.count)
+            for row in 0..<part.nodes[place].rows { moved.append(ends.load(UInt64.self, at: row * 8) &+ base) }
+            try writer.write(moved.bytes)
+            base += UInt64(part.nodes[layout.nodes[place].child].rows)
+        }
+    }
+
+    private func writeLowCardinality(_ place: Int, to writer: inout FrameWriter) throws(FrameError) {
+        let child = layout.nodes[place].child
+        let rows = parts.reduce(0) { $0 + $1.nodes[place].rows }
+        guard rows > 0 else { return }
+        let merged = parts.count > 1 ? MergedDictionary(parts, layout: layout, place: place) : nil
+        let values = merged?.values ?? parts[0].nodes[child]
+        let width = LowCardinalityFormat.IndexWidth(distinct: values.rows)
+
+        try writer.write((LowCardinalityFormat.flags | width.rawValue).littleEndian)
+        try writer.write(UInt64(values.rows).littleEndian)
+        try writer.write(values.data.bytes)
+        try writer.write(UInt64(rows).littleEndian)
+        for (number, part) in parts.enumerated() {
+            var narrowed = ByteRun()
+            defer { narrowed.deallocate() }
+            width.narrow(part.nodes[place].data, map: merged?.maps[number], into: &narrowed)
+            try writer.write(narrowed.bytes)
+        }
+    }
+}
+
+/// The serialization of low-cardinality columns in one block
+/// (ClickHouse's DataTypes/Serializations/SerializationLowCardinality.cpp).
+enum LowCardinalityFormat {
+    /// The block brings its own keys (bit 9) and they replace what was known before (bit 10).
+    static let flags: UInt64 = 1 << 9 | 1 << 10
+
+    /// Width of the indexes, as the low byte of the flags says it.
+    enum IndexWidth: UInt64 {
+        case one, two, four, eight
+
+        /// As ClickHouse chooses it: one value short of what the width could name.
+        init(distinct: Int) {
+            self = distinct < 1 << 8 ? .one : distinct < 1 << 16 ? .two : .four
+        }
+
+        var bytes: Int { 1 << Int(rawValue) }
+
+        func narrow(_ indexes: ByteRun, map: [UInt32]?, into out: inout ByteRun) {
+            let count = indexes.count / 4
+            out.reserve(count * bytes)
+            guard let base = indexes.base else { return }
+            for row in 0..<count {
+                var index = base.loadUnaligned(fromByteOffset: row &* 4, as: UInt32.self)
+                if let map { index = map[Int(index)] }
+                switch self {
+                case .one: out.append(UInt8(truncatingIfNeeded: index))
+                case .two: out.append(UInt16(truncatingIfNeeded: index))
+                case .four, .eight: out.append(index)
+                }
+            }
+        }
+    }
+}
+
+/// One dictionary out of those of several parts.
+private final class MergedDictionary {
+    private let block: Block
+    /// For each part: its places to ours.
+    let maps: [[UInt32]]
+
+    /// The distinct values, in the child's node.
+    var values: ColumnNode { block.nodes[block.layout.nodes[0].child] }
+
+    init(_ parts: [Block], layout: BlockLayout, place: Int) {
+        // A block of this one column gives the dictionary a home; its indexes are read back as the maps.
+        block = Block(layout: BlockLayout([ColumnDefinition(name: "", type: layout.types[place])]))
+        let child = layout.nodes[place].child
+        var maps: [[UInt32]] = []
+        for part in parts {
+            var map: [UInt32] = [0]
+            map.reserveCapacity(part.nodes[child].rows)
+            var values = ValueCursor(part.nodes[child].data, width: layout.nodes[child].width)
+            values.skip()
+            while let value = values.next() {
+                block.appendLowCardinality(0, value.baseAddress ?? emptyBytes, count: value.count)
+                map.append(block.nodes[0].data.load(UInt32.self, at: block.nodes[0].data.count - 4))
+            }
+            maps.append(map)
+        }
+        self.maps = maps
+    }
+}
+
+nonisolated(unsafe) private let emptyBytes: UnsafeRawPointer = UnsafeRawPointer(
+    UnsafeMutableRawPointer.allocate(byteCount: 1, alignment: 1))
+
+/// Walks over the values of a fixed or string node.
+public struct ValueCursor {
+    private let run: ByteRun
+    private let width: Int
+    private var offset = 0
+
+    /// - Parameter width: 0 for strings.
+    public init(_ run: ByteRun, width: Int) {
+        self.run = run
+        self.width = width
+    }
+
+    public mutating func skip() { _ = next() }
+
+    /// The next value's bytes; nil at the end. Stops at bytes that are no whole value, which a block never has.
+    public mutating func next() -> UnsafeRawBufferPointer? {
+        var length = width
+        var start = offset
+        if width == 0 {
+            var shift: UInt64 = 0
+            var size: UInt64 = 0
+            while true {
+                guard start < run.count, shift < 63 else { return nil }
+                let byte = run.load(UInt8.self, at: start)
+                start += 1
+                size |= UInt64(byte & 0x7F) << shift
+                if byte < 0x80 { break }
+                shift += 7
+            }
+            guard size <= UInt64(run.count - start) else { return nil }
+            length = Int(size)
+        }
+        guard start + length <= run.count, offset < run.count else { return nil }
+        offset = start + length
+        return UnsafeRawBufferPointer(rebasing: run.bytes[start..<start + length])
+    }
+}
+
+/// String columns as revisions from 54492 have them: the end of each value as UInt64, then all bytes.
+private struct StringSizes {
+    let runs: [ByteRun]
+
+    init(_ runs: [ByteRun]) { self.runs = runs }
+
+    func write(to writer: inout FrameWriter) throws(FrameError) {
+        var ends = ByteRun()
+        var bytes = ByteRun()
+        defer {
+            ends.deallocate()
+            bytes.deallocate()
+        }
+        for run in runs {
+            var values = ValueCursor(run, width: 0)
+            while let value = values.next() {
+                bytes.append(value)
+                ends.append(UInt64(bytes.count))
+            }
+        }
+        try writer.write(ends.bytes)
+        try writer.write(bytes.bytes)
+    }
+}

@@ -1,0 +1,157 @@
+import NIOCore
+
+/// Bounds on what a block may ask for, checked before memory is allocated.
+public struct BlockLimits: Hashable, Sendable {
+    public var columnsMax = 10_000
+    public var rowsMax = 1 << 26
+    /// Of a column's name; type names have `DataType.nameBytesMax`.
+    public var nameBytesMax = 1 << 16
+
+    public init() {}
+}
+
+/// Why bytes are no block.
+public struct BlockError: Error, Hashable, Sendable, CustomStringConvertible {
+    public enum Code: String, Sendable {
+        /// Bytes that contradict the format.
+        case malformed
+        /// A column's type is not known here.
+        case unsupportedType
+        /// A serialization that is not known here (JSON's, aggregate states, the server's internal kinds).
+        case unsupportedSerialization
+        /// Beyond `BlockLimits`.
+        case limit
+    }
+
+    public let code: Code
+    public let reason: String
+
+    public init(_ code: Code, _ reason: String) {
+        self.code = code
+        self.reason = reason
+    }
+
+    public var description: String { "block: \(reason)" }
+}
+
+/// Reads blocks in the Native format (ClickHouse's Formats/NativeReader.cpp).
+public enum BlockReader {
+    /// The next block; nil when it has not arrived whole (the buffer is untouched then).
+    ///
+    /// A block that was read is not for writing more rows to.
+    ///
+    /// - Parameter revision: of the connection it came over; nil for a file.
+    public static func read(
+        _ buffer: inout ByteBuffer, revision: Revision?, limits: BlockLimits = BlockLimits()
+    ) throws(BlockError) -> Block? {
+        let result = buffer.withUnsafeReadableBytes { bytes in
+            Result<(Block, Int)?, BlockError> { () throws(BlockError) in
+                var decoder = BlockDecoder(bytes: ByteCursor(bytes), revision: revision, limits: limits)
+                do throws(BlockReadFailure) {
+                    let block = try decoder.block()
+                    return (block, decoder.bytes.offset)
+                } catch {
+                    switch error {
+                    case .short: return nil
+                    case .refused(let refusal): throw refusal
+                    }
+                }
+            }
+        }
+        guard let (block, length) = try result.get() else { return nil }
+        buffer.moveReaderIndex(forwardBy: length)
+        return block
+    }
+}
+
+private struct BlockDecoder {
+    var bytes: ByteCursor
+    let revision: Revision?
+    let limits: BlockLimits
+
+    mutating func block() throws(BlockReadFailure) -> Block {
+        if revision != nil { try skipInfo() }
+        let columnCount = try count(max: limits.columnsMax, "columns")
+        let rows = try count(max: limits.rowsMax, "rows")
+
+        // Columns are read one by one into blocks of their own and then joined: the layout is known only at the end.
+        var columns: [ColumnDefinition] = []
+        var read: [Block] = []
+        columns.reserveCapacity(min(columnCount, 1024))
+        for _ in 0..<columnCount {
+            let name = try bytes.takeString(bytesMax: limits.nameBytesMax)
+            let column = ColumnDefinition(name: name, type: try type(of: name))
+            let kind = try serializationKind(of: column)
+            columns.append(column)
+            let single = Block(layout: BlockLayout([column]))
+            if rows > 0 {
+                var reader = ColumnDecoder(block: single, revision: revision)
+                try reader.column(rows, kind: kind, from: &bytes)
+            }
+            single.rows = rows
+            read.append(single)
+        }
+        return Block(joining: read, columns: columns, rows: rows)
+    }
+
+    private mutating func count(max: Int, _ what: String) throws(BlockReadFailure) -> Int {
+        let value = try bytes.takeVarUInt()
+        guard value <= UInt64(max) else {
+            throw .refused(BlockError(.limit, "\(value) \(what), allowed are \(max)"))
+        }
+        return Int(value)
+    }
+
+    private mutating func type(of column: String) throws(BlockReadFailure) -> DataType {
+        let name = try bytes.takeString(bytesMax: DataType.nameBytesMax)
+        do {
+            return try DataType(parsing: name)
+        } catch {
+            throw .refused(BlockError(.unsupportedType, "column \(column): \(error)"))
+        }
+    }
+
+    private mutating func skipInfo() throws(BlockReadFailure) {
+        while true {
+            switch try bytes.takeVarUInt() {
+            case 0: return
+            case 1: _ = try bytes.take(UInt8.self)
+            case 2: _ = try bytes.take(Int32.self)
+            case 3:
+                let buckets = try bytes.takeVarUInt()
+                guard buckets <= 256 else { throw .refused(BlockError(.limit, "\(buckets) buckets, allowed are 256")) }
+                _ = try bytes.take(Int(buckets) * 4)
+            case let field: throw .refused(BlockError(.malformed, "unknown field \(field) in the block info"))
+            }
+        }
+    }
+
+    /// How the server chose to lay the column out (ClickHouse's DataTypes/Serializations/SerializationInfo.h).
+    private mutating func serializationKind(of column: ColumnDefinition) throws(BlockReadFailure) -> SerializationKind {
+        guard revision?.supports(.customSerialization) == true, try bytes.take(UInt8.self) != 0 else { return .plain }
+        switch try bytes.take(UInt8.self) {
+        case 0: return .plain
+        case 1: return .sparse
+        case let kind:
+            throw .refused(
+                BlockError(.unsupportedSerialization, "column \(column.name): serialization kind \(kind) is not supported"))
+        }
+    }
+}
+
+enum SerializationKind {
+    case plain
+    /// Only the values that are not the default, and where they stand.
+    case sparse
+}
+
+extension Block {
+    /// Columns of one block each, as one block: their memory moves over.
+    fileprivate convenience init(joining columns: [Block], columns definitions: [ColumnDefinition], rows: Int) {
+        self.init(layout: BlockLayout(definitions))
+        for (root, column) in zip(layout.roots, columns) {
+            for place in column.layout.nodes.indices { swap(&nodes[root + place], &column.nodes[place]) }
+        }
+        self.rows = rows
+    }
+}

@@ -1,0 +1,180 @@
+// Unsafe by design: `staging` has `frameBytes` bytes of which the first `staged` are initialized; every write is cut to
+// the room that is left. The compressors get exactly the room that their own bound functions ask for.
+
+import CLZ4
+import CZstd
+import NIOCore
+
+/// Turns a stream of bytes into compressed frames, or passes it on bare.
+///
+/// Long runs are compressed where they lie; short ones are collected into a frame first.
+struct FrameWriter: ~Copyable {
+    /// A run of at least this many bytes is compressed in place, without a copy.
+    private static let inPlaceBytesMin = 64 << 10
+
+    private(set) var output: ByteBuffer
+    /// Bytes written so far, before compression.
+    private(set) var rawBytes = 0
+
+    private let compression: Compression?
+    private let frameBytes: Int
+    private let staging: UnsafeMutableRawPointer
+    private var staged = 0
+    private let compressor: Compressor
+
+    /// - Parameter frameBytes: raw bytes of a frame, 1 KiB to 64 MiB.
+    init(compression: Compression?, frameBytes: Int, expecting bytes: Int) {
+        precondition((1 << 10...64 << 20).contains(frameBytes))
+        self.compression = compression
+        self.frameBytes = frameBytes
+        output = ByteBuffer()
+        output.reserveCapacity(compression == nil || compression == Compression.none ? bytes + 4096 : bytes / 2 + 4096)
+        staging = .allocate(byteCount: compression == nil ? 16 : frameBytes, alignment: 16)
+        var zstd: OpaquePointer?
+        if case .zstd = compression { zstd = ZSTD_createCCtx() }
+        compressor = Compressor(compression: compression, zstd: zstd)
+    }
+
+    deinit {
+        staging.deallocate()
+        if let zstd = compressor.zstd { ZSTD_freeCCtx(zstd) }
+    }
+
+    mutating func write(_ bytes: UnsafeRawBufferPointer) throws(FrameError) {
+        guard var start = bytes.baseAddress, bytes.count > 0 else { return }
+        var left = bytes.count
+        rawBytes += left
+        guard compression != nil else {
+            output.writeBytes(bytes)
+            return
+        }
+        while left >= Self.inPlaceBytesMin {
+            if staged > 0 { try flushStaged() }
+            let piece = min(left, frameBytes)
+            try writeFrame(UnsafeRawBufferPointer(start: start, count: piece))
+            start += piece
+            left -= piece
+        }
+        while left > 0 {
+            if staged == frameBytes { try flushStaged() }
+            let piece = min(left, frameBytes - staged)
+            (staging + staged).copyMemory(from: start, byteCount: piece)
+            staged += piece
+            start += piece
+            left -= piece
+        }
+    }
+
+    mutating func write(varUInt value: UInt64) throws(FrameError) {
+        var bytes: (UInt64, UInt16) = (0, 0)
+        var count = 0
+        var rest = value
+        withUnsafeMutableBytes(of: &bytes) { room in
+            while rest >= 0x80 {
+                room[count] = UInt8(truncatingIfNeeded: rest) | 0x80
+                count += 1
+                rest >>= 7
+            }
+            room[count] = UInt8(rest)
+            count += 1
+        }
+        try withBytes(of: bytes, count)
+    }
+
+    mutating func write(string: String) throws(FrameError) {
+        try write(varUInt: UInt64(string.utf8.count))
+        var copy = string
+        let result = copy.withUTF8 { utf8 in
+            Result<Void, FrameError> { () throws(FrameError) in try write(UnsafeRawBufferPointer(utf8)) }
+        }
+        try result.get()
+    }
+
+    mutating func write<T: BitwiseCopyable>(_ value: T) throws(FrameError) {
+        try withBytes(of: value, MemoryLayout<T>.size)
+    }
+
+    private mutating func withBytes<T: BitwiseCopyable>(of value: T, _ count: Int) throws(FrameError) {
+        let result = withUnsafeBytes(of: value) { bytes in
+            Result<Void, FrameError> { () throws(FrameError) in
+                try write(UnsafeRawBufferPointer(rebasing: bytes[..<count]))
+            }
+        }
+        try result.get()
+    }
+
+    /// Ends the last frame. Nothing may be written afterwards.
+    mutating func finish() throws(FrameError) {
+        if staged > 0 { try flushStaged() }
+    }
+
+    private mutating func flushStaged() throws(FrameError) {
+        try writeFrame(UnsafeRawBufferPointer(start: staging, count: staged))
+        staged = 0
+    }
+
+    private mutating func writeFrame(_ raw: UnsafeRawBufferPointer) throws(FrameError) {
+        let compressor = compressor
+        let (method, bound) = compressor.methodAndBound(raw.count)
+        var failure: FrameError?
+        output.writeWithUnsafeMutableBytes(minimumWritableBytes: FrameFormat.prefixBytes + bound) { room in
+            let payload = UnsafeMutableRawBufferPointer(rebasing: room[FrameFormat.prefixBytes...])
+            guard let size = compressor.compress(raw, into: payload) else {
+                failure = FrameError(.compressionFailed, "the compressor took no \(raw.count) bytes")
+                return 0
+            }
+            let sealed = FrameFormat.headerBytes + size
+            room.storeBytes(of: method, toByteOffset: 16, as: UInt8.self)
+            room.storeBytes(of: UInt32(sealed).littleEndian, toByteOffset: 17, as: UInt32.self)
+            room.storeBytes(of: UInt32(raw.count).littleEndian, toByteOffset: 21, as: UInt32.self)
+            let hash = CityHash128(
+                hashing: UnsafeRawBufferPointer(
+                    rebasing: UnsafeRawBufferPointer(room)[FrameFormat.checksumBytes..<FrameFormat.checksumBytes + sealed]))
+            room.storeBytes(of: hash.low.littleEndian, toByteOffset: 0, as: UInt64.self)
+            room.storeBytes(of: hash.high.littleEndian, toByteOffset: 8, as: UInt64.self)
+            return FrameFormat.prefixBytes + size
+        }
+        if let failure { throw failure }
+    }
+
+}
+
+/// One call of the libraries that compress.
+private struct Compressor {
+    let compression: Compression?
+    /// A context that is reused from frame to frame; freed by the writer.
+    let zstd: OpaquePointer?
+
+    /// The frame's method byte, and the most bytes that so many raw ones can become.
+    func methodAndBound(_ rawBytes: Int) -> (method: UInt8, bound: Int) {
+        switch compression {
+        case nil, .some(.none): (FrameFormat.methodNone, rawBytes)
+        case .lz4, .lz4hc: (FrameFormat.methodLZ4, Int(LZ4_compressBound(Int32(rawBytes))))
+        case .zstd: (FrameFormat.methodZSTD, ZSTD_compressBound(rawBytes))
+        }
+    }
+
+    /// Bytes written; nil when the compressor failed.
+    func compress(_ raw: UnsafeRawBufferPointer, into room: UnsafeMutableRawBufferPointer) -> Int? {
+        let written: Int
+        switch compression {
+        case nil, .some(.none):
+            room.copyMemory(from: raw)
+            written = raw.count
+        case .lz4:
+            written = Int(
+                LZ4_compress_default(
+                    raw.bindMemory(to: CChar.self).baseAddress, room.bindMemory(to: CChar.self).baseAddress,
+                    Int32(raw.count), Int32(clamping: room.count)))
+        case .lz4hc(let level):
+            written = Int(
+                LZ4_compress_HC(
+                    raw.bindMemory(to: CChar.self).baseAddress, room.bindMemory(to: CChar.self).baseAddress,
+                    Int32(raw.count), Int32(clamping: room.count), Int32(level)))
+        case .zstd(let level):
+            let size = ZSTD_compressCCtx(zstd, room.baseAddress, room.count, raw.baseAddress, raw.count, Int32(level))
+            written = ZSTD_isError(size) != 0 ? 0 : size
+        }
+        return written > 0 ? written : nil
+    }
+}

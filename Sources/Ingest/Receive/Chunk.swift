@@ -1,0 +1,24 @@
+import NIOCore
+
+/// Whole lines of one session, as they came: the unit between receive and validate.
+public struct Chunk: Sendable {
+    /// Unique within one run of the daemon.
+    public let session: UInt64
+    /// Counts the session's chunks from 0.
+    public let number: UInt64
+    /// The table that the session's control line named; nil: each row's field, or the stage file's default.
+    public let table: String?
+    /// One line or more, each ended by a newline but for the last, which may lack it at the end of a session.
+    public let bytes: ByteBuffer
+    public let received: ContinuousClock.Instant
+
+    public init(
+        session: UInt64, number: UInt64, table: String?, bytes: ByteBuffer, received: ContinuousClock.Instant
+    ) {
+        self.session = session
+        self.number = number
+        self.table = table
+        self.bytes = bytes
+        self.received = received
+    }
+}

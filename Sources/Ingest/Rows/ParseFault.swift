@@ -1,0 +1,66 @@
+/// Why a row was refused: plain bytes, so that throwing it costs next to nothing. The words are made later, for the
+/// rows that are kept as dead letters.
+struct ParseFault: Error {
+    enum Code: UInt8 {
+        case malformed
+        case unterminatedString
+        case badEscape
+        case trailingText
+        case tooDeep
+        case duplicateKey
+        case unknownField
+        case computedColumn
+        case nullValue
+        case notANumber
+        case outOfRange
+        case tooLong
+        case notABool
+        case notAUUID
+        case notADate
+        case notATime
+        case notAnEnumMember
+        case notAString
+        case notAnArray
+        /// Not a refusal: the row has other columns than the block that is being filled (see `TableWriter`).
+        case otherVariant
+        /// Not a refusal: the row names another table.
+        case otherTable
+        case badTableName
+    }
+
+    let code: Code
+    /// Place of the column in the table's structure; -1: none in particular.
+    var column: Int32 = -1
+
+    init(_ code: Code, column: Int32 = -1) {
+        self.code = code
+        self.column = column
+    }
+
+    /// For people; says what was expected and nothing of what was there.
+    var message: String {
+        switch code {
+        case .malformed: "this is no JSON object"
+        case .unterminatedString: "a string does not end on its line"
+        case .badEscape: "a string has an escape sequence that JSON does not have, or half a surrogate pair"
+        case .trailingText: "there is text behind the object"
+        case .tooDeep: "values are nested deeper than depth_max"
+        case .duplicateKey: "the field stands twice in the row"
+        case .unknownField: "the table has no such column, and input_format_skip_unknown_fields is off"
+        case .computedColumn: "the column is computed by the server and cannot be written"
+        case .nullValue: "null for a column that is not Nullable, and input_format_null_as_default is off"
+        case .notANumber: "a number of the column's type is expected"
+        case .outOfRange: "the value is outside the range of the column's type"
+        case .tooLong: "the value is longer than the column's type"
+        case .notABool: "true, false, 1 or 0 is expected"
+        case .notAUUID: "a UUID such as \"61f0c404-5cb3-11e7-907b-a6006ad3dba0\" is expected"
+        case .notADate: "a date such as \"2024-02-29\" is expected"
+        case .notATime: "a time such as \"2024-02-29 12:34:56\" is expected"
+        case .notAnEnumMember: "the value is no member of the enumeration"
+        case .notAString: "a string is expected"
+        case .notAnArray: "an array is expected"
+        case .otherVariant, .otherTable: "the row belongs elsewhere"
+        case .badTableName: "the table's name is not a string that can name a table"
+        }
+    }
+}

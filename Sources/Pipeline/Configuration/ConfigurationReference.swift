@@ -1,0 +1,174 @@
+/// The reference of all keys, written from their descriptions: `docs/configuration.md`.
+public enum ConfigurationReference {
+    /// The whole page. `sluice config reference` prints it; a test compares it with the file.
+    public static func markdown() -> String {
+        var sections = [introduction]
+        sections.append("## The main file: `sluice.yaml`\n\n" + table(mainRows))
+        sections.append(block)
+        for stage in SettingsKeys.stages {
+            let title = "## `stages/\(stage).yaml`\n\n"
+            sections.append(title + table(rows(of: stage)) + (notes[stage].map { "\n" + $0 } ?? ""))
+        }
+        sections.append(environment)
+        return sections.joined(separator: "\n")
+    }
+
+    private struct Row {
+        let key: String
+        let value: String
+        let standard: String
+        let change: String
+        let text: String
+    }
+
+    private static let mainRows: [Row] =
+        [
+            Row(
+                key: "stages", value: "text", standard: "`stages`", change: "restart",
+                text: "Directory of the stage files, relative to the main file.")
+        ] + SettingsKeys.daemon.map { row($0, dropping: 0) }
+
+    private static func rows(of stage: String) -> [Row] {
+        var rows: [Row] = []
+        for key in SettingsKeys.all where key.path.hasPrefix("\(stage).") {
+            rows.append(row(key, dropping: stage.utf8.count + 1))
+            for alias in AliasKey.all where alias.target == key.path && alias.path.hasPrefix("\(stage).") {
+                rows.append(
+                    Row(
+                        key: String(alias.path.dropFirst(stage.count + 1)), value: form(alias.type), standard: "none",
+                        change: key.change.rawValue, text: alias.documentation))
+            }
+        }
+        return rows
+    }
+
+    private static func row(_ key: ConfigurationKey<Settings>, dropping prefix: Int) -> Row {
+        let standard = YAMLText.of(key.get(Settings()), key.type)
+        return Row(
+            key: String(key.path.dropFirst(prefix)), value: form(key.type),
+            standard: standard.isEmpty || standard == "\"\"" ? "empty" : "`\(standard)`", change: key.change.rawValue,
+            text: key.documentation)
+    }
+
+    private static func form(_ type: ValueType) -> String {
+        switch type {
+        case .flag: "`true` or `false`"
+        case .count(let range): "number, \(range.lowerBound) to \(range.upperBound)"
+        case .bytes(let range): "size, \(ByteSize.format(range.lowerBound)) to \(ByteSize.format(range.upperBound))"
+        case .duration(let range):
+            "duration, \(TimeSpan.format(range.lowerBound)) to \(TimeSpan.format(range.upperBound))"
+        case .milliseconds(let range):
+            "milliseconds or duration, \(TimeSpan.format(range.lowerBound)) to \(TimeSpan.format(range.upperBound))"
+        case .text(let bytesMax): "text, at most \(bytesMax) bytes"
+        case .choice(let names): names.map { "`\($0)`" }.joined(separator: ", ")
+        case .mode: "octal mode"
+        case .hosts: "list of `host:port`, at most \(ConfigurationLimits.hostsMax)"
+        case .files: "list of files, at most \(ConfigurationLimits.schemaFilesMax)"
+        case .settings: "map of names to values, at most \(ConfigurationLimits.settingsMax)"
+        case .secret: "secret"
+        case .secretFile: "file"
+        case .optional(let word, let inner): "\(form(inner)), or `\(word)`"
+        }
+    }
+
+    private static func table(_ rows: [Row]) -> String {
+        let head = "| key | value | default | change | |\n|---|---|---|---|---|\n"
+        return head
+            + rows.map { "| `\($0.key)` | \($0.value) | \($0.standard) | \($0.change) | \($0.text) |\n" }.joined()
+    }
+
+    private static let introduction = """
+        # Configuration
+
+        <!-- Written by `sluice config reference`; do not edit. A test compares this page with the program. -->
+
+        Sluice runs without any configuration: it then listens on `sluice.sock` and writes Native files to `data`. What is
+        to be different stands in `sluice.yaml` and in one file per stage beside it:
+
+        ```
+        sluice.yaml
+        stages/receive.yaml  stages/validate.yaml  stages/batch.yaml  stages/compress.yaml  stages/ship.yaml
+        ```
+
+        Each file may be missing, and so may each key. Unknown keys, wrong types and values out of range are refused with
+        file, line and column, all of them at once. `sluice check` prints the configuration as it takes effect, with the source of each
+        value, and exits with an error if there is one. Examples are in `deploy/examples`.
+
+        Where a value is set in several places, the last of these counts:
+
+        1. the built-in default,
+        2. the block `database.clickhouse` in the main file,
+        3. the main file and the stage files,
+        4. an environment variable `SLUICE_…`.
+
+        **Values.** Sizes are bytes or have a unit: `4096`, `64KiB`, `64MiB`, `10MB`. Durations have a unit: `250ms`, `5s`, `2m`,
+        `1h`, `7d`. Modes are octal with a leading zero, best in quotes: `"0660"`. In each value `${NAME}` is replaced by an environment
+        variable, `${NAME:-default}` has a default, and `$${` stands for `${`.
+
+        **Paths** of sockets and data are relative to the working directory of the daemon. Schema files, `ca_cert` and `password_file` are
+        relative to the file that names them, and `stages` to the main file.
+
+        **Secrets** are never printed. Take them from the environment, `password: "${CLICKHOUSE_PASSWORD}"`, or from a file,
+        `password_file: /run/secrets/clickhouse`. A secret that stands in a configuration file, and a secret's file that every user can read, give a warning.
+
+        **Change** says what it takes to change a value: `restart`, or `reload` for what is fit to be taken over by a running
+        daemon. In this release every change takes a restart.
+
+        """
+
+    private static let block: String = {
+        let rows = AliasKey.all.filter { $0.path.hasPrefix("database.") }.map { alias in
+            let name = alias.path.split(separator: ".").last ?? ""
+            return "| `\(name)` | \(form(alias.type)) | `\(alias.target.dropFirst(5))` | \(alias.documentation) |\n"
+        }
+        return """
+            ### `database.clickhouse`
+
+            The block of the tracker's `config.yaml` is taken as it stands, in `sluice.yaml` or in a file of that name. It sets keys of
+            `stages/ship.yaml`, which go before it, with a warning that names both places. With this block the sink is `clickhouse`
+            unless `ship.yaml` says otherwise.
+
+            | key | value | sets in `ship.yaml` | |
+            |---|---|---|---|
+
+            """ + rows.joined()
+    }()
+
+    private static let notes: [String: String] = [
+        "validate": """
+        A row batch is never larger than the bounds of `batch.defaults`: where `row_batch` is not set it follows them, where it is set
+        to more it is refused.
+
+        """,
+        "batch": """
+        `tables` is a map of table names (`mstore`, `analytics.mstore`) to the same keys as `defaults`; what a table does not set it has from
+        `defaults`. At most \(ConfigurationLimits.tablesMax) tables.
+
+        ```yaml
+        defaults: {strategy: hybrid, rows_max: 65536, age_max: 1s}
+        tables:
+          mtriage: {strategy: time, age_max: 100ms, priority: 10}
+        ```
+
+        """,
+        "ship": """
+        `profile: tracker` stands for the settings of the Go tracker:
+        \(profile). With `wait_for_async_insert=0` the server confirms rows that it has not written yet: the delivery promise does not hold, and
+        `sluice check` warns of it.
+
+        """,
+    ]
+
+    private static let profile: String =
+        ClickHouseSettings.Profile.tracker.settings.sorted { $0.key < $1.key }.map { "`\($0)=\($1)`" }
+        .joined(separator: ", ")
+
+    private static let environment = """
+        ## Environment variables
+
+        Each key but `tables` has a variable: `SLUICE_`, the stage, and the key, in capitals and with `_` for each dot: `SLUICE_RECEIVE_SOCKET_PATH`,
+        `SLUICE_SHIP_CLICKHOUSE_DATABASE`, `SLUICE_LOG_LEVEL`, `SLUICE_STAGES`. Lists have commas between their items; `SLUICE_SHIP_CLICKHOUSE_SETTINGS` takes
+        `name=value` pairs with commas between them. An unknown `SLUICE_` variable gives a warning.
+
+        """
+}

@@ -1,0 +1,165 @@
+/// The configuration as it takes effect, with the source of every value.
+public struct EffectiveConfiguration: Sendable {
+    public let settings: Settings
+    /// Path of the main file; nil: none was given.
+    public let mainFile: String?
+    /// Directory of the stage files, as given.
+    public let stages: String
+    /// Files that were read, in order.
+    public let sources: [String]
+    public let warnings: [ConfigurationIssue]
+    let provenance: [ValuePath: Provenance]
+    /// The tables that `validate.schema` describes.
+    public let schema: SchemaCatalog
+
+    /// Where the value of a key comes from.
+    ///
+    /// - Parameters:
+    ///   - key: the key's path, such as `ship.clickhouse.hosts`, or `batch.tables.rows_max` with a table.
+    ///   - element: a table, or the name of a ClickHouse setting.
+    public func provenance(of key: String, element: String? = nil) -> Provenance {
+        provenance[ValuePath(key: key, element: element)] ?? .builtIn
+    }
+
+    /// All values as YAML, each with its source in a comment. Secrets are masked.
+    public func render() -> String {
+        var lines: [String] = []
+        lines.append(line(0, "stages", YAMLText.quoted(stages), provenance(of: "stages")))
+        var open: [Substring] = []
+        for key in SettingsKeys.all {
+            let parts = key.path.split(separator: ".")
+            let groups = parts.dropLast()
+            let shared = zip(open, groups).prefix { $0 == $1 }.count
+            // `tables` stands at the end of the strategies, before the batch stage's other keys.
+            if open == ["batch", "defaults"], groups != ["batch", "defaults"] { lines += tables() }
+            for (depth, group) in groups.enumerated().dropFirst(shared) { lines.append(indent(depth) + "\(group):") }
+            open = Array(groups)
+            lines += render(key, depth: groups.count)
+        }
+        lines.append("# memory: what waits between the stages and in open blocks is bounded by these")
+        lines += settings.memoryBounds.map { "#   \(ByteSize.format($0.bytes))  \($0.key)" }
+        let sum = settings.memoryBounds.reduce(0) { $0 + $1.bytes }
+        lines.append("#   \(ByteSize.format(sum))  together: an estimate of the ceiling, without the process itself")
+        return lines.joined(separator: "\n") + "\n"
+    }
+
+    private func render(_ key: ConfigurationKey<Settings>, depth: Int) -> [String] {
+        let name = String(key.name)
+        guard case .settings(let values) = key.get(settings) else {
+            return [line(depth, name, YAMLText.of(key.get(settings), key.type), provenance(of: key.path))]
+        }
+        if values.isEmpty { return [line(depth, name, "{}", .builtIn)] }
+        return [indent(depth) + "\(name):"]
+            + values.sorted { $0.key < $1.key }.map { setting, value in
+                line(depth + 1, setting, YAMLText.setting(setting, value), provenance(of: key.path, element: setting))
+            }
+    }
+
+    private func tables() -> [String] {
+        guard !settings.batch.tables.isEmpty else { return [line(1, "tables", "{}", .builtIn)] }
+        var lines = [indent(1) + "tables:"]
+        for (table, strategy) in settings.batch.tables.sorted(by: { $0.key < $1.key }) {
+            lines.append(indent(2) + YAMLText.quoted(table) + ":")
+            for key in SettingsKeys.strategy {
+                let own = provenance[ValuePath(key: "batch.tables.\(key.path)", element: table)]
+                let source = own ?? .derived(from: "batch.defaults")
+                lines.append(line(3, key.path, YAMLText.of(key.get(strategy), key.type), source))
+            }
+        }
+        return lines
+    }
+
+    private func indent(_ depth: Int) -> String { String(repeating: "  ", count: depth) }
+
+    private func line(_ depth: Int, _ name: String, _ value: String, _ source: Provenance) -> String {
+        // A path with a line break in it must not end the comment.
+        let comment = source.description.map { $0.isNewline ? "?" : $0 }
+        return "\(indent(depth))\(name): \(value)  # \(String(comment))"
+    }
+}
+
+extension EffectiveConfiguration: CustomStringConvertible {
+    /// Short on purpose: `render()` is the long form.
+    public var description: String {
+        "configuration from \(sources.isEmpty ? "defaults" : sources.joined(separator: ", "))"
+    }
+}
+
+extension Settings {
+    /// What bounds the memory that rows take on their way through the daemon, in bytes.
+    public var memoryBounds: [(key: String, bytes: Int)] {
+        [
+            ("receive.queue.bytes_max", receive.queue.bytesMax),
+            ("validate.queue.bytes_max", validate.queue.bytesMax),
+            ("validate.recycled_bytes_max", validate.recycledBytesMax),
+            ("batch.memory_max", batch.memoryMax),
+            ("batch.queue.bytes_max", batch.queue.bytesMax),
+            ("compress.queue.bytes_max", compress.queue.bytesMax),
+        ]
+    }
+
+    /// The sum of `memoryBounds`: an estimate of the ceiling. Beside it the process takes what it needs to run, each
+    /// parser up to one row batch, and each compressor and connection up to one block.
+    public var memoryCeilingEstimate: Int { memoryBounds.reduce(0) { $0 + $1.bytes } }
+}
+
+/// Values as YAML that reads back as the same value.
+enum YAMLText {
+    static func of(_ value: ConfigurationValue, _ type: ValueType) -> String {
+        switch value {
+        case .flag(let on): return on ? "true" : "false"
+        case .count(let number): return String(number)
+        case .bytes(let size): return ByteSize.format(size)
+        case .duration(let span): return TimeSpan.format(span)
+        case .text(let text): return quoted(text)
+        case .mode(let bits):
+            let digits = String(bits, radix: 8)
+            return "\"" + String(repeating: "0", count: max(1, 4 - digits.count)) + digits + "\""
+        case .hosts(let hosts): return list(hosts.map { $0.port == 0 ? $0.name : $0.description })
+        case .list(let items): return list(items)
+        case .settings(let values):
+            return "{" + values.sorted { $0.key < $1.key }.map { "\($0): \(quoted($1))" }.joined(separator: ", ") + "}"
+        case .secret(let secret): return "\"\(secret)\""
+        case .absent: if case .optional(let word, _) = type { return word } else { return "null" }
+        }
+    }
+
+    /// A setting's value, masked where its name says that it is a secret.
+    static func setting(_ name: String, _ value: String) -> String {
+        let isSecret = ["password", "secret", "token", "access_key"].contains { name.lowercased().contains($0) }
+        return isSecret ? "\"\(Secret(value))\"" : quoted(value)
+    }
+
+    private static func list(_ items: [String]) -> String {
+        "[" + items.map { "\"\(escaped($0))\"" }.joined(separator: ", ") + "]"
+    }
+
+    /// Plain where every YAML reader takes it for a text.
+    static func quoted(_ text: String) -> String {
+        let isPlain =
+            text.utf8.allSatisfy {
+                (0x61...0x7A).contains($0) || (0x41...0x5A).contains($0) || (0x30...0x39).contains($0)
+                    || "_-./".utf8.contains($0)
+            } && text.utf8.contains { (0x61...0x7A).contains($0) || (0x41...0x5A).contains($0) }
+            && text.utf8.first.map { !(0x30...0x39).contains($0) && $0 != 0x2D && $0 != 0x2E } == true
+            && !["true", "false", "yes", "no", "on", "off", "null", "y", "n"].contains(text.lowercased())
+        return isPlain ? text : "\"\(escaped(text))\""
+    }
+
+    private static func escaped(_ text: String) -> String {
+        var result = ""
+        for scalar in text.unicodeScalars {
+            switch scalar {
+            case "\"": result += "\\\""
+            case "\\": result += "\\\\"
+            case "\n": result += "\\n"
+            case "\t": result += "\\t"
+            case _ where scalar.value < 0x20 || scalar.value == 0x7F:
+                let digits = String(scalar.value, radix: 16)
+                result += "\\x" + (digits.count < 2 ? "0" : "") + digits
+            default: result.unicodeScalars.append(scalar)
+            }
+        }
+        return result
+    }
+}

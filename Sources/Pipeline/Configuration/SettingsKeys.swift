@@ -1,0 +1,147 @@
+/// Every key of the configuration, in the order of the reference.
+public enum SettingsKeys {
+    public static let all: [ConfigurationKey<Settings>] =
+        daemon + receive + validate + batch + compress + ship
+
+    static let byPath = Dictionary(uniqueKeysWithValues: all.map { ($0.path, $0) })
+
+    /// Names of the stages, which are also the names of their files.
+    public static let stages = ["receive", "validate", "batch", "compress", "ship"]
+
+    static let receive: [ConfigurationKey<Settings>] =
+        [
+            .text(
+                "receive.socket.path", \.receive.socketPath, bytesMax: 107,
+                "Path of the Unix stream socket, relative to the working directory. A stale socket is replaced, a live one refused."
+            ),
+            .mode("receive.socket.mode", \.receive.socketMode, "Permission bits of the socket, octal and quoted."),
+            .optionalText(
+                "receive.socket.owner", \.receive.socketOwner, bytesMax: 256, absent: "none",
+                "User who owns the socket, by name or number."),
+            .optionalText(
+                "receive.socket.group", \.receive.socketGroup, bytesMax: 256, absent: "none",
+                "Group that owns the socket, by name or number."),
+            .count("receive.backlog", \.receive.backlog, 1...65_535, "Connections that may wait to be accepted."),
+            .count(
+                "receive.connections_max", \.receive.connectionsMax, 1...1_000_000,
+                "Sessions at once; one more is refused."),
+            .bytes(
+                "receive.line_bytes_max", \.receive.lineBytesMax, 64...1 << 30,
+                "Longest line. A longer one is skipped to its end and rejected."),
+            .optionalDuration(
+                "receive.partial_line_timeout", \.receive.partialLineTimeout, .seconds(1) ... .seconds(86_400),
+                absent: "never", "A session that holds half a line for longer is closed."),
+            .bytes(
+                "receive.read_bytes_max", \.receive.readBytesMax, 1024...64 << 20,
+                "Largest read from one session at once."),
+            .count(
+                "receive.threads", \.receive.threads, 0...256,
+                "Threads of the listener. 0: one for four cores, at least one."),
+        ] + ConfigurationKey.queue("receive.queue", \.receive.queue, of: "chunks for validation")
+
+    static let validate: [ConfigurationKey<Settings>] =
+        [
+            .optionalText(
+                "validate.default_table", \.validate.defaultTable, bytesMax: 413, absent: "none",
+                "Table for rows that name none. Without it they are rejected."),
+            .text(
+                "validate.table_field", \.validate.tableField, bytesMax: 256,
+                "The field that names the table of a row. It is a column only if the table has one of that name."),
+            .count("validate.depth_max", \.validate.depthMax, 1...1024, "Deepest nesting of a value."),
+            .count("validate.tables_max", \.validate.tablesMax, 1...100_000, "Tables that may be open at once."),
+            .count(
+                "validate.variants_max", \.validate.variantsMax, 1...1024,
+                "Sets of omitted DEFAULT columns that one table may have open at once."),
+            .count(
+                "validate.workers", \.validate.workers, 0...256,
+                "Parsers at work at once. 0: one for two cores, at least one."),
+            .count(
+                "validate.row_batch.rows_max", \.validate.rowBatchRowsMax, 1...1 << 20,
+                "A row batch goes on when it has so many rows, or when no input waits."),
+            .bytes(
+                "validate.row_batch.bytes_max", \.validate.rowBatchBytesMax, 64 << 10...1 << 30,
+                "A row batch goes on when it has so many bytes, or when no input waits."),
+            .bytes(
+                "validate.recycled_bytes_max", \.validate.recycledBytesMax, 0...1 << 34,
+                "Emptied blocks that are kept for reuse."),
+            .choice(
+                "validate.date_time_input_format", \.validate.input.dateTimeInputFormat,
+                "How a text becomes a DateTime; ClickHouse's setting of this name."),
+            .flag(
+                "validate.input_format_null_as_default", \.validate.input.nullAsDefault,
+                "A null for a column that is not Nullable takes the column's default; ClickHouse's setting of this name."
+            ),
+            .flag(
+                "validate.input_format_skip_unknown_fields", \.validate.input.skipUnknownFields,
+                "Fields that the table lacks are skipped; otherwise the row is rejected. ClickHouse's setting of this name."
+            ),
+            .files(
+                "validate.schema", \.validate.schemaFiles,
+                "Files with CREATE TABLE statements, for a sink without a server. Relative to the file that names them; `*` and `?` match within a file name."
+            ),
+            .text(
+                "validate.dead_letter.directory", \.validate.deadLetter.directory,
+                "Where rejected rows are kept, relative to the working directory."),
+            .bytes(
+                "validate.dead_letter.file_bytes_max", \.validate.deadLetter.fileBytesMax, 4096...1 << 40,
+                "A file is closed and a new one begun at this size."),
+            .bytes(
+                "validate.dead_letter.total_bytes_max", \.validate.deadLetter.totalBytesMax, 4096...1 << 50,
+                "All files together. When full, the oldest goes, and is counted."),
+            .bytes(
+                "validate.dead_letter.row_bytes_max", \.validate.deadLetter.rowBytesMax, 0...1 << 30,
+                "Original bytes that are kept of one rejected row; the cut is noted."),
+        ] + ConfigurationKey.queue("validate.queue", \.validate.queue, of: "row batches for the batch stage")
+
+    /// Keys of one batch strategy: `batch.defaults`, and each entry of `batch.tables`.
+    static let strategy: [ConfigurationKey<BatchStrategy>] = [
+        .choice(
+            "strategy", \.kind,
+            "When a block is sealed. `immediate`: each row batch; `time`: by age; `size`: by rows or bytes; `hybrid`: whichever is first; `memory`: by the share of `memory_max`; `adaptive`: hybrid, with an age that follows the table's rate."
+        ).reloadable,
+        .count("rows_max", \.rowsMax, 1...1 << 24, "Rows of a block.").reloadable,
+        .bytes("bytes_max", \.bytesMax, 64 << 10...1 << 32, "Bytes of a block before compression.").reloadable,
+        .duration(
+            "age_max", \.ageMax, .milliseconds(1) ... .seconds(86_400), "Age of a block, counted from its first row."
+        ).reloadable,
+        .duration(
+            "age_min", \.ageMin, .milliseconds(1) ... .seconds(86_400), "`adaptive`: the age never falls below this."
+        ).reloadable,
+        .count("priority", \.priority, -1000...1000, "Higher goes first where several blocks are due.").reloadable,
+    ]
+
+    static let batch: [ConfigurationKey<Settings>] =
+        strategy.map { $0.lifted(into: \Settings.batch.defaults, under: "batch.defaults") } + [
+            .bytes(
+                "batch.memory_max", \.batch.memoryMax, 1 << 20...1 << 40,
+                "All open blocks together. Beyond it the largest is sealed.")
+        ] + ConfigurationKey.queue("batch.queue", \.batch.queue, of: "sealed blocks for compression")
+
+    static let compress: [ConfigurationKey<Settings>] =
+        [
+            .choice(
+                "compress.method", \.compress.method,
+                "How blocks are compressed on their way to ClickHouse."),
+            .optionalCount(
+                "compress.level", \.compress.level, 1...22, absent: "default",
+                "`lz4hc`: 1 to 12, `zstd`: 1 to 22. The other methods have none."),
+            .bytes(
+                "compress.frame_bytes", \.compress.frameBytes, 4096...1 << 30,
+                "Bytes of one compressed frame before compression."),
+            .count(
+                "compress.workers", \.compress.workers, 0...256,
+                "Blocks compressed at once. 0: one for two cores, at least one."),
+        ] + ConfigurationKey.queue("compress.queue", \.compress.queue, of: "encoded blocks for shipping")
+
+    static let daemon: [ConfigurationKey<Settings>] = [
+        .flag("admin.enabled", \.admin.enabled, "Whether `/ping` and `/metrics` are served."),
+        .text(
+            "admin.host", \.admin.host, bytesMax: 255, "Address of the HTTP endpoints; loopback only in this release."),
+        .count("admin.port", \.admin.port, 0...65_535, "Port of the HTTP endpoints. 0: one that is free."),
+        ConfigurationKey.choice("log.level", \.log.level, "Least severe message that is logged.").reloadable,
+        .choice("log.format", \.log.format, "Lines for people, or JSON for machines."),
+        .duration(
+            "shutdown_timeout", \.shutdownTimeout, .seconds(1) ... .seconds(3600),
+            "After SIGTERM accepted rows get this long to reach the sink."),
+    ]
+}

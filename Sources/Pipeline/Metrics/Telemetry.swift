@@ -1,0 +1,180 @@
+import Foundation
+import Synchronization
+
+/// All that the daemon counts. Stages keep the handles that they need; counting is an atomic addition, and a scrape reads
+/// without stopping anybody.
+///
+/// What adds up, at every moment:
+/// - received rows = accepted + rejected + what is being parsed;
+/// - accepted rows = committed + dead-lettered + discarded + in flight.
+public final class Telemetry: Sendable {
+    /// Tables that are counted by name; further ones are counted together as `_other`.
+    public static let tablesMax = 1024
+    /// Reasons that are told apart in each counter; further ones are counted together as `_other`.
+    public static let reasonsMax = 64
+    public static let other = "_other"
+
+    /// What went wrong with the sink, in the words of existing dashboards.
+    public enum InsertErrorType: String, Sendable, CaseIterable {
+        case connection, query, timeout, validation
+        case rateLimit = "rate_limit"
+        case campaign, metrics
+    }
+
+    public let receivedRows = Counter()
+    public let receivedBytes = Counter()
+    /// Sessions that were ever opened, and those that were turned away.
+    public let sessionsOpened = Counter()
+    public let sessionsRefused = Counter()
+    /// Sessions that are open.
+    public let producerConnections = Gauge()
+    /// Connections to the sink that are open.
+    public let sinkConnections = Gauge()
+    /// Blocks and rows that were sent and are not yet confirmed.
+    public let blocksInFlight = Gauge()
+    public let rowsInFlight = Gauge()
+    /// Rows and bytes in open blocks.
+    public let openRows = Gauge()
+    public let openBytes = Gauge()
+    /// Rows that were kept in the dead letter after they had been accepted.
+    public let deadLetteredRows = Counter()
+    /// Bytes of blocks before and after compression.
+    public let rawBytes = Counter()
+    public let encodedBytes = Counter()
+    /// From the first row's arrival until its row batch is validated and handed on: what a producer feels.
+    public let acceptLatency = LatencyHistogram()
+    /// From the first byte of a block to the sink's confirmation.
+    public let insertLatency = LatencyHistogram()
+    /// From a block's first row's arrival to the sink's confirmation.
+    public let endToEndLatency = LatencyHistogram()
+    public let discardedRows = CounterFamily()
+    public let sealedBlocks = CounterFamily()
+    public let health: Health
+
+    let clock: StageClock
+    let startedAt: StageClock.Instant
+    let startTimeUnix: Int64
+    private let insertErrors: [InsertErrorType: Counter]
+    private let window = Mutex(RateWindow())
+    private let registry = Mutex(Registry())
+
+    struct Registry: Sendable {
+        var tables: [TableName: TableTelemetry] = [:]
+        var streams: [(name: String, snapshot: @Sendable () -> BoundedStreamSnapshot)] = []
+    }
+
+    /// - Parameter startTimeUnix: Seconds since 1970; when the process started.
+    public init(clock: StageClock = .continuous, startTimeUnix: Int64 = Int64(Date().timeIntervalSince1970)) {
+        self.clock = clock
+        self.startTimeUnix = startTimeUnix
+        startedAt = clock.now
+        health = Health(clock: clock)
+        insertErrors = Dictionary(uniqueKeysWithValues: InsertErrorType.allCases.map { ($0, Counter()) })
+    }
+
+    /// The counters of a table; to be kept by whoever counts often.
+    public func table(_ name: TableName) -> TableTelemetry {
+        registry.withLock { registry in
+            if let known = registry.tables[name] { return known }
+            let isFull = registry.tables.count >= Self.tablesMax
+            let key = isFull ? Self.otherTable : name
+            if let known = registry.tables[key] { return known }
+            let table = TableTelemetry(name: key)
+            registry.tables[key] = table
+            return table
+        }
+    }
+
+    /// Rows that passed validation and are ours from here on. Called for each row batch.
+    public func accepted(rows: Int, into table: TableTelemetry) {
+        table.acceptedRows.add(rows)
+        let elapsed = clock.now - startedAt
+        window.withLock { $0.add(rows, at: elapsed) }
+    }
+
+    /// A block that the sink confirmed.
+    public func committed(rows: Int, bytes: Int, into table: TableTelemetry) {
+        table.committedRows.add(rows)
+        table.committedBytes.add(bytes)
+        table.committedBlocks.add()
+    }
+
+    public func insertFailed(_ type: InsertErrorType) { insertErrors[type]?.add() }
+
+    /// Lets a scrape see how full a stream is. Once for each stream.
+    ///
+    /// - Parameter name: The stage that takes from it.
+    public func observe<Element>(_ stream: BoundedStream<Element>, as name: String) {
+        registry.withLock { $0.streams.append((name, { stream.snapshot() })) }
+    }
+
+    public func snapshot() -> TelemetrySnapshot {
+        let (tables, streams) = registry.withLock { (Array($0.tables.values), $0.streams) }
+        let elapsed = clock.now - startedAt
+        // What settles rows is read before what accepts them, so that nothing in flight can come out negative.
+        let discarded = discardedRows.snapshot()
+        let deadLettered = deadLetteredRows.current
+        let tableSnapshots = tables.map { $0.snapshot() }.sorted { $0.table < $1.table }
+        return TelemetrySnapshot(
+            receivedRows: receivedRows.current, receivedBytes: receivedBytes.current, tables: tableSnapshots,
+            deadLetteredRows: deadLettered, discardedRows: discarded, sealedBlocks: sealedBlocks.snapshot(),
+            insertErrors: insertErrors.mapValues(\.current), blocksInFlight: blocksInFlight.current,
+            rowsInFlight: rowsInFlight.current, openRows: openRows.current, openBytes: openBytes.current,
+            rawBytes: rawBytes.current, encodedBytes: encodedBytes.current, sessionsOpened: sessionsOpened.current,
+            sessionsRefused: sessionsRefused.current, producerConnections: producerConnections.current,
+            sinkConnections: sinkConnections.current,
+            streams: streams.map { TelemetrySnapshot.Stream(name: $0.name, state: $0.snapshot()) },
+            acceptLatency: acceptLatency.snapshot(), insertLatency: insertLatency.snapshot(),
+            endToEndLatency: endToEndLatency.snapshot(), health: health.status, healthAge: health.age,
+            startTimeUnix: startTimeUnix, uptime: elapsed,
+            eventsPerSecond: window.withLock { $0.perSecond(at: elapsed) })
+    }
+
+    private static let otherTable = TableName(table: other)
+}
+
+/// The counters of one table.
+public final class TableTelemetry: Sendable {
+    public let name: TableName
+    public let acceptedRows = Counter()
+    public let committedRows = Counter()
+    public let committedBytes = Counter()
+    public let committedBlocks = Counter()
+    /// Rows that did not pass validation, by reason.
+    public let rejectedRows = CounterFamily()
+
+    init(name: TableName) { self.name = name }
+
+    func snapshot() -> TelemetrySnapshot.Table {
+        // Committed first: see Telemetry.snapshot().
+        let committed = committedRows.current
+        return TelemetrySnapshot.Table(
+            table: name.description, unqualified: name.table, acceptedRows: acceptedRows.current,
+            committedRows: committed,
+            committedBytes: committedBytes.current, committedBlocks: committedBlocks.current,
+            rejectedRows: rejectedRows.snapshot())
+    }
+}
+
+/// Counters by reason. Reasons are words of ours, never text of a producer or server; even so their number is bounded.
+public final class CounterFamily: Sendable {
+    private let counters = Mutex<[String: Counter]>([:])
+
+    public init() {}
+
+    public func add(_ amount: Int = 1, reason: String) { counter(reason).add(amount) }
+
+    /// The counter of a reason; to be kept by whoever counts often.
+    public func counter(_ reason: String) -> Counter {
+        counters.withLock { counters in
+            if let known = counters[reason] { return known }
+            let key = counters.count >= Telemetry.reasonsMax ? Telemetry.other : reason
+            if let known = counters[key] { return known }
+            let counter = Counter()
+            counters[key] = counter
+            return counter
+        }
+    }
+
+    public func snapshot() -> [String: UInt64] { counters.withLock { $0.mapValues(\.current) } }
+}

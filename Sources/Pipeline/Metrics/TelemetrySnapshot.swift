@@ -1,0 +1,100 @@
+/// Everything that is counted, at one moment, as plain values.
+public struct TelemetrySnapshot: Sendable {
+    public struct Table: Hashable, Sendable {
+        /// `mstore`, `analytics.mstore` or `_other`.
+        public var table: String
+        /// The table alone, without its database.
+        public var unqualified: String
+        public var acceptedRows: UInt64
+        public var committedRows: UInt64
+        public var committedBytes: UInt64
+        public var committedBlocks: UInt64
+        public var rejectedRows: [String: UInt64]
+    }
+
+    public struct Stream: Hashable, Sendable {
+        /// The stage that takes from it.
+        public var name: String
+        public var state: BoundedStreamSnapshot
+    }
+
+    public var receivedRows: UInt64
+    public var receivedBytes: UInt64
+    /// By name.
+    public var tables: [Table]
+    public var deadLetteredRows: UInt64
+    public var discardedRows: [String: UInt64]
+    public var sealedBlocks: [String: UInt64]
+    public var insertErrors: [Telemetry.InsertErrorType: UInt64]
+    public var blocksInFlight: Int
+    public var rowsInFlight: Int
+    public var openRows: Int
+    public var openBytes: Int
+    public var rawBytes: UInt64
+    public var encodedBytes: UInt64
+    public var sessionsOpened: UInt64
+    public var sessionsRefused: UInt64
+    public var producerConnections: Int
+    public var sinkConnections: Int
+    public var streams: [Stream]
+    public var acceptLatency: LatencySnapshot
+    public var insertLatency: LatencySnapshot
+    public var endToEndLatency: LatencySnapshot
+    public var health: HealthStatus
+    public var healthAge: Duration
+    public var startTimeUnix: Int64
+    public var uptime: Duration
+    /// Accepted rows per second, over the last `RateWindow.secondsMax` seconds.
+    public var eventsPerSecond: Double
+
+    public var acceptedRows: UInt64 { tables.reduce(0) { $0 + $1.acceptedRows } }
+    public var committedRows: UInt64 { tables.reduce(0) { $0 + $1.committedRows } }
+    public var rejectedRows: UInt64 { tables.reduce(0) { $0 + $1.rejectedRows.values.reduce(0, +) } }
+}
+
+/// Where the accepted rows are. `accepted == committed + deadLettered + discarded + inFlight`, always.
+public struct Conservation: Hashable, Sendable {
+    public let accepted: UInt64
+    public let committed: UInt64
+    public let deadLettered: UInt64
+    public let discarded: UInt64
+
+    /// Accepted and not settled: in streams, open blocks, and on the way to the sink. Zero after a drain; anything else
+    /// then is a loss. Negative would be rows that were settled twice.
+    public var inFlight: Int64 { Int64(accepted) - Int64(committed) - Int64(deadLettered) - Int64(discarded) }
+}
+
+extension TelemetrySnapshot {
+    public var conservation: Conservation {
+        Conservation(
+            accepted: acceptedRows, committed: committedRows, deadLettered: deadLetteredRows,
+            discarded: discardedRows.values.reduce(0, +))
+    }
+
+    // MARK: The figures of `GET /metrics` in JSON
+
+    public var eventCount: UInt64 { acceptedRows }
+
+    /// Rejected rows, and inserts that failed (each attempt).
+    public var errorCount: UInt64 { rejectedRows + insertErrors.values.reduce(0, +) }
+
+    public var campaignEvents: UInt64 {
+        operations(on: "mthreads") + operations(on: "mstore") + operations(on: "mtriage")
+    }
+
+    /// Accepted rows of a table, in whichever database.
+    public func operations(on table: String) -> UInt64 {
+        tables.reduce(0) { $1.unqualified == table ? $0 + $1.acceptedRows : $0 }
+    }
+
+    /// What a producer's rows wait until they are accepted. The age limits of batching are not in it: they are chosen.
+    public var averageLatencyMs: Double { acceptLatency.average.milliseconds }
+
+    /// Errors in all that came, between 0 and 1.
+    public var errorRate: Double {
+        let all = eventCount + errorCount
+        return all == 0 ? 0 : Double(errorCount) / Double(all)
+    }
+
+    public var uptimeSeconds: Double { uptime.seconds }
+}

@@ -1,0 +1,11 @@
+-- One query a line: the name of its golden file, a tab, the query. `make-golden` beside this file runs them.
+ints	SELECT toInt8(number - 2) AS i8, toInt16(-300 * number) AS i16, toInt32(-70000 * number) AS i32, toInt64(-5000000000 * number) AS i64, toUInt8(255 - number) AS u8, toUInt16(65535 - number) AS u16, toUInt32(4294967295 - number) AS u32, toUInt64(18446744073709551615 - number) AS u64 FROM numbers(5)
+floats	SELECT toFloat32(number / 3) AS f32, toFloat64(number / 7) AS f64, toFloat64('nan') AS n, toFloat32('-inf') AS i FROM numbers(4)
+strings	SELECT toString(number) AS s, substring('xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx', 1, number * 70) AS long, toFixedString(concat('f', toString(number)), 4) AS fs, '' AS empty FROM numbers(4)
+dates	SELECT toDate('2024-02-29') + number AS d, toDateTime('2024-02-29 12:34:56', 'UTC') + number AS dt, toDateTime('2024-07-01 00:00:00', 'America/New_York') AS ny FROM numbers(3)
+uuids	SELECT toUUID('61f0c404-5cb3-11e7-907b-a6006ad3dba0') AS u, toUUID('00000000-0000-0000-0000-000000000000') AS z FROM numbers(2)
+enums	SELECT CAST(number % 2 ? 'on' : 'off', 'Enum8(\'off\' = -1, \'on\' = 1)') AS e8, CAST('it\'s', 'Enum16(\'it\\\'s\' = 1000, \'b\' = 2)') AS e16 FROM numbers(3)
+decimals	SELECT toDecimal32(number, 4) AS d32, toDecimal64(-1234567.891, 6) AS d64, toDecimal128('12345678901234567890.123', 10) AS d128 FROM numbers(3)
+nullables	SELECT number % 2 ? NULL : number AS n, number = 1 ? NULL : toString(number) AS s, CAST(NULL, 'Nullable(UUID)') AS u FROM numbers(4)
+arrays	SELECT range(number) AS r, arrayMap(x -> toString(x), range(number)) AS s, arrayMap(x -> range(x), range(number)) AS nested, emptyArrayString() AS e FROM numbers(4)
+array_nullables	SELECT arrayMap(x -> x = 1 ? NULL : x, range(number)) AS an FROM numbers(4)
