@@ -1,0 +1,73 @@
+import NIOCore
+import Pipeline
+
+/// Why a row was not taken; a bounded set, for metrics and for whoever sorts a dead letter.
+public enum RejectReason: String, Hashable, Sendable, CaseIterable {
+    /// Not JSON, or not an object.
+    case malformedJSON = "malformed_json"
+    /// Bytes that are not UTF-8 where JSON needs text.
+    case invalidUTF8 = "invalid_utf8"
+    case duplicateKey = "duplicate_key"
+    /// Nested deeper than `depth_max`.
+    case tooDeep = "too_deep"
+    /// Longer than `line_bytes_max`.
+    case lineTooLong = "line_too_long"
+    /// The rest of the line never came: the session held half a line for too long, or the daemon stopped.
+    case incompleteLine = "incomplete_line"
+    /// Nothing says which table the row is for.
+    case noTable = "no_table"
+    /// A table's name that none can have.
+    case invalidTable = "invalid_table"
+    case unknownTable = "unknown_table"
+    /// The sink's user may not write to the table.
+    case accessDenied = "access_denied"
+    /// The table has a column of a type that sluice does not know.
+    case unsupportedType = "unsupported_type"
+    case tooManyTables = "too_many_tables"
+    /// More different sets of omitted DEFAULT columns than `variants_max`.
+    case tooManyVariants = "too_many_variants"
+    case unknownField = "unknown_field"
+    case missingField = "missing_field"
+    case typeMismatch = "type_mismatch"
+    case outOfRange = "out_of_range"
+    case nullNotAllowed = "null_not_allowed"
+    case unknownEnumValue = "unknown_enum_value"
+    /// The server refused the row's block for good.
+    case refusedByServer = "refused_by_server"
+}
+
+/// A row that was not taken, and all that its dead letter tells.
+public struct Rejection: Sendable {
+    /// nil when it is not known which table the row was for.
+    public var table: TableName?
+    public var column: String?
+    public var reason: RejectReason
+    /// For people. Nothing of the row but names of fields and tables.
+    public var message: String
+    public var session: UInt64
+    /// The row as it came, without its newline; a slice is fine. Of a very long row only the beginning.
+    public var bytes: ByteBuffer
+    /// Length of the whole row, in bytes.
+    public var length: Int
+
+    /// - Parameter length: nil: `bytes` is the whole row.
+    public init(
+        table: TableName?, column: String? = nil, reason: RejectReason, message: String, session: UInt64,
+        bytes: ByteBuffer, length: Int? = nil
+    ) {
+        self.table = table
+        self.column = column
+        self.reason = reason
+        self.message = message
+        self.session = session
+        self.bytes = bytes
+        self.length = length ?? bytes.readableBytes
+    }
+}
+
+extension Rejection: CustomStringConvertible {
+    /// Without the row: it is a producer's data.
+    public var description: String {
+        "row of session \(session) rejected: \(reason.rawValue)\(column.map { ", column \($0)" } ?? "")"
+    }
+}
