@@ -54,6 +54,7 @@ final class FieldPlan: @unchecked Sendable {
     private(set) var dictionaryPlans: [FieldPlan] = []
     /// Columns with an expression that can be left out.
     let expressionColumns: [Int]
+    let hasExpressions: Bool
     private var zones: [TimeZoneRules] = []
     private let operationCount: Int
 
@@ -69,6 +70,8 @@ final class FieldPlan: @unchecked Sendable {
         expressionColumns = structure.columns.indices.filter {
             if case .expression = structure.columns[$0].defaultValue { true } else { false }
         }
+
+        hasExpressions = !expressionColumns.isEmpty
 
         var builder = PlanBuilder(layout: layout, structure: structure)
         builder.operations = .init(

@@ -176,6 +176,7 @@ final class TableWriter {
         var batches: [RowBatch] = []
         for place in variants.indices where variants[place].block.rows > 0 {
             let variant = variants[place]
+            variant.block.complete()
             batches.append(
                 RowBatch(
                     table: table, block: variant.block, origins: variant.origins,
