@@ -45,6 +45,9 @@ static inline const uint8_t *sluice_skip_space(const uint8_t *p, const uint8_t *
     return p;
 }
 
+/// Offset of the last such byte in `size` bytes from `p`; -1 when there is none.
+ptrdiff_t sluice_find_last(const void *p, size_t size, uint8_t byte);
+
 /// How the C library shall keep memory: few arenas (each thread's own would hoard what it frees) and large buffers
 /// given back to the system at once. Does nothing where the C library has no such knobs.
 void sluice_tune_malloc(void);
