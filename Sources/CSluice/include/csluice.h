@@ -98,6 +98,8 @@ static inline int sluice_uuid(const uint8_t *p, int dashes, uint64_t *high, uint
     *low = words[1];
     return 1;
 }
+/// Offset of the last such byte in `size` bytes from `p`; -1 when there is none.
+ptrdiff_t sluice_find_last(const void *p, size_t size, uint8_t byte);
 
 /// How the C library shall keep memory: few arenas (each thread's own would hoard what it frees) and large buffers
 /// given back to the system at once. Does nothing where the C library has no such knobs.
