@@ -64,11 +64,20 @@ let package = Package(
             dependencies: ["Pipeline", .product(name: "Hummingbird", package: "hummingbird")],
             swiftSettings: strict
         ),
+        .target(
+            name: "Daemon",
+            dependencies: [
+                "Ingest", "Sinks", "Pipeline", "ClickHouseNative",
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
+            ],
+            swiftSettings: strict
+        ),
         .target(name: "EventGenerator", path: "Benchmarks/EventGenerator", swiftSettings: strict),
         .executableTarget(
             name: "sluice",
             dependencies: [
-                "Admin", "Ingest", "Sinks", "Pipeline", "ClickHouseNative", "EventGenerator",
+                "Daemon", "Admin", "Pipeline", "ClickHouseNative", "EventGenerator",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict
@@ -76,7 +85,7 @@ let package = Package(
         .executableTarget(
             name: "Benchmarks",
             dependencies: [
-                "Ingest", "Sinks", "Pipeline", "ClickHouseNative", "EventGenerator",
+                "Daemon", "Ingest", "Sinks", "Pipeline", "ClickHouseNative", "EventGenerator",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             path: "Benchmarks/Runner",
@@ -95,7 +104,7 @@ let package = Package(
         .testTarget(name: "AdminTests", dependencies: ["Admin", "TestSupport"], swiftSettings: strict),
         .testTarget(
             name: "IntegrationTests",
-            dependencies: ["Sinks", "Ingest", "Pipeline", "Admin", "EventGenerator", "TestSupport"],
+            dependencies: ["Daemon", "Sinks", "Ingest", "Pipeline", "Admin", "EventGenerator", "TestSupport"],
             swiftSettings: strict),
     ],
     swiftLanguageModes: [.v6]
