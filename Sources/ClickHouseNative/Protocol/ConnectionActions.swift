@@ -27,7 +27,7 @@ public struct QueryResult: Sendable {
     public internal(set) var progress = ServerPacket.Progress()
     public internal(set) var profile: ServerPacket.ProfileInfo?
 
-    public init() {}
+    public init(blocks: [Block] = []) { self.blocks = blocks }
 
     public var rows: Int { blocks.reduce(0) { $0 + $1.rows } }
 }
@@ -38,6 +38,11 @@ public struct InsertHeader: Sendable {
     public let block: Block
     /// How blocks must be encoded for this connection and this INSERT.
     public let encoding: BlockEncoding
+
+    public init(block: Block, encoding: BlockEncoding) {
+        self.block = block
+        self.encoding = encoding
+    }
 }
 
 /// What a connection that was asked for an INSERT did.
@@ -46,6 +51,8 @@ public struct InsertSummary: Hashable, Sendable {
     public internal(set) var blocks = 0
     /// What the server says it wrote, views included; zeros from revisions that do not tell.
     public internal(set) var progress = ServerPacket.Progress()
+
+    public init(blocks: Int = 0) { self.blocks = blocks }
 }
 
 /// What the shell around a `ConnectionStateMachine` has to do, exactly once, in the order in which actions come.

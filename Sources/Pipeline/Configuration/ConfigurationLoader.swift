@@ -241,11 +241,11 @@ enum EnvironmentVariables {
         return Dictionary(entries.map { (name(of: $0.path), $0) }) { first, _ in first }
     }()
 
-    /// The nearest name, or the first that has all words of the given one.
+    /// The first name that has all words of the given one, or else the nearest.
     static func suggestion(for name: String) -> String? {
         let names = byName.keys.sorted() + [stages]
         let words = Set(name.split(separator: "_"))
-        return Suggestion.nearest(to: name, among: names)
-            ?? names.first { words.isSubset(of: $0.split(separator: "_")) }
+        return names.first { words.isSubset(of: $0.split(separator: "_")) }
+            ?? Suggestion.nearest(to: name, among: names)
     }
 }

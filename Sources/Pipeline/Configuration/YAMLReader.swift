@@ -208,8 +208,10 @@ struct YAMLReader {
     private func issue(for error: any Error, in text: String) -> ConfigurationIssue {
         func at(_ mark: Mark) -> ConfigurationPlace { .position(file: file, line: mark.line, column: mark.column) }
         switch error as? YamlError {
+        case .composer(.some, _, let mark, _):
+            return ConfigurationIssue(.syntax, at: at(mark), "not valid here: a second YAML document")
         case .scanner(_, let problem, let mark, _), .parser(_, let problem, let mark, _),
-            .composer(_, let problem, let mark, _):
+            .composer(nil, let problem, let mark, _):
             return ConfigurationIssue(.syntax, at: at(mark), "not valid YAML: \(problem)")
         case .duplicatedKeysInMapping(let names, let context):
             let name = names.first ?? ""

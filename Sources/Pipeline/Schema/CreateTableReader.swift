@@ -152,7 +152,7 @@ struct CreateTableReader {
         let end = endOfItem { token, _ in Self.afterType.contains(token) }
         guard end > start, tokens[start].kind == .word else { throw failure("column \(name) has no type") }
         position = end
-        var type = text(start..<end)
+        var type = SQLTypeName.canonical(tokens[start..<end])
         var value = ColumnDeclaration.Value.none
         while let token = next, !token.isSign(","), !token.isSign(")") {
             position += 1

@@ -1,0 +1,396 @@
+// Unsafe by design. The invariant: `plan` and `block` have the same layout and outlive the parser, which is made for one
+// chunk at a time; `nodes` is the block's and `operations` the plan's, indexed only by numbers that the plan made;
+// `successors` has a word for each key and one more. Input is read under LineCursor's invariant.
+
+import CSluice
+import ClickHouseNative
+import Pipeline
+
+/// What of a stage file's settings the parser needs.
+struct RowOptions {
+    var bestEffortTimes = true
+    var nullAsDefault = true
+    var skipUnknownFields = true
+    var depthMax = 64
+}
+
+/// Reads rows of one table straight into the columns of a block: no objects, no allocation for a row.
+struct RowParser {
+    let plan: FieldPlan
+    let block: Block
+    let options: RowOptions
+    /// The key that names the table; nothing else is its business here.
+    let tableKey: KeyIndex
+    /// The name of the table that the rows go to, to compare with.
+    let tableName: KeyIndex
+    /// Which key came after which in the rows before: the next is looked for there first.
+    let successors: UnsafeMutablePointer<Int32>
+    var scratch: ByteRun
+    /// The row that is being read had the field that names its table.
+    private(set) var namedTable = false
+
+    private let nodes: UnsafeMutablePointer<ColumnNode>
+    private let operations: UnsafeMutablePointer<FieldOperation>
+
+    init(
+        plan: FieldPlan, block: Block, options: RowOptions, tableKey: KeyIndex, tableName: KeyIndex,
+        successors: UnsafeMutablePointer<Int32>, scratch: ByteRun
+    ) {
+        self.plan = plan
+        self.block = block
+        self.options = options
+        self.tableKey = tableKey
+        self.tableName = tableName
+        self.successors = successors
+        self.scratch = scratch
+        nodes = block.nodes
+        operations = plan.operations
+    }
+
+    // MARK: - A row
+
+    /// One object, its opening brace at the cursor; the cursor is left behind its closing brace. On a fault, the block
+    /// has what was read so far: `Block.rollback()` takes it back.
+    mutating func row(_ cursor: inout LineCursor) throws(ParseFault) {
+        namedTable = false
+        let rows = block.rows
+        var values = 0
+        guard cursor.take(UInt8(ascii: "{")) else { throw ParseFault(.malformed) }
+        cursor.skipSpace()
+        if !cursor.take(UInt8(ascii: "}")) {
+            // Keys are numbered from 1 here; 0 is the row's beginning.
+            var previous = 0
+            while true {
+                guard cursor.p.pointee == UInt8(ascii: "\"") else { throw ParseFault(.malformed) }
+                let key = try key(&cursor, after: previous)
+                cursor.skipSpace()
+                guard cursor.take(UInt8(ascii: ":")) else { throw ParseFault(.malformed) }
+                cursor.skipSpace()
+                if key >= 0, key < plan.columnCount {
+                    let root = Int(operations[key].root)
+                    if root >= 0, nodes[root].rows != rows {
+                        guard nodes[root].rows < rows else { throw ParseFault(.duplicateKey, column: Int32(key)) }
+                        block.pad(root, to: rows)
+                    }
+                    if cursor.p.pointee == UInt8(ascii: "n"), try null(&cursor, key) {
+                        // What stands for the null is written already, or follows at the row's end.
+                    } else {
+                        do throws(ParseFault) {
+                            try value(operations + key, &cursor)
+                        } catch {
+                            throw ParseFault(error.code, column: error.column < 0 ? Int32(key) : error.column)
+                        }
+                    }
+                    values += 1
+                    previous = key + 1
+                } else {
+                    try other(key, &cursor)
+                    previous = key == Self.tableField ? plan.keys.count + 1 : 0
+                }
+                cursor.skipSpace()
+                if cursor.take(UInt8(ascii: ",")) {
+                    cursor.skipSpace()
+                    continue
+                }
+                guard cursor.take(UInt8(ascii: "}")) else { throw ParseFault(.malformed) }
+                break
+            }
+        }
+        if plan.hasExpressions, values < plan.columnCount { try checkExpressions(rows) }
+    }
+
+    /// Keys in the learned order that are compared before a key is looked up.
+    private static let keysAheadMax = 4
+    private static let unknownField = -1
+    private static let tableField = -2
+
+    /// The number of the key at the cursor, which is left behind its closing quote.
+    @inline(__always)
+    private mutating func key(_ cursor: inout LineCursor, after previous: Int) throws(ParseFault) -> Int {
+        // Rows leave fields out, so what comes after the next one is looked at, too.
+        var guess = Int(successors[previous])
+        for _ in 0..<Self.keysAheadMax {
+            guard guess >= 0 else { break }
+            let isColumn = guess < plan.keys.count
+            let index = isColumn ? plan.keys : tableKey
+            let length = index.matches(isColumn ? guess : 0, cursor.p + 1, left: cursor.end - cursor.p - 1)
+            if length >= 0 {
+                cursor.p += length + 2
+                return isColumn ? guess : Self.tableField
+            }
+            guess = Int(successors[guess + 1])
+        }
+        return try unexpectedKey(&cursor, after: previous)
+    }
+
+    @inline(never)
+    private mutating func unexpectedKey(_ cursor: inout LineCursor, after previous: Int) throws(ParseFault) -> Int {
+        let name: UnsafeRawBufferPointer
+        if let plain = try cursor.plainString() {
+            name = plain
+        } else {
+            try cursor.unescapedString(into: &scratch)
+            name = scratch.bytes
+        }
+        let bytes = name.baseAddress?.assumingMemoryBound(to: UInt8.self) ?? cursor.p
+        let column = Int(plan.keys.find(bytes, name.count))
+        if column >= 0 {
+            successors[previous] = Int32(column)
+            return column
+        }
+        if tableKey.find(bytes, name.count) >= 0 {
+            successors[previous] = Int32(plan.keys.count)
+            return Self.tableField
+        }
+        return Self.unknownField
+    }
+
+    /// A key that is no column of the table.
+    private mutating func other(_ key: Int, _ cursor: inout LineCursor) throws(ParseFault) {
+        if key == Self.tableField {
+            guard cursor.p.pointee == UInt8(ascii: "\"") else { throw ParseFault(.badTableName) }
+            let length = tableName.matches(0, cursor.p + 1, left: cursor.end - cursor.p - 1)
+            if length >= 0 {
+                cursor.p += length + 2
+            } else {
+                // Short of eight bytes before the input's end, or with escapes, the quick look says no.
+                try cursor.unescapedString(into: &scratch)
+                guard let base = scratch.base?.assumingMemoryBound(to: UInt8.self),
+                    tableName.find(base, scratch.count) >= 0
+                else { throw ParseFault(.otherTable) }
+            }
+            namedTable = true
+            return
+        }
+        guard key < 0 else { throw ParseFault(.computedColumn, column: Int32(key)) }
+        guard options.skipUnknownFields else { throw ParseFault(.unknownField) }
+        try cursor.skipValue(depthMax: options.depthMax)
+    }
+
+    /// A row that leaves out a column which the server computes does not belong into a block that has it. Other columns
+    /// that a row leaves out lag behind, until a later row or the block's end brings them up with defaults.
+    private func checkExpressions(_ rows: Int) throws(ParseFault) {
+        for column in plan.expressionColumns {
+            let root = Int(operations[column].root)
+            if root >= 0, nodes[root].rows == rows { throw ParseFault(.otherVariant) }
+        }
+    }
+
+    /// Reads a null; false when the word is another one (`nan`).
+    private mutating func null(_ cursor: inout LineCursor, _ column: Int) throws(ParseFault) -> Bool {
+        guard cursor.takeWord("null") else { return false }
+        let operation = operations + column
+        switch operation.pointee.kind {
+        case .omitted: return true
+        case .lowCardinality where operation.pointee.isNullable: block.appendDefault(Int(operation.pointee.root))
+        case _ where operation.pointee.isNullable: block.appendDefault(Int(operation.pointee.root))
+        default:
+            guard options.nullAsDefault else { throw ParseFault(.nullValue, column: Int32(column)) }
+            guard !operation.pointee.hasExpression else { throw ParseFault(.otherVariant) }
+            block.appendDefault(Int(operation.pointee.root))
+        }
+        return true
+    }
+
+    // MARK: - A value
+
+    private mutating func value(
+        _ operation: UnsafeMutablePointer<FieldOperation>, _ cursor: inout LineCursor
+    ) throws(ParseFault) {
+        let op = operation.pointee
+        if op.isNullable, op.kind != .lowCardinality {
+            nodes[Int(op.root)].data.append(UInt8(0))
+            nodes[Int(op.root)].rows &+= 1
+        }
+        let node = nodes + Int(op.value)
+        switch op.kind {
+        case .int8: node.pointee.appendFixed(try cursor.integer(Int8.self))
+        case .int16: node.pointee.appendFixed(try cursor.integer(Int16.self))
+        case .int32: node.pointee.appendFixed(try cursor.integer(Int32.self))
+        case .int64: node.pointee.appendFixed(try cursor.integer(Int64.self))
+        case .uint8: node.pointee.appendFixed(try cursor.integer(UInt8.self))
+        case .uint16: node.pointee.appendFixed(try cursor.integer(UInt16.self))
+        case .uint32: node.pointee.appendFixed(try cursor.integer(UInt32.self))
+        case .uint64: node.pointee.appendFixed(try cursor.integer(UInt64.self))
+        case .float32: node.pointee.appendFixed(try cursor.float32())
+        case .float64: node.pointee.appendFixed(try cursor.float64())
+        case .bool: node.pointee.appendFixed(try bool(&cursor))
+        case .string:
+            let bytes = try text(&cursor, orRaw: true)
+            node.pointee.appendString(bytes.baseAddress ?? UnsafeRawPointer(cursor.p), count: bytes.count, node: op.node)
+        case .fixedString:
+            let bytes = try text(&cursor, orRaw: false)
+            guard bytes.count <= Int(op.scale) else { throw ParseFault(.tooLong) }
+            node.pointee.data.append(bytes)
+            node.pointee.data.appendZeros(Int(op.scale) - bytes.count)
+            node.pointee.rows &+= 1
+        case .uuid: try uuid(node, &cursor)
+        case .date:
+            let day = try cursor.date()
+            guard day >= 0, day <= Int32(UInt16.max) else { throw ParseFault(.outOfRange) }
+            node.pointee.appendFixed(UInt16(truncatingIfNeeded: day))
+        case .date32:
+            let day = try cursor.date()
+            guard day >= TimeZoneRules.dayMin, day <= TimeZoneRules.dayMax else { throw ParseFault(.outOfRange) }
+            node.pointee.appendFixed(day)
+        case .dateTime:
+            let time = try time(op.zone, &cursor)
+            guard time.seconds >= 0, time.seconds <= Int64(UInt32.max) else { throw ParseFault(.outOfRange) }
+            node.pointee.appendFixed(UInt32(truncatingIfNeeded: time.seconds))
+        case .dateTime64:
+            node.pointee.appendFixed(try ticks(op, &cursor))
+        case .enum8: node.pointee.appendFixed(Int8(truncatingIfNeeded: try member(op, &cursor)))
+        case .enum16: node.pointee.appendFixed(try member(op, &cursor))
+        case .decimal32:
+            node.pointee.appendFixed(
+                Int32(truncatingIfNeeded: try cursor.decimal(precision: Int(op.precision), scale: Int(op.scale))))
+        case .decimal64:
+            node.pointee.appendFixed(
+                Int64(truncatingIfNeeded: try cursor.decimal(precision: Int(op.precision), scale: Int(op.scale))))
+        case .decimal128:
+            node.pointee.appendFixed(try cursor.decimal(precision: Int(op.precision), scale: Int(op.scale)))
+        case .array: try array(op, &cursor)
+        case .lowCardinality: try lowCardinality(op, &cursor)
+        case .omitted: throw ParseFault(.otherVariant)
+        case .computed: throw ParseFault(.computedColumn)
+        }
+    }
+
+    /// The bytes of a string, or (for String columns) the text of any other value, as ClickHouse keeps it
+    /// (`input_format_json_read_numbers_as_strings` and its siblings, on by default).
+    @inline(__always)
+    private mutating func text(
+        _ cursor: inout LineCursor, orRaw: Bool
+    ) throws(ParseFault) -> UnsafeRawBufferPointer {
+        guard cursor.p.pointee == UInt8(ascii: "\"") else {
+            guard orRaw else { throw ParseFault(.notAString) }
+            let start = cursor.p
+            try cursor.skipValue(depthMax: options.depthMax)
+            return UnsafeRawBufferPointer(start: start, count: cursor.p - start)
+        }
+        if let plain = try cursor.plainString() { return plain }
+        try cursor.unescapedString(into: &scratch)
+        return scratch.bytes
+    }
+
+    private func bool(_ cursor: inout LineCursor) throws(ParseFault) -> UInt8 {
+        switch cursor.p.pointee {
+        case UInt8(ascii: "t") where cursor.takeWord("true"): return 1
+        case UInt8(ascii: "f") where cursor.takeWord("false"): return 0
+        case UInt8(ascii: "1") where !(cursor.p[1] &- 0x30 <= 9):
+            cursor.p += 1
+            return 1
+        case UInt8(ascii: "0") where !(cursor.p[1] &- 0x30 <= 9):
+            cursor.p += 1
+            return 0
+        default: throw ParseFault(.notABool)
+        }
+    }
+
+    /// Two words, the high one first, each little-endian (ClickHouse's base/UUID.h).
+    private func uuid(_ node: UnsafeMutablePointer<ColumnNode>, _ cursor: inout LineCursor) throws(ParseFault) {
+        var words: (UInt64, UInt64) = (0, 0)
+        guard cursor.take(UInt8(ascii: "\"")), cursor.end - cursor.p > 36 else {
+            throw ParseFault(.notAUUID)
+        }
+        let dashes = cursor.p[8] == UInt8(ascii: "-")
+        guard sluice_uuid(cursor.p, dashes ? 1 : 0, &words.0, &words.1) != 0 else { throw ParseFault(.notAUUID) }
+        cursor.p += dashes ? 36 : 32
+        guard cursor.take(UInt8(ascii: "\"")) else { throw ParseFault(.notAUUID) }
+        node.pointee.data.append(words.0.littleEndian)
+        node.pointee.data.append(words.1.littleEndian)
+        node.pointee.rows &+= 1
+    }
+
+    @inline(__always)
+    private func time(
+        _ zone: Unmanaged<TimeZoneRules>?, _ cursor: inout LineCursor
+    ) throws(ParseFault) -> ParsedTime {
+        guard let zone else { return try cursor.time(zone: nil, bestEffort: options.bestEffortTimes) }
+        let result = zone._withUnsafeGuaranteedRef { rules in
+            Result<ParsedTime, ParseFault> { () throws(ParseFault) in
+                try cursor.time(zone: rules, bestEffort: options.bestEffortTimes)
+            }
+        }
+        return try result.get()
+    }
+
+    /// Ticks of 10^-scale s; digits beyond the scale are cut off, as ClickHouse does.
+    private func ticks(_ op: FieldOperation, _ cursor: inout LineCursor) throws(ParseFault) -> Int64 {
+        let time = try time(op.zone, &cursor)
+        let day = time.seconds.quotientAndRemainder(dividingBy: 86400).quotient
+        guard day >= Int64(TimeZoneRules.dayMin), day <= Int64(TimeZoneRules.dayMax) else {
+            throw ParseFault(.outOfRange)
+        }
+        let unit = Self.powers[Int(op.scale)]
+        let (whole, over) = time.seconds.multipliedReportingOverflow(by: unit)
+        let (sum, more) = whole.addingReportingOverflow(time.nanoseconds / Self.powers[9 - Int(op.scale)])
+        guard !over, !more else { throw ParseFault(.outOfRange) }
+        return sum
+    }
+
+    private static let powers: [Int64] = [
+        1, 10, 100, 1000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000, 1_000_000_000,
+    ]
+
+    /// By name, or by number.
+    private mutating func member(_ op: FieldOperation, _ cursor: inout LineCursor) throws(ParseFault) -> Int16 {
+        guard cursor.p.pointee == UInt8(ascii: "\"") else {
+            let number = try cursor.integer(Int16.self)
+            guard plan.enumerations[Int(op.detail)].values.contains(number) else {
+                throw ParseFault(.notAnEnumMember)
+            }
+            return number
+        }
+        let name = try text(&cursor, orRaw: false)
+        let bytes = name.baseAddress?.assumingMemoryBound(to: UInt8.self) ?? cursor.p
+        let place = plan.enumerations[Int(op.detail)].names.find(bytes, name.count)
+        guard place >= 0 else { throw ParseFault(.notAnEnumMember) }
+        return plan.enumerations[Int(op.detail)].values[Int(place)]
+    }
+
+    private mutating func array(_ op: FieldOperation, _ cursor: inout LineCursor) throws(ParseFault) {
+        guard cursor.take(UInt8(ascii: "[")) else { throw ParseFault(.notAnArray) }
+        let element = operations + Int(op.detail)
+        cursor.skipSpace()
+        if !cursor.take(UInt8(ascii: "]")) {
+            while true {
+                if cursor.p.pointee == UInt8(ascii: "n"), cursor.takeWord("null") {
+                    guard element.pointee.isNullable || options.nullAsDefault else { throw ParseFault(.nullValue) }
+                    block.appendDefault(Int(element.pointee.root))
+                } else {
+                    try value(element, &cursor)
+                }
+                cursor.skipSpace()
+                if cursor.take(UInt8(ascii: ",")) {
+                    cursor.skipSpace()
+                    continue
+                }
+                guard cursor.take(UInt8(ascii: "]")) else { throw ParseFault(.notAnArray) }
+                break
+            }
+        }
+        nodes[Int(op.root)].appendFixed(UInt64(nodes[Int(element.pointee.root)].rows))
+    }
+
+    private mutating func lowCardinality(_ op: FieldOperation, _ cursor: inout LineCursor) throws(ParseFault) {
+        if op.detail < 0 {
+            let bytes = try text(&cursor, orRaw: true)
+            block.appendLowCardinality(Int(op.root), bytes.baseAddress ?? UnsafeRawPointer(cursor.p), count: bytes.count)
+            return
+        }
+        // Anything else is read into a column of its own first, whose bytes are then looked up.
+        let nested = plan.dictionaryPlans[Int(op.detail)]
+        let single = Block(layout: nested.layout)
+        var parser = RowParser(
+            plan: nested, block: single, options: options, tableKey: tableKey, tableName: tableName,
+            successors: successors, scratch: scratch)
+        let result = Result<Void, ParseFault> { () throws(ParseFault) in
+            try parser.value(nested.operations, &cursor)
+        }
+        scratch = parser.scratch
+        try result.get()
+        let bytes = single.nodes[0].data.bytes
+        block.appendLowCardinality(Int(op.root), bytes.baseAddress!, count: bytes.count)
+    }
+}

@@ -1,0 +1,200 @@
+// Unsafe by design: works on a string that the cursor has delimited, through a cursor of its own whose end is the
+// string's closing quote: no quote is a digit or a separator, so every loop stops there.
+
+import ClickHouseNative
+
+/// A point in time as text had it: seconds since the epoch, and up to nine digits behind the point.
+struct ParsedTime {
+    var seconds: Int64
+    /// Nanoseconds, always counted upwards.
+    var nanoseconds: Int64 = 0
+}
+
+extension LineCursor {
+    /// A date without a time: `2024-02-29`, `2024-2-9`, any separator, or `20240229`; or a number of days.
+    ///
+    /// - Returns: days since 1970-01-01.
+    mutating func date() throws(ParseFault) -> Int32 {
+        guard p.pointee == UInt8(ascii: "\"") else { return try integer(Int32.self) }
+        p += 1
+        let day = try calendarDay(orFault: .notADate)
+        guard take(UInt8(ascii: "\"")) else { throw ParseFault(.notADate) }
+        return day
+    }
+
+    private mutating func twoDigits(orFault code: ParseFault.Code) throws(ParseFault) -> Int32 {
+        let high = p.pointee &- 0x30
+        guard high <= 9 else { throw ParseFault(code) }
+        let low = p[1] &- 0x30
+        guard low <= 9 else { throw ParseFault(code) }
+        p += 2
+        return Int32(high) * 10 + Int32(low)
+    }
+
+    private mutating func oneOrTwoDigits(orFault code: ParseFault.Code) throws(ParseFault) -> Int32 {
+        let first = p.pointee &- 0x30
+        guard first <= 9 else { throw ParseFault(code) }
+        p += 1
+        let second = p.pointee &- 0x30
+        guard second <= 9 else { return Int32(first) }
+        p += 1
+        return Int32(first) * 10 + Int32(second)
+    }
+
+    private mutating func calendarDay(orFault code: ParseFault.Code) throws(ParseFault) -> Int32 {
+        let year = try twoDigits(orFault: code) * 100 + twoDigits(orFault: code)
+        let month: Int32
+        let day: Int32
+        if p.pointee &- 0x30 <= 9 {
+            month = try twoDigits(orFault: code)
+            day = try twoDigits(orFault: code)
+        } else {
+            guard p.pointee == UInt8(ascii: "-") || p.pointee == UInt8(ascii: "/") || p.pointee == UInt8(ascii: ".")
+            else { throw ParseFault(code) }
+            let separator = p.pointee
+            p += 1
+            month = try oneOrTwoDigits(orFault: code)
+            guard take(separator) else { throw ParseFault(code) }
+            day = try oneOrTwoDigits(orFault: code)
+        }
+        guard (1...12).contains(month), day >= 1, day <= CivilDate.daysInMonth(year: year, month: month) else {
+            throw ParseFault(.outOfRange)
+        }
+        return daysFromCivil(year: year, month: month, day: day)
+    }
+
+    /// A time: what ClickHouse's `basic` and the usual shapes of its `best_effort` read (IO/parseDateTimeBestEffort.cpp):
+    /// `2024-02-29 12:34:56`, with `T`, a fraction, `Z` or an offset; a date alone; seconds since the epoch as a number.
+    ///
+    /// - Parameters:
+    ///   - zone: in which a text without an offset is read; nil: UTC.
+    ///   - bestEffort: whether offsets, and more than `YYYY-MM-DD hh:mm:ss.f`, are understood.
+    mutating func time(zone: TimeZoneRules?, bestEffort: Bool) throws(ParseFault) -> ParsedTime {
+        guard p.pointee == UInt8(ascii: "\"") else { return try epochTime(quoted: false) }
+        p += 1
+        let start = p
+        var digits = 0
+        while start[digits] &- 0x30 <= 9 { digits += 1 }
+        let isEpoch = digits == 9 || digits == 10 || digits == 13 || digits == 16
+        if digits == 4 || digits == 8 || digits == 14 {
+            return try civilTime(zone: zone, bestEffort: bestEffort)
+        }
+        guard isEpoch else { throw ParseFault(.notATime) }
+        return try epochTime(quoted: true)
+    }
+
+    private mutating func epochTime(quoted: Bool) throws(ParseFault) -> ParsedTime {
+        let negative = p.pointee == UInt8(ascii: "-")
+        if negative { p += 1 }
+        var time = ParsedTime(seconds: 0)
+        var digits = 0
+        while p.pointee &- 0x30 <= 9 {
+            guard digits < 18 else { throw ParseFault(.outOfRange) }
+            time.seconds = time.seconds * 10 + Int64(p.pointee &- 0x30)
+            digits += 1
+            p += 1
+        }
+        guard digits > 0 else { throw ParseFault(.notATime) }
+        // Quoted, 13 digits are milliseconds and 16 microseconds.
+        if quoted, digits == 13 || digits == 16 {
+            let unit: Int64 = digits == 13 ? 1000 : 1_000_000
+            time.nanoseconds = time.seconds % unit * (1_000_000_000 / unit)
+            time.seconds /= unit
+        } else if p.pointee == UInt8(ascii: ".") {
+            time.nanoseconds = try fraction()
+        }
+        if negative {
+            time.seconds = -time.seconds
+            if time.nanoseconds > 0 {
+                time.seconds -= 1
+                time.nanoseconds = 1_000_000_000 - time.nanoseconds
+            }
+        }
+        if quoted {
+            guard take(UInt8(ascii: "\"")) else { throw ParseFault(.notATime) }
+        } else {
+            guard isAtDelimiter else { throw ParseFault(.notATime) }
+        }
+        return time
+    }
+
+    /// `p` is at the point. Digits beyond the ninth are cut off.
+    private mutating func fraction() throws(ParseFault) -> Int64 {
+        p += 1
+        var value: Int64 = 0
+        var digits = 0
+        while p.pointee &- 0x30 <= 9 {
+            if digits < 9 {
+                value = value * 10 + Int64(p.pointee &- 0x30)
+                digits += 1
+            }
+            p += 1
+        }
+        while digits < 9 {
+            value *= 10
+            digits += 1
+        }
+        return value
+    }
+
+    private mutating func civilTime(zone: TimeZoneRules?, bestEffort: Bool) throws(ParseFault) -> ParsedTime {
+        let day = try calendarDay(orFault: .notATime)
+        var second: Int32 = 0
+        var time = ParsedTime(seconds: 0)
+        let byte = p.pointee
+        let hasTime = byte == UInt8(ascii: " ") || byte == UInt8(ascii: "T") || byte &- 0x30 <= 9
+        if hasTime {
+            let compact = byte &- 0x30 <= 9
+            if !compact { p += 1 }
+            let hour = try oneOrTwoDigits(orFault: .notATime)
+            guard compact || take(UInt8(ascii: ":")) else { throw ParseFault(.notATime) }
+            let minute = try twoDigits(orFault: .notATime)
+            var seconds: Int32 = 0
+            if compact || p.pointee == UInt8(ascii: ":") {
+                if !compact { p += 1 }
+                seconds = try twoDigits(orFault: .notATime)
+            }
+            guard hour <= 23, minute <= 59, seconds <= 59 else { throw ParseFault(.outOfRange) }
+            second = hour * 3600 + minute * 60 + seconds
+            if p.pointee == UInt8(ascii: ".") { time.nanoseconds = try fraction() }
+        }
+        // The common case ends here, in the column's zone.
+        if p.pointee != UInt8(ascii: "\""), bestEffort {
+            while p.pointee == UInt8(ascii: " ") { p += 1 }
+            if let offset = try offset() {
+                time.seconds = Int64(day) * 86400 + Int64(second) - offset
+                guard take(UInt8(ascii: "\"")) else { throw ParseFault(.notATime) }
+                return time
+            }
+        }
+        guard take(UInt8(ascii: "\"")) else { throw ParseFault(.notATime) }
+        if let zone {
+            time.seconds = zone.epochSeconds(localDay: day, secondOfDay: second)
+        } else {
+            time.seconds = Int64(day) * 86400 + Int64(second)
+        }
+        return time
+    }
+
+    /// `Z`, `UTC`, `+02:00`, `+0200` or `+02`, in seconds; nil when none is there.
+    private mutating func offset() throws(ParseFault) -> Int64? {
+        switch p.pointee {
+        case UInt8(ascii: "Z"):
+            p += 1
+            return 0
+        case UInt8(ascii: "U"):
+            guard takeWord("UTC") else { throw ParseFault(.notATime) }
+            return 0
+        case UInt8(ascii: "+"), UInt8(ascii: "-"):
+            let negative = p.pointee == UInt8(ascii: "-")
+            p += 1
+            let hours = try twoDigits(orFault: .notATime)
+            var minutes: Int32 = 0
+            if take(UInt8(ascii: ":")) || p.pointee &- 0x30 <= 9 { minutes = try twoDigits(orFault: .notATime) }
+            guard hours <= 23, minutes <= 59 else { throw ParseFault(.outOfRange) }
+            let seconds = Int64(hours * 3600 + minutes * 60)
+            return negative ? -seconds : seconds
+        default: return nil
+        }
+    }
+}

@@ -1,0 +1,190 @@
+import ClickHouseNative
+
+/// Decides when open blocks are sealed: a value without clock, tasks or streams.
+///
+/// - A block never exceeds its strategy's `rowsMax` and `bytesMax`: what would make it larger seals it first. A row batch
+///   that is larger by itself is not split; it becomes a block of its own. (Validation makes none of more than
+///   `rowBatchRowsMax` rows.)
+/// - Rows that leave out different DEFAULT columns have different layouts, and come mixed. Each table therefore has
+///   up to `layoutsMax` blocks open; one more seals the one that was used longest ago.
+/// - Ages count from the arrival of a block's oldest row.
+struct BatchPlanner: Sendable {
+    /// Open blocks of one table.
+    static let layoutsMax = 4
+    /// Whatever the strategy: a block stays one INSERT block of the server (its `max_insert_block_size`).
+    static let blockRowsMax = 1_048_576
+    /// Tables whose rate is remembered while they have no rows.
+    static let idleTablesMax = 1024
+
+    private let settings: BatchSettings
+    private var tables: [TableName: OpenTable] = [:]
+    private var lastID: UInt64 = 0
+    private var openTables = 0
+    private(set) var openRows = 0
+    private(set) var openBytes = 0
+    /// When `deadlineReached(now:)` should be called; may turn out too early, never too late.
+    private(set) var nextDeadline: StageClock.Instant?
+
+    init(settings: BatchSettings) { self.settings = settings }
+
+    // MARK: Events
+
+    /// - Returns: What is sealed by it, in the order in which it should go on.
+    mutating func rowBatchReceived(_ batch: RowBatch, now: StageClock.Instant) -> [SealedBlock] {
+        guard batch.rows > 0 else { return [] }
+        var table = tables.removeValue(forKey: batch.table) ?? OpenTable(strategy: strategy(of: batch.table))
+        if table.strategy.kind == .immediate { return [seal(batch)] }
+        let bytes = batch.bytes
+        if table.strategy.kind == .adaptive { table.rate.arrived(rows: batch.rows, bytes: bytes, at: now) }
+        if table.blocks.isEmpty { openTables += 1 }
+
+        var sealed: [SealedBlock] = []
+        add(batch, bytes: bytes, to: &table, sealed: &sealed)
+        keep(table, as: batch.table)
+        // Others may have a smaller share of the memory now that there is one table more; they see to it when their
+        // next row batch comes. The sum is watched at once.
+        while openBytes > settings.memoryMax, let largest = largest() {
+            sealed.append(seal(largest.table, largest.place, .memory))
+        }
+        return sealed
+    }
+
+    /// - Returns: The blocks that are due: higher priorities first, then the oldest.
+    mutating func deadlineReached(now: StageClock.Instant) -> [SealedBlock] {
+        let sealed = sealAll(.age) { table, block in table.deadline(of: block).map { $0 <= now } ?? false }
+        nextDeadline = tables.values.lazy.compactMap(\.deadline).min()
+        return sealed
+    }
+
+    /// The input has ended.
+    mutating func drained() -> [SealedBlock] {
+        nextDeadline = nil
+        return sealAll(.drain) { _, _ in true }
+    }
+
+    /// Seals what is open of a table, or of all.
+    mutating func flushRequested(_ table: TableName?) -> [SealedBlock] {
+        guard let table else { return sealAll(.flush) { _, _ in true } }
+        var sealed: [SealedBlock] = []
+        while let open = tables[table], !open.blocks.isEmpty { sealed.append(seal(table, 0, .flush)) }
+        return sealed
+    }
+
+    // MARK: Filling
+
+    private mutating func add(
+        _ batch: RowBatch, bytes: Int, to table: inout OpenTable, sealed: inout [SealedBlock]
+    ) {
+        let layout = batch.block.layout
+        if let place = table.blocks.firstIndex(where: { $0.layout == layout }) {
+            var block = table.blocks.remove(at: place)
+            if let reason = reasonAgainst(batch.rows, bytes, joining: block, of: table.strategy) {
+                sealed.append(seal(block, batch.table, reason))
+                block = OpenBlock(batch, bytes: bytes)
+            } else {
+                block.append(batch, bytes: bytes)
+            }
+            table.blocks.append(block)
+        } else {
+            if table.blocks.count >= Self.layoutsMax {
+                sealed.append(seal(table.blocks.removeFirst(), batch.table, .layout))
+            }
+            table.blocks.append(OpenBlock(batch, bytes: bytes))
+        }
+        openRows += batch.rows
+        openBytes += bytes
+        if let last = table.blocks.last, let reason = reasonToSeal(last, of: table.strategy) {
+            sealed.append(seal(table.blocks.removeLast(), batch.table, reason))
+        }
+    }
+
+    /// Why a block would be too large with the new rows.
+    private func reasonAgainst(
+        _ rows: Int, _ bytes: Int, joining block: OpenBlock, of strategy: BatchStrategy
+    ) -> SealedBlock.Reason? {
+        let limits = limits(of: strategy)
+        if block.rows + rows > limits.rows { return .rows }
+        if block.bytes + bytes > limits.bytes { return strategy.kind == .memory ? .memory : .bytes }
+        return nil
+    }
+
+    /// Why a block is full.
+    private func reasonToSeal(_ block: OpenBlock, of strategy: BatchStrategy) -> SealedBlock.Reason? {
+        let limits = limits(of: strategy)
+        if block.rows >= limits.rows { return .rows }
+        if block.bytes >= limits.bytes { return strategy.kind == .memory ? .memory : .bytes }
+        return nil
+    }
+
+    private func limits(of strategy: BatchStrategy) -> (rows: Int, bytes: Int) {
+        switch strategy.kind {
+        case .immediate, .time: (Self.blockRowsMax, .max)
+        case .size, .hybrid, .adaptive: (min(strategy.rowsMax, Self.blockRowsMax), strategy.bytesMax)
+        // An equal share for each table that has rows.
+        case .memory: (Self.blockRowsMax, max(1, settings.memoryMax / max(1, openTables)))
+        }
+    }
+
+    private func strategy(of table: TableName) -> BatchStrategy {
+        settings.tables[table.description] ?? settings.tables[table.table] ?? settings.defaults
+    }
+
+    // MARK: Sealing
+
+    /// Puts a table back, if there is something to remember of it.
+    private mutating func keep(_ table: OpenTable, as name: TableName) {
+        if let deadline = table.deadline { nextDeadline = nextDeadline.map { min($0, deadline) } ?? deadline }
+        if table.blocks.isEmpty {
+            openTables -= 1
+            guard table.strategy.kind == .adaptive, tables.count < Self.idleTablesMax + openTables else { return }
+        }
+        tables[name] = table
+    }
+
+    private mutating func seal(_ batch: RowBatch) -> SealedBlock {
+        lastID += 1
+        return SealedBlock(id: lastID, table: batch.table, parts: [batch], reason: .immediate)
+    }
+
+    private mutating func seal(_ block: OpenBlock, _ table: TableName, _ reason: SealedBlock.Reason) -> SealedBlock {
+        openRows -= block.rows
+        openBytes -= block.bytes
+        lastID += 1
+        return SealedBlock(id: lastID, table: table, parts: block.parts, reason: reason)
+    }
+
+    private mutating func seal(_ name: TableName, _ place: Int, _ reason: SealedBlock.Reason) -> SealedBlock {
+        guard var table = tables.removeValue(forKey: name) else { preconditionFailure("the table is open") }
+        let sealed = seal(table.blocks.remove(at: place), name, reason)
+        keep(table, as: name)
+        return sealed
+    }
+
+    private mutating func sealAll(
+        _ reason: SealedBlock.Reason, where isDue: (OpenTable, OpenBlock) -> Bool
+    ) -> [SealedBlock] {
+        var due: [(table: TableName, priority: Int, block: OpenBlock)] = []
+        for (name, var table) in tables where table.blocks.contains(where: { isDue(table, $0) }) {
+            let all = table
+            due += all.blocks.filter { isDue(all, $0) }.map { (name, all.strategy.priority, $0) }
+            table.blocks.removeAll { isDue(all, $0) }
+            tables[name] = nil
+            keep(table, as: name)
+        }
+        due.sort {
+            ($1.priority, $0.block.firstReceived, $0.table.description)
+                < ($0.priority, $1.block.firstReceived, $1.table.description)
+        }
+        return due.map { seal($0.block, $0.table, reason) }
+    }
+
+    private func largest() -> (table: TableName, place: Int)? {
+        var largest: (table: TableName, place: Int, bytes: Int)?
+        for (name, table) in tables {
+            for (place, block) in table.blocks.enumerated() where block.bytes > (largest?.bytes ?? -1) {
+                largest = (name, place, block.bytes)
+            }
+        }
+        return largest.map { ($0.table, $0.place) }
+    }
+}

@@ -1,0 +1,133 @@
+import ClickHouseNative
+
+/// Collects row batches into blocks and seals them by each table's strategy.
+///
+/// The shell around `BatchPlanner`: it takes row batches, waits for exactly the next deadline, and passes on what is
+/// sealed. When the output is full it waits there, so that its input fills and producers feel it; an age limit may then
+/// be passed, because a sealed block would have nowhere to go.
+public actor BatchStage: Stage {
+    /// Row batches taken from the input at once: many small ones, or a single large one. What is in hand counts in no
+    /// stream's bound, so it is little.
+    static let batchesAtOnceMax = 8
+    static let bytesAtOnceMax = 1 << 20
+
+    public nonisolated let name = "batch"
+    private let input: BoundedStream<RowBatch>
+    private let output: BoundedStream<SealedBlock>
+    private let clock: StageClock
+    private let telemetry: Telemetry
+    private let held = Gauge()
+    private var planner: BatchPlanner
+    /// Calls of `passOn` that are under way; `run()` ends the output when there is none.
+    private var passing = 0
+    private var waitingForQuiet: CheckedContinuation<Void, Never>?
+
+    public init(
+        settings: BatchSettings, input: BoundedStream<RowBatch>, output: BoundedStream<SealedBlock>,
+        telemetry: Telemetry, clock: StageClock = .continuous
+    ) {
+        planner = BatchPlanner(settings: settings)
+        self.input = input
+        self.output = output
+        self.telemetry = telemetry
+        self.clock = clock
+    }
+
+    /// Rows in open blocks, and in sealed ones that the output has not taken yet.
+    public nonisolated var rowsHeld: Int { held.current }
+
+    /// Ends when the input has ended and everything is passed on; the output is then finished.
+    public func run() async throws {
+        // However this ends, nothing more comes.
+        defer { output.finish() }
+        while true {
+            switch await wait() {
+            case .arrived(let batches):
+                held.add(batches.reduce(0) { $0 + $1.rows })
+                for batch in batches { try await passOn(planner.rowBatchReceived(batch, now: clock.now)) }
+            case .deadline: break
+            case .ended:
+                try Task.checkCancellation()
+                try await passOn(planner.drained())
+                await quiet()
+                return
+            }
+            if let deadline = planner.nextDeadline, deadline <= clock.now {
+                try await passOn(planner.deadlineReached(now: clock.now))
+            }
+        }
+    }
+
+    /// Seals now what is open of a table, or of all, and passes it on.
+    public func flush(table: TableName? = nil) async throws {
+        try await passOn(planner.flushRequested(table))
+    }
+
+    private enum Event: Sendable {
+        case arrived([RowBatch])
+        case deadline
+        case ended
+    }
+
+    /// Waits for row batches or the next deadline, whichever is first.
+    private func wait() async -> Event {
+        let arrived = input.takeAvailable(maxElements: Self.batchesAtOnceMax, maxBytes: Self.bytesAtOnceMax)
+        if !arrived.isEmpty { return .arrived(arrived) }
+        let input = input
+        guard let deadline = planner.nextDeadline else {
+            return await input.nextBatch(maxElements: Self.batchesAtOnceMax, maxBytes: Self.bytesAtOnceMax).map(
+                Event.arrived) ?? .ended
+        }
+        guard deadline > clock.now else { return .deadline }
+        let clock = clock
+        return await withTaskGroup(of: Event?.self) { group in
+            group.addTask {
+                if let batches = await input.nextBatch(
+                    maxElements: Self.batchesAtOnceMax, maxBytes: Self.bytesAtOnceMax)
+                {
+                    return .arrived(batches)
+                }
+                // A cancelled wait took nothing; if it was the end after all, the next wait says so again.
+                return Task.isCancelled ? nil : .ended
+            }
+            group.addTask {
+                try? await clock.sleep(until: deadline)
+                return nil
+            }
+            let first = await group.next() ?? nil
+            group.cancelAll()
+            let second = await group.next() ?? nil
+            if let event = first ?? second { return event }
+            return Task.isCancelled ? .ended : .deadline
+        }
+    }
+
+    /// Sends sealed blocks on, one after the other.
+    private func passOn(_ sealed: [SealedBlock]) async throws {
+        telemetry.openRows.set(planner.openRows)
+        telemetry.openBytes.set(planner.openBytes)
+        guard !sealed.isEmpty else { return }
+        passing += 1
+        defer {
+            passing -= 1
+            if passing == 0 { waitingForQuiet.take()?.resume() }
+        }
+        for block in sealed {
+            do throws(SendError<SealedBlock>) {
+                try await output.send(block)
+            } catch .finished {
+                throw StageError(.outputEnded, stage: name)
+            } catch .cancelled {
+                throw CancellationError()
+            }
+            held.subtract(block.rows)
+            telemetry.sealedBlocks.add(reason: block.reason.rawValue)
+        }
+    }
+
+    /// A flush that was asked for from outside may still hold blocks.
+    private func quiet() async {
+        guard passing > 0 else { return }
+        await withCheckedContinuation { waitingForQuiet = $0 }
+    }
+}

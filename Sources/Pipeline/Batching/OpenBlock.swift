@@ -1,0 +1,49 @@
+import ClickHouseNative
+
+/// Row batches of one table and layout that wait to become a block.
+struct OpenBlock: Sendable {
+    let layout: BlockLayout
+    private(set) var parts: [RowBatch] = []
+    private(set) var rows = 0
+    private(set) var bytes = 0
+    /// Of the oldest row.
+    private(set) var firstReceived: StageClock.Instant
+
+    init(_ batch: RowBatch, bytes: Int) {
+        layout = batch.block.layout
+        firstReceived = batch.firstReceived
+        append(batch, bytes: bytes)
+    }
+
+    mutating func append(_ batch: RowBatch, bytes added: Int) {
+        parts.append(batch)
+        rows += batch.rows
+        bytes += added
+        firstReceived = min(firstReceived, batch.firstReceived)
+    }
+}
+
+/// The open blocks of one table.
+struct OpenTable: Sendable {
+    let strategy: BatchStrategy
+    /// One for each layout, the one that was used last at the end.
+    var blocks: [OpenBlock] = []
+    var rate = RateEstimate()
+
+    /// When a block is due; nil: never by age.
+    func deadline(of block: OpenBlock) -> StageClock.Instant? {
+        switch strategy.kind {
+        case .immediate, .size, .memory: nil
+        case .time, .hybrid: block.firstReceived + strategy.ageMax
+        case .adaptive: block.firstReceived + adaptiveAge
+        }
+    }
+
+    /// The earliest deadline of its blocks.
+    var deadline: StageClock.Instant? { blocks.lazy.compactMap { deadline(of: $0) }.min() }
+
+    private var adaptiveAge: Duration {
+        let fill = rate.timeToFill(rows: strategy.rowsMax, bytes: strategy.bytesMax) ?? strategy.ageMax
+        return min(max(fill, strategy.ageMin), strategy.ageMax)
+    }
+}

@@ -1,0 +1,147 @@
+/// A metric with its samples, in the shape of Prometheus' text format; whoever serves it only writes it down.
+///
+/// The names follow one convention: `sluice_`, what is counted, its unit (`rows`, `bytes`, `seconds`, …), and `_total` for
+/// what only grows. Labels: `table`, `reason`, `type`, `stage`, `status`; the values of each are bounded.
+public struct MetricFamily: Hashable, Sendable {
+    public enum Kind: String, Sendable { case counter, gauge, histogram }
+
+    public struct Sample: Hashable, Sendable {
+        /// Behind the family's name: `_bucket`, `_sum`, `_count` of a histogram; empty otherwise.
+        public var suffix: String
+        public var labels: [Label]
+        public var value: Double
+    }
+
+    public struct Label: Hashable, Sendable {
+        public var name: String
+        /// Not escaped yet.
+        public var value: String
+    }
+
+    public let name: String
+    public let help: String
+    public let kind: Kind
+    public let samples: [Sample]
+}
+
+extension TelemetrySnapshot {
+    /// All metrics, always in the same order.
+    public var families: [MetricFamily] { trafficFamilies + sinkFamilies + stateFamilies }
+
+    private var trafficFamilies: [MetricFamily] {
+        [
+            .counter("sluice_received_rows_total", "Rows that producers sent.", receivedRows),
+            .counter("sluice_received_bytes_total", "Bytes that producers sent.", receivedBytes),
+            .counter("sluice_accepted_rows_total", "Rows that passed validation.", perTable(\.acceptedRows)),
+            .counter(
+                "sluice_rejected_rows_total", "Rows that did not pass validation.",
+                tables.flatMap { table in
+                    table.rejectedRows.sorted { $0.key < $1.key }.map { reason, rows in
+                        .init([("table", table.table), ("reason", reason)], rows)
+                    }
+                }),
+            .counter("sluice_dead_lettered_rows_total", "Accepted rows that the sink refused.", deadLetteredRows),
+            .counter(
+                "sluice_discarded_rows_total", "Accepted rows that a chosen policy gave up.",
+                labelled("reason", discardedRows)),
+            .gauge("sluice_unsettled_rows", "Accepted rows on their way to the sink.", Double(conservation.inFlight)),
+            .gauge("sluice_producer_connections", "Open sessions.", Double(producerConnections)),
+            .counter("sluice_sessions_opened_total", "Sessions that were opened.", sessionsOpened),
+            .counter("sluice_sessions_refused_total", "Sessions that were turned away.", sessionsRefused),
+            .histogram(
+                "sluice_accept_latency_seconds", "From a row's arrival until its batch is validated.", acceptLatency),
+        ]
+    }
+
+    private var sinkFamilies: [MetricFamily] {
+        [
+            .counter("sluice_committed_rows_total", "Rows that the sink confirmed.", perTable(\.committedRows)),
+            .counter("sluice_committed_blocks_total", "Blocks that the sink confirmed.", perTable(\.committedBlocks)),
+            .counter("sluice_committed_bytes_total", "Bytes that the sink confirmed.", perTable(\.committedBytes)),
+            .counter("sluice_sealed_blocks_total", "Blocks by what sealed them.", labelled("reason", sealedBlocks)),
+            .counter("sluice_raw_bytes_total", "Bytes of blocks before compression.", rawBytes),
+            .counter("sluice_encoded_bytes_total", "Bytes of blocks after compression.", encodedBytes),
+            .counter(
+                "sluice_insert_errors_total", "Attempts to insert that failed.",
+                labelled("type", Dictionary(uniqueKeysWithValues: insertErrors.map { ($0.rawValue, $1) }))),
+            .gauge("sluice_in_flight_blocks", "Blocks that were sent and are not confirmed.", Double(blocksInFlight)),
+            .gauge("sluice_in_flight_rows", "Rows that were sent and are not confirmed.", Double(rowsInFlight)),
+            .gauge("sluice_sink_connections", "Open connections to the sink.", Double(sinkConnections)),
+            .histogram(
+                "sluice_insert_latency_seconds", "From a block's first byte to its confirmation.", insertLatency),
+            .histogram(
+                "sluice_end_to_end_latency_seconds", "From a row's arrival to its confirmation.", endToEndLatency),
+        ]
+    }
+
+    private var stateFamilies: [MetricFamily] {
+        [
+            .gauge("sluice_open_rows", "Rows in open blocks.", Double(openRows)),
+            .gauge("sluice_open_bytes", "Bytes in open blocks.", Double(openBytes)),
+            .gauge("sluice_queue_elements", "Elements that wait for a stage.", perStream { Double($0.elements) }),
+            .gauge("sluice_queue_elements_max", "Their bound.", perStream { Double($0.elementsMax) }),
+            .gauge("sluice_queue_bytes", "Bytes that wait for a stage.", perStream { Double($0.bytes) }),
+            .gauge("sluice_queue_bytes_max", "Their bound.", perStream { Double($0.bytesMax) }),
+            MetricFamily(
+                name: "sluice_queue_blocked_seconds_total",
+                help: "Time that senders waited for room, summed over them.",
+                kind: .counter, samples: perStream { $0.sendersSuspended.seconds }),
+            .gauge(
+                "sluice_health", "1 for the status that holds.",
+                HealthStatus.allCases.map { .init([("status", $0.rawValue)], $0 == health ? 1 : 0) }),
+            .gauge("sluice_start_time_seconds", "Start of the process, since 1970.", Double(startTimeUnix)),
+            .gauge("sluice_uptime_seconds", "Time since then.", uptimeSeconds),
+        ]
+    }
+
+    private func perTable(_ figure: KeyPath<Table, UInt64>) -> [MetricFamily.Sample] {
+        tables.map { .init([("table", $0.table)], $0[keyPath: figure]) }
+    }
+
+    private func labelled(_ label: String, _ figures: [String: UInt64]) -> [MetricFamily.Sample] {
+        figures.sorted { $0.key < $1.key }.map { .init([(label, $0.key)], $0.value) }
+    }
+
+    private func perStream(_ figure: (BoundedStreamSnapshot) -> Double) -> [MetricFamily.Sample] {
+        streams.map { .init([("stage", $0.name)], figure($0.state)) }
+    }
+}
+
+extension MetricFamily.Sample {
+    fileprivate init(_ labels: [(String, String)], _ value: Double, suffix: String = "") {
+        self.init(suffix: suffix, labels: labels.map { .init(name: $0.0, value: $0.1) }, value: value)
+    }
+
+    fileprivate init(_ labels: [(String, String)], _ value: UInt64) { self.init(labels, Double(value)) }
+}
+
+extension MetricFamily {
+    fileprivate static func counter(_ name: String, _ help: String, _ samples: [Sample]) -> MetricFamily {
+        MetricFamily(name: name, help: help, kind: .counter, samples: samples)
+    }
+
+    fileprivate static func counter(_ name: String, _ help: String, _ value: UInt64) -> MetricFamily {
+        counter(name, help, [Sample([], value)])
+    }
+
+    fileprivate static func gauge(_ name: String, _ help: String, _ samples: [Sample]) -> MetricFamily {
+        MetricFamily(name: name, help: help, kind: .gauge, samples: samples)
+    }
+
+    fileprivate static func gauge(_ name: String, _ help: String, _ value: Double) -> MetricFamily {
+        gauge(name, help, [Sample([], value)])
+    }
+
+    fileprivate static func histogram(_ name: String, _ help: String, _ state: LatencySnapshot) -> MetricFamily {
+        var samples: [Sample] = []
+        var seen: UInt64 = 0
+        for (bucket, amount) in state.buckets.enumerated() {
+            seen += amount
+            let bound = bucket < LatencyHistogram.bounds.count ? "\(LatencyHistogram.bounds[bucket].seconds)" : "+Inf"
+            samples.append(Sample([("le", bound)], Double(seen), suffix: "_bucket"))
+        }
+        samples.append(Sample([], state.sum.seconds, suffix: "_sum"))
+        samples.append(Sample([], Double(state.count), suffix: "_count"))
+        return MetricFamily(name: name, help: help, kind: .histogram, samples: samples)
+    }
+}

@@ -1,0 +1,110 @@
+import ClickHouseNative
+import Logging
+import Pipeline
+
+/// What the tables look like, as the server tells (`DESCRIBE TABLE`). Remembers what it was told.
+public actor ClickHouseCatalog: TableCatalog {
+    /// Tables that are remembered; beyond it the memory starts anew.
+    static let tablesMax = 4096
+    /// A refusal is remembered so long: a table may be created any moment, but producers that name none that exists
+    /// must not keep the server busy.
+    static let refusalAgeMax: Duration = .seconds(5)
+
+    private let servers: ClickHouseServers
+    private let logger: Logger
+    private let clock: StageClock
+    private let random: @Sendable () -> Double
+    private var structures: [TableName: TableStructure] = [:]
+    private var refusals: [TableName: (error: CatalogError, at: StageClock.Instant)] = [:]
+
+    public init(
+        servers: ClickHouseServers, logger: Logger, clock: StageClock = .continuous,
+        random: @escaping @Sendable () -> Double = { Double.random(in: 0..<1) }
+    ) {
+        self.servers = servers
+        self.logger = logger
+        self.clock = clock
+        self.random = random
+    }
+
+    /// - Throws: `CatalogError`, or `CancellationError` when the task is cancelled while the server is away.
+    public func structure(of table: TableName) async throws -> TableStructure {
+        if let known = structures[table] { return known }
+        if let refusal = refusals[table] {
+            if clock.now - refusal.at < Self.refusalAgeMax { throw refusal.error }
+            refusals[table] = nil
+        }
+        return try await refresh(table)
+    }
+
+    /// Asks the server, whatever is remembered; waits while the server is away.
+    ///
+    /// - Throws: As `structure(of:)`.
+    @discardableResult
+    public func refresh(_ table: TableName) async throws -> TableStructure {
+        let settings = servers.settings
+        var backoff = Backoff(min: settings.retryDelayMin, max: settings.retryDelayMax, random: random)
+        while true {
+            do {
+                return remember(try await describe(table), of: table)
+            } catch let error as CatalogError {
+                remember(error)
+                throw error
+            } catch {
+                if Task.isCancelled { throw CancellationError() }
+                let delay = backoff.next()
+                logger.warning(
+                    "table's structure not known yet, the server is asked again",
+                    metadata: [
+                        "table": "\(table)", "error": "\(error)", "wait_ms": "\(Int(delay.milliseconds))",
+                    ])
+                try await clock.sleep(for: delay)
+            }
+        }
+    }
+
+    private func describe(_ table: TableName) async throws -> TableStructure {
+        let leased = try await servers.connect()
+        let result: Result<QueryResult, any Error>
+        do {
+            let query = Query("DESCRIBE TABLE \(table.quoted)")
+            result = .success(try await leased.native.query(query, timeout: servers.settings.queryTimeout))
+        } catch {
+            result = .failure(error)
+        }
+        await leased.close()
+        do {
+            return try TableDescription(try result.get()).structure(
+                of: table, timeZone: leased.native.hello.timeZone)
+        } catch let error as ConnectionError {
+            throw CatalogError(error, table: table) ?? error
+        }
+    }
+
+    private func remember(_ structure: TableStructure, of table: TableName) -> TableStructure {
+        if structures.count >= Self.tablesMax { structures.removeAll() }
+        structures[table] = structure
+        refusals[table] = nil
+        return structure
+    }
+
+    private func remember(_ error: CatalogError) {
+        if refusals.count >= Self.tablesMax { refusals.removeAll() }
+        structures[error.table] = nil
+        refusals[error.table] = (error, clock.now)
+    }
+}
+
+extension CatalogError {
+    /// nil: the server may answer another time.
+    fileprivate init?(_ error: ConnectionError, table: TableName) {
+        guard let exception = error.exception else { return nil }
+        switch exception.code {
+        case .unknownTable: self.init(.unknownTable, table: table, message: "the server has no such table")
+        case .unknownDatabase: self.init(.unknownTable, table: table, message: "the server has no such database")
+        case ErrorCode(rawValue: 497):
+            self.init(.accessDenied, table: table, message: "the user may not see the table")
+        default: return nil
+        }
+    }
+}

@@ -1,0 +1,74 @@
+import ClickHouseNative
+import Logging
+import Pipeline
+
+/// Ships blocks to ClickHouse over the native protocol: one INSERT for each block, several at once.
+///
+/// While the server is away, or has too much to do, blocks are held and tried again, for ever; the stream in front fills
+/// up and everybody before it waits. What the server refuses for good is handed to `BlockHandlers.refused`.
+///
+/// An INSERT whose answer was lost is sent again, since the table may not have the rows; it may then have them twice.
+public actor ClickHouseSink: Sink {
+    public nonisolated let name = "ship"
+    private let shared: ShippingContext
+
+    /// - Parameters:
+    ///   - catalog: is asked again when a table's columns are not what a block has.
+    ///   - random: 0 up to 1, for the jitter of waits.
+    public init(
+        input: BoundedStream<EncodedBlock>, servers: ClickHouseServers, catalog: ClickHouseCatalog,
+        telemetry: Telemetry, logger: Logger, handlers: BlockHandlers, clock: StageClock = .continuous,
+        random: @escaping @Sendable () -> Double = { Double.random(in: 0..<1) }
+    ) {
+        shared = ShippingContext(
+            input: input, servers: servers, catalog: catalog, telemetry: telemetry, logger: logger, handlers: handlers,
+            clock: clock, random: random, insert: InsertStatement(settings: servers.settings.settings))
+    }
+
+    public nonisolated var rowsHeld: Int { shared.rowsHeld.current }
+
+    public func encoding(with compression: Compression) -> BlockEncoding {
+        BlockEncoding(revision: shared.servers.revision, compression: compression)
+    }
+
+    public func run() async throws {
+        let shared = shared
+        defer { shared.servers.health.stopped() }
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            for number in 0..<max(1, shared.servers.settings.connections) {
+                group.addTask { try await Shipper(shared, isFirst: number == 0).run() }
+            }
+            do {
+                try await group.waitForAll()
+            } catch {
+                group.cancelAll()
+                try? await group.waitForAll()
+                let rows = shared.rowsHeld.current
+                if rows > 0 {
+                    shared.logger.error("rows were not shipped", metadata: ["rows": "\(rows)"])
+                }
+                throw error
+            }
+        }
+    }
+}
+
+/// What the shippers of a sink have in common.
+struct ShippingContext: Sendable {
+    let input: BoundedStream<EncodedBlock>
+    let servers: ClickHouseServers
+    let catalog: ClickHouseCatalog
+    let telemetry: Telemetry
+    let logger: Logger
+    let handlers: BlockHandlers
+    let clock: StageClock
+    let random: @Sendable () -> Double
+    let insert: InsertStatement
+    /// Taken from the input and not settled.
+    let rowsHeld = Gauge()
+
+    func backoff() -> Backoff {
+        let settings = servers.settings
+        return Backoff(min: settings.retryDelayMin, max: settings.retryDelayMax, random: random)
+    }
+}

@@ -1,0 +1,70 @@
+import ClickHouseNative
+import Pipeline
+
+/// The answer to `DESCRIBE TABLE`: a row for each column, all of it text.
+struct TableDescription {
+    private struct Row {
+        var name = ""
+        var type = ""
+        var defaultKind = ""
+        var defaultExpression = ""
+    }
+
+    private var rows: [Row] = []
+
+    init(_ result: QueryResult) throws {
+        for block in result.blocks where block.rows > 0 {
+            var rows = [Row](repeating: Row(), count: block.rows)
+            // Servers add columns to the answer from time to time; these four they have had always.
+            try block.readTexts(of: "name") { rows[$0].name = $1 }
+            try block.readTexts(of: "type") { rows[$0].type = $1 }
+            try block.readTexts(of: "default_type") { rows[$0].defaultKind = $1 }
+            try block.readTexts(of: "default_expression") { rows[$0].defaultExpression = $1 }
+            self.rows += rows
+        }
+    }
+
+    /// - Throws: `CatalogError` with code `.unsupportedType`, naming the column and its type.
+    func structure(of table: TableName, timeZone: String) throws -> TableStructure {
+        var columns: [TableStructure.Column] = []
+        var computed: [String] = []
+        for row in rows {
+            switch row.defaultKind {
+            case "MATERIALIZED", "ALIAS", "EPHEMERAL": computed.append(row.name)
+            default:
+                let definition = ColumnDefinition(name: row.name, type: try Self.type(of: row, table))
+                columns.append(
+                    .init(definition, defaultValue: row.defaultKind.isEmpty ? .type : .expression(row.defaultExpression)))
+            }
+        }
+        return TableStructure(
+            columns: columns, computedColumns: computed, timeZone: timeZone.isEmpty ? "UTC" : timeZone)
+    }
+
+    private static func type(of row: Row, _ table: TableName) throws -> DataType {
+        do {
+            return try DataType(parsing: row.type)
+        } catch {
+            throw CatalogError(
+                .unsupportedType, table: table,
+                message: "column \(row.name) has type \(error.name): \(error.reason)")
+        }
+    }
+}
+
+extension Block {
+    /// Reads a String column.
+    ///
+    /// - Throws: `BlockError` when there is none of that name.
+    fileprivate func readTexts(of column: String, _ take: (Int, String) -> Void) throws {
+        guard let place = layout.columns.firstIndex(where: { $0.name == column && $0.type == .string }) else {
+            throw BlockError(.malformed, "the description of a table has no text column \(column)")
+        }
+        let root = layout.roots[place]
+        var values = ValueCursor(nodes[root].data, width: 0)
+        for row in 0..<rows {
+            guard let value = values.next() else { return }
+            take(row, String(decoding: value, as: UTF8.self))
+        }
+    }
+}

@@ -1,0 +1,88 @@
+import ClickHouseNative
+import Foundation
+import Pipeline
+
+/// Turns sealed blocks into bytes: the columns of all their parts as one Native block, in compressed frames.
+///
+/// Several workers encode at once, so blocks may come out in another order than they went in.
+public actor CompressStage: Stage {
+    public nonisolated let name = "compress"
+    private let input: BoundedStream<SealedBlock>
+    private let output: BoundedStream<EncodedBlock>
+    private let sink: any Sink
+    private let telemetry: Telemetry
+    private let recycle: (@Sendable ([Block]) -> Void)?
+    private let compression: Compression
+    private let frameBytes: Int
+    private let workers: Int
+    private let held = Gauge()
+
+    /// - Parameter recycle: Takes the blocks whose rows are encoded; nobody reads them any more.
+    public init(
+        input: BoundedStream<SealedBlock>, output: BoundedStream<EncodedBlock>, settings: CompressSettings,
+        sink: any Sink, telemetry: Telemetry, recycle: (@Sendable ([Block]) -> Void)? = nil
+    ) {
+        self.input = input
+        self.output = output
+        self.sink = sink
+        self.telemetry = telemetry
+        self.recycle = recycle
+        compression = settings.compression
+        frameBytes = settings.frameBytes
+        workers = settings.workers > 0 ? settings.workers : max(1, ProcessInfo.processInfo.activeProcessorCount / 2)
+    }
+
+    public nonisolated var rowsHeld: Int { held.current }
+
+    public func run() async throws {
+        // What follows gets its end whatever happens here.
+        defer { output.finish() }
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            for _ in 0..<workers { group.addTask { try await self.work() } }
+            try await group.waitForAll()
+        }
+        try Task.checkCancellation()
+    }
+
+    /// One worker; outside the actor, so that workers do not wait for each other.
+    private nonisolated func work() async throws {
+        while let block = await input.next() {
+            held.add(block.rows)
+            let encoded = try encode(block, as: await sink.encoding(with: compression))
+            do {
+                try await output.send(encoded)
+            } catch {
+                switch error {
+                case .finished: throw StageError(.outputEnded, stage: name)
+                case .cancelled: throw CancellationError()
+                }
+            }
+            held.subtract(block.rows)
+        }
+    }
+
+    private nonisolated func encode(_ sealed: SealedBlock, as encoding: BlockEncoding) throws -> EncodedBlock {
+        let parts = sealed.parts.map(\.block)
+        let encoded = try BlockEncoder.encode(parts, as: encoding, frameBytes: frameBytes)
+        telemetry.rawBytes.add(encoded.rawBytes)
+        telemetry.encodedBytes.add(encoded.body.readableBytes)
+        let block = EncodedBlock(
+            id: sealed.id, table: sealed.table, layout: sealed.layout, rows: sealed.rows, rawBytes: encoded.rawBytes,
+            encoding: encoding, body: encoded.body, origins: sealed.parts.flatMap(\.origins),
+            firstReceived: sealed.parts.map(\.firstReceived).min() ?? sealed.parts[0].firstReceived)
+        recycle?(parts)
+        return block
+    }
+}
+
+extension CompressSettings {
+    /// Levels: LZ4HC 9 and ZSTD 3 are the libraries' own defaults (lz4hc.h, zstd.h).
+    var compression: Compression {
+        switch method {
+        case .lz4: .lz4
+        case .lz4hc: .lz4hc(level: level ?? 9)
+        case .zstd: .zstd(level: level ?? 3)
+        case .none: .none
+        }
+    }
+}

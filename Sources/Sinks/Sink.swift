@@ -1,0 +1,61 @@
+import ClickHouseNative
+import Pipeline
+
+/// The last stage: takes encoded blocks and sees them confirmed.
+///
+/// Its contract is in docs/specs/sinks.md. In short: a block that was taken from the input ends in exactly one of three
+/// ways, and each is counted: committed, refused (handed over, dead-lettered), or still held when the stage was cancelled.
+public protocol Sink: Stage {
+    /// What the next blocks should be encoded as. A block that turns out to be encoded otherwise is converted by the
+    /// sink, at some cost.
+    func encoding(with compression: Compression) async -> BlockEncoding
+}
+
+/// Who is told what became of blocks.
+public struct BlockHandlers: Sendable {
+    /// The sink confirmed a block: it is where it belongs, durably. Acks and checkpoints hang on it.
+    public var committed: @Sendable (EncodedBlock) async -> Void
+    /// The sink refused a block for good; whoever takes it keeps it. Until this returns the block is held, and when it
+    /// throws, the block is tried again after a while: it is never dropped.
+    public var refused: RefusedBlockHandler
+
+    public init(
+        committed: @escaping @Sendable (EncodedBlock) async -> Void = { _ in }, refused: @escaping RefusedBlockHandler
+    ) {
+        self.committed = committed
+        self.refused = refused
+    }
+}
+
+public typealias RefusedBlockHandler = @Sendable (EncodedBlock, BlockRefusal) async throws -> Void
+
+/// Why a block will not be accepted, however often it is sent.
+public struct BlockRefusal: Error, Hashable, Sendable, CustomStringConvertible {
+    public enum Reason: String, Sendable, CaseIterable {
+        /// Values of some row are not what the server takes.
+        case rows = "rows_refused"
+        /// The table, the user or the settings are at fault.
+        case table = "table_refused"
+        /// The table's columns are no longer those of the block.
+        case structureChanged = "structure_changed"
+        /// An error that is not known here came back on every attempt.
+        case unknownError = "unknown_error"
+    }
+
+    public let reason: Reason
+    /// The server's code, where it was the server that refused.
+    public let code: ErrorCode?
+    /// What the server said, cut to `messageBytesMax`. May quote values of rows: for the dead letter, not for logs.
+    public let message: String
+
+    public static let messageBytesMax = 4096
+
+    public init(_ reason: Reason, code: ErrorCode? = nil, message: String) {
+        self.reason = reason
+        self.code = code
+        self.message = String(decoding: message.utf8.prefix(Self.messageBytesMax), as: UTF8.self)
+    }
+
+    /// Without the message.
+    public var description: String { code.map { "\(reason.rawValue): ClickHouse error \($0)" } ?? reason.rawValue }
+}

@@ -1,3 +1,0 @@
-@testable import EventGenerator
-import Testing
-@Test func empty() {}

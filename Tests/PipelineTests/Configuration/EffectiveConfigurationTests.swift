@@ -1,0 +1,112 @@
+import Foundation
+import Testing
+import Yams
+
+@testable import Pipeline
+
+@Suite struct EffectiveConfigurationTests {
+    private static let root = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+        .deletingLastPathComponent().deletingLastPathComponent().path(percentEncoded: false)
+
+    /// Values of a rendered configuration, by path.
+    private func values(_ node: Node, under prefix: String = "") -> [String: Node] {
+        guard let mapping = node.mapping, mapping.count > 0 else { return [prefix: node] }
+        return mapping.reduce(into: [:]) { all, pair in
+            let name = pair.key.string ?? ""
+            all.merge(values(pair.value, under: prefix.isEmpty ? name : "\(prefix).\(name)")) { first, _ in first }
+        }
+    }
+
+    /// The rendered text, cut into the files that it came from.
+    private func files(of text: String) throws -> [String: String] {
+        let node = try #require(try compose(yaml: text)?.mapping)
+        var files: [String: String] = [:]
+        var main = Node.Mapping([])
+        for (key, value) in node {
+            let name = try #require(key.string)
+            if SettingsKeys.stages.contains(name) {
+                var stage = value
+                // Its paths lead to files that are not among the texts.
+                stage.mapping?["schema"] = nil
+                files["stages/\(name).yaml"] = try serialize(node: stage)
+            } else if name != "stages" {
+                main[key] = value
+            }
+        }
+        files["sluice.yaml"] = try serialize(node: .mapping(main))
+        return files
+    }
+
+    @Test(arguments: ["laptop/sluice.yaml", "one-server/sluice.yaml", "seed/config.yaml"])
+    func anExampleLoadsAndReadsBackAsItself(_ example: String) throws {
+        let loader = ConfigurationLoader(environment: ["CLICKHOUSE_PASSWORD": "x"])
+        let loaded = try loader.load("\(Self.root)deploy/examples/\(example)")
+        // The tracker's block names a certificate that is not on this machine.
+        #expect(loaded.warnings.map(\.code) == (example.hasPrefix("seed") ? [.unreadableFile] : []))
+        var expected = loaded.settings
+        let again = try files(of: loaded.render())
+        // The mask is not the password.
+        expected.validate.schemaFiles = []
+        expected.ship.clickhouse.password = Secret(loaded.settings.ship.clickhouse.password.description)
+        #expect(try loadConfiguration(again).settings == expected)
+    }
+
+    @Test func everyValueIsShownWithItsSource() throws {
+        let loaded = try loadConfiguration(
+            ["stages/ship.yaml": "sink: null\nclickhouse:\n  database: \"${DB:-it's}\"\n"],
+            environment: ["SLUICE_LOG_LEVEL": "debug"])
+        let text = loaded.render()
+        #expect(text.contains("\n  sink: \"null\"  # stages/ship.yaml:1\n"))
+        #expect(text.contains("\n    database: \"it's\"  # stages/ship.yaml:3 $DB\n"))
+        #expect(text.contains("\n  level: debug  # $SLUICE_LOG_LEVEL\n"))
+        #expect(text.contains("\n  backlog: 1024  # default\n"))
+        let paths = values(try #require(try compose(yaml: text)))
+        for key in SettingsKeys.all { #expect(paths[key.path] != nil, "\(key.path) is missing") }
+        for line in text.split(separator: "\n") where !line.hasPrefix("#") && !line.hasSuffix(":") {
+            #expect(line.contains("  # "), "\(line)")
+        }
+    }
+
+    @Test func awkwardTextsReadBackAsTheyWere() throws {
+        for text in [
+            "true", "null", "1e3", "a: b", "#x", "\"q\"", "a\\b", "line\nbreak", "é", "0x1", "-", "a b", "~", "\u{7}",
+        ] {
+            let rendered = YAMLText.quoted(text)
+            #expect(try compose(yaml: "k: \(rendered)")?.mapping?["k"]?.string == text, "\(rendered)")
+        }
+    }
+
+    @Test func theMemoryCeilingIsReported() throws {
+        let loaded = try loadConfiguration(main: nil)
+        #expect(loaded.settings.memoryCeilingEstimate == 152 << 20)
+        #expect(loaded.render().contains("#   152MiB  together"))
+    }
+
+    @Test func theReferenceIsUpToDate() throws {
+        let page = try String(contentsOfFile: "\(Self.root)docs/configuration.md", encoding: .utf8)
+        #expect(
+            page == ConfigurationReference.markdown(),
+            "docs/configuration.md is out of date: `sluice config reference > docs/configuration.md`")
+    }
+
+    @Test func everyKeyOfTheReferenceSaysWhatItIs() {
+        for key in SettingsKeys.all {
+            #expect(key.documentation.hasSuffix("."), "\(key.path)")
+            #expect(!key.documentation.contains("|"), "\(key.path)")
+        }
+    }
+
+    @Test func everyDefaultIsWithinItsOwnLimits() throws {
+        for key in SettingsKeys.all where !key.type.isSettings {
+            let text = YAMLText.of(key.get(Settings()), key.type)
+            let node = try #require(try compose(yaml: "k: \(text)")?.mapping?["k"])
+            let place = ConfigurationPlace.defaults
+            let raw: RawValue =
+                if let list = node.sequence { .list(list.map { RawScalar(text: $0.string ?? "", place: place) }) } else
+                {
+                    .scalar(RawScalar(text: node.string ?? "", place: place))
+                }
+            #expect(try key.type.parse(raw) == key.get(Settings()), "\(key.path)")
+        }
+    }
+}

@@ -1,0 +1,78 @@
+import ClickHouseNative
+import Pipeline
+import Sinks
+import TestSupport
+
+/// Names and types, as the server writes them.
+struct ColumnList: Sendable {
+    let columns: [(name: String, type: String)]
+
+    var names: String { columns.map { "`\($0.name)`" }.joined(separator: ", ") }
+}
+
+extension ClickHouseServer {
+    func connect(database: String) async throws -> NativeConnection {
+        try await NativeConnection.connect(
+            to: .init(name: host, port: nativePort),
+            ConnectionConfiguration(credentials: Credentials(database: database)))
+    }
+
+    /// A second table with the columns of `types_all`.
+    func createSource(database: String) async throws {
+        let setting =
+            kind == .modern ? "allow_suspicious_low_cardinality_types" : "allow_experimental_low_cardinality_type"
+        try await query("CREATE TABLE source AS types_all", database: database, settings: [setting: "1"])
+    }
+
+    /// What a SELECT gives over the native protocol, without blocks of no rows.
+    func blocks(
+        _ sql: String, database: String, compression: Compression? = nil, settings: [String: String] = [:]
+    ) async throws -> [Block] {
+        let connection = try await connect(database: database)
+        let query = Query(
+            sql, settings: settings.sorted { $0.key < $1.key }.map { QuerySetting($0.key, $0.value) },
+            compression: compression)
+        let result = try await connection.query(query, timeout: .seconds(30))
+        await connection.close()
+        return result.blocks.filter { $0.rows > 0 }
+    }
+
+    /// Those without a default of any kind.
+    func insertableColumns(of table: String, database: String) async throws -> ColumnList {
+        let text = try await query(
+            """
+            SELECT name, type FROM system.columns
+            WHERE database = '\(database)' AND table = '\(table)' AND default_kind = '' FORMAT TSVRaw
+            """, database: database)
+        return ColumnList(
+            columns: text.split(separator: "\n").map { line in
+                let fields = line.split(separator: "\t", maxSplits: 1)
+                return (String(fields[0]), String(fields[1]))
+            })
+    }
+
+    /// - Parameter isText: only values that survive a way as UTF-8.
+    func fillWithRandomRows(
+        _ table: String, _ columns: ColumnList, rows: Int = 3_000, isText: Bool = false, database: String
+    ) async throws {
+        let structure = columns.columns.map { "`\($0.name)` \($0.type)" }.joined(separator: ", ")
+            .replacing("\\", with: "\\\\").replacing("'", with: "\\'")
+        let values = columns.columns.map { column in
+            isText && column.type.contains("FixedString(3)")
+                ? "CAST(substring(hex(`\(column.name)`), 1, 3) AS \(column.type))" : "`\(column.name)`"
+        }
+        try await query(
+            """
+            INSERT INTO \(table) (\(columns.names))
+            SELECT \(values.joined(separator: ", ")) FROM generateRandom('\(structure)', 17, 20, 5) LIMIT \(rows)
+            """, database: database,
+            settings: ["max_block_size": "1000", "allow_suspicious_low_cardinality_types": "1"])
+    }
+
+    /// A hash over each column, whatever the order of rows.
+    func fingerprint(of table: String, _ columns: ColumnList, database: String) async throws -> String {
+        let sums = columns.columns.map { "sum(cityHash64(toString(`\($0.name)`))) AS `\($0.name)`" }
+        return try await query(
+            "SELECT count() AS rows, \(sums.joined(separator: ", ")) FROM \(table) FORMAT Vertical", database: database)
+    }
+}
