@@ -5,21 +5,15 @@ import Pipeline
 /// One connection's worth of shipping: takes a block, and does not let go of it before it is settled.
 actor Shipper {
     private let shared: ShippingContext
-    /// Connects before there is a block, so that the daemon knows early whether the server answers.
-    private let isFirst: Bool
     private var connection: LeasedConnection?
     /// The host to begin with on the next connect.
     private var hostNumber = 0
 
-    init(_ shared: ShippingContext, isFirst: Bool) {
-        self.shared = shared
-        self.isFirst = isFirst
-    }
+    init(_ shared: ShippingContext) { self.shared = shared }
 
     /// Ends when the input does and everything is settled, or at once when cancelled.
     func run() async throws {
         do {
-            if isFirst { try await connectEarly() }
             while let block = await shared.input.next() {
                 shared.rowsHeld.add(block.rows)
                 try await settle(block)
@@ -31,12 +25,6 @@ actor Shipper {
             await disconnect()
             throw error
         }
-    }
-
-    /// Not worth waiting for: the first block tries again, as long as it takes.
-    private func connectEarly() async throws {
-        connection = try? await shared.servers.connect()
-        try Task.checkCancellation()
     }
 
     // MARK: One block
