@@ -116,7 +116,8 @@ actor Shipper {
         do {
             let structure = try await shared.catalog.refresh(block.table)
             let types = Dictionary(
-                structure.columns.map { ($0.definition.name, $0.definition.type) }, uniquingKeysWith: { first, _ in first })
+                structure.columns.map { ($0.definition.name, $0.definition.type) },
+                uniquingKeysWith: { first, _ in first })
             let misfit = block.layout.columns.first { types[$0.name] != $0.type }
             guard let misfit else { return .retryOften(orRefuse: refusal) }
             let now = types[misfit.name].map { "is \($0) now" } ?? "is gone"
@@ -160,7 +161,8 @@ actor Shipper {
         shared.logger.warning(
             "block not shipped yet, it is tried again",
             metadata: block.metadata.merging(
-                ["error": "\(error)", "attempt": "\(backoff.attempts)", "wait_ms": "\(Int(delay.milliseconds))"]) { $1 })
+                ["error": "\(error)", "attempt": "\(backoff.attempts)", "wait_ms": "\(Int(delay.milliseconds))"]) { $1 }
+        )
         try await shared.clock.sleep(for: delay)
     }
 }
