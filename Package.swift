@@ -36,6 +36,7 @@ let package = Package(
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+                .product(name: "UnixSignals", package: "swift-service-lifecycle"),
             ],
             swiftSettings: strict
         ),
@@ -63,11 +64,20 @@ let package = Package(
             dependencies: ["Pipeline", .product(name: "Hummingbird", package: "hummingbird")],
             swiftSettings: strict
         ),
+        .target(
+            name: "Daemon",
+            dependencies: [
+                "Ingest", "Sinks", "Pipeline", "ClickHouseNative",
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
+            ],
+            swiftSettings: strict
+        ),
         .target(name: "EventGenerator", path: "Benchmarks/EventGenerator", swiftSettings: strict),
         .executableTarget(
             name: "sluice",
             dependencies: [
-                "Admin", "Ingest", "Sinks", "Pipeline", "ClickHouseNative", "EventGenerator",
+                "Daemon", "Admin", "Pipeline", "ClickHouseNative", "EventGenerator",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict
@@ -75,7 +85,7 @@ let package = Package(
         .executableTarget(
             name: "Benchmarks",
             dependencies: [
-                "Ingest", "Sinks", "Pipeline", "ClickHouseNative", "EventGenerator",
+                "Daemon", "Ingest", "Sinks", "Pipeline", "ClickHouseNative", "EventGenerator",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             path: "Benchmarks/Runner",
@@ -85,13 +95,17 @@ let package = Package(
         .testTarget(
             name: "ClickHouseNativeTests", dependencies: ["ClickHouseNative", "TestSupport"],
             resources: [.copy("Golden")], swiftSettings: strict),
-        .testTarget(name: "PipelineTests", dependencies: ["Pipeline", "TestSupport"], swiftSettings: strict),
+        .testTarget(
+            name: "PipelineTests", dependencies: ["Pipeline", "ClickHouseNative", "Yams", "TestSupport"],
+            swiftSettings: strict),
+        .testTarget(
+            name: "EventGeneratorTests", dependencies: ["EventGenerator", "TestSupport"], swiftSettings: strict),
         .testTarget(name: "IngestTests", dependencies: ["Ingest", "TestSupport"], swiftSettings: strict),
         .testTarget(name: "SinksTests", dependencies: ["Sinks", "TestSupport"], swiftSettings: strict),
         .testTarget(name: "AdminTests", dependencies: ["Admin", "TestSupport"], swiftSettings: strict),
         .testTarget(
             name: "IntegrationTests",
-            dependencies: ["Sinks", "Ingest", "Pipeline", "Admin", "EventGenerator", "TestSupport"],
+            dependencies: ["Daemon", "Sinks", "Ingest", "Pipeline", "Admin", "EventGenerator", "TestSupport"],
             swiftSettings: strict),
     ],
     swiftLanguageModes: [.v6]

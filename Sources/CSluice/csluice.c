@@ -19,6 +19,18 @@ void sluice_tune_malloc(void) {
 #endif
 }
 
+ptrdiff_t sluice_find_last(const void *p, size_t size, uint8_t byte) {
+    const uint8_t *bytes = p;
+#if defined(__GLIBC__)
+    const uint8_t *found = memrchr(bytes, byte, size);
+    return found ? found - bytes : -1;
+#else
+    while (size > 0)
+        if (bytes[--size] == byte) return (ptrdiff_t)size;
+    return -1;
+#endif
+}
+
 int sluice_peer_credentials(int fd, uint32_t *uid, uint32_t *gid, int32_t *pid) {
 #if defined(__linux__)
     struct ucred cred;

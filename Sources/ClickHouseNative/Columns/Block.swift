@@ -92,11 +92,14 @@ public final class Block: @unchecked Sendable {
     private func cut(_ place: Int, to rows: Int) {
         let node = layout.nodes[place]
         let had = nodes[place].rows
+        guard had > rows else {
+            // A null map may have the row already that its values lack, but never the other way round.
+            return
+        }
         nodes[place].rows = rows
         switch node.kind {
         case .string:
-            if had > rows { nodes[place].data.truncate(to: nodes[place].mark) }
-            return
+            nodes[place].data.truncate(to: nodes[place].mark)
         case .fixed, .lowCardinality:
             nodes[place].data.truncate(to: rows * node.width)
         case .nullable:
@@ -121,6 +124,29 @@ public final class Block: @unchecked Sendable {
         } else {
             nodes[place].dictionary!.pointee.adoptFirst(of: nodes[child].data, layout.nodes[child])
         }
+    }
+
+    /// Brings columns that lag behind up to the block's rows, with defaults. A block may be read after this only.
+    public func complete() {
+        for root in layout.roots where nodes[root].rows < rows { pad(root, to: rows) }
+    }
+
+    /// Appends defaults to a node until it has so many values.
+    public func pad(_ place: Int, to rows: Int) {
+        let missing = rows - nodes[place].rows
+        guard missing > 0 else { return }
+        let node = layout.nodes[place]
+        switch node.kind {
+        case .fixed where node.defaultBits == 0: nodes[place].data.appendZeros(missing * node.width)
+        case .lowCardinality: nodes[place].data.appendZeros(missing * 4)
+        case .string: nodes[place].data.appendZeros(missing)
+        case .nullable:
+            nodes[place].data.append(repeating: 1, count: missing)
+            pad(node.child, to: rows)
+        case .fixed, .array:
+            for _ in 0..<missing { appendDefault(place) }
+        }
+        nodes[place].rows = rows
     }
 
     /// Appends the type's default (NULL where it can be) to a node.

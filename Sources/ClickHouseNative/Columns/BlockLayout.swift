@@ -27,6 +27,14 @@ public final class BlockLayout: Sendable, Hashable {
         public let defaultBits: Int64
         /// A row may have any number of values here.
         public let isBelowArray: Bool
+
+        public init(kind: NodeKind, width: Int, child: Int = -1, defaultBits: Int64 = 0, isBelowArray: Bool = false) {
+            self.kind = kind
+            self.width = width
+            self.child = child
+            self.defaultBits = defaultBits
+            self.isBelowArray = isBelowArray
+        }
     }
 
     public let columns: [ColumnDefinition]

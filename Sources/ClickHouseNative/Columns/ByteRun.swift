@@ -71,10 +71,13 @@ public struct ByteRun {
     }
 
     @inlinable
-    public mutating func appendZeros(_ length: Int) {
-        reserve(length)
+    public mutating func appendZeros(_ length: Int) { append(repeating: 0, count: length) }
+
+    @inlinable
+    public mutating func append(repeating byte: UInt8, count length: Int) {
         guard length > 0 else { return }
-        memset(base.unsafelyUnwrapped + count, 0, length)
+        reserve(length)
+        memset(base.unsafelyUnwrapped + count, Int32(byte), length)
         used &+= length
     }
 

@@ -13,17 +13,18 @@ public struct TimeZoneError: Error, Hashable, Sendable, CustomStringConvertible 
     public var description: String { "time zone \(DataType.quoted(name)) is not known" }
 }
 
-/// How a time zone's clock runs from 1900-01-01 to 2299-12-31, with ClickHouse's own answers to local times that occur
-/// twice or never (Common/DateLUTImpl.h, Common/DateLUTImpl.cpp).
+/// How a time zone's clock runs from 0000-01-01 to 9999-12-31, with ClickHouse's own answers to local times that occur
+/// twice or never (Common/DateLUTImpl.h, Common/DateLUTImpl.cpp; older engines than 26.9 may end at 1900 and 2299).
 ///
-/// One entry for each day, which says when it begins and how far the clock is put at which time of it: finding either
-/// direction costs a division and a load. 1.2 MB a zone, nothing for UTC. The changes come from Foundation, so they
-/// are those of its time zone data, which need not be of the year of the server's.
+/// From 1900 to 2299 there is an entry for each day, which says when it begins and how far the clock is put at which
+/// time of it: finding either direction costs a division and a load. 1.2 MB a zone, nothing for UTC. Other years take a
+/// search among the zone's changes. These come from Foundation, so they are of its time zone data's year, which need not
+/// be that of the server's.
 ///
-/// What ClickHouse does, and we with it: a day has one change at most; amount and time of a change are cut down to
-/// 15 minutes, which falsifies some local mean times before about 1930; a repeated local time means the first of the
-/// two until the local time at which the clock is put back, and a skipped one is moved back by the gap. Days outside the
-/// range are clamped into it.
+/// What ClickHouse does, and we with it: from 1900 to 2299 a day has one change at most; amount and time of a change
+/// are cut down to 15 minutes, which falsifies some local mean times before about 1930; a repeated local time means
+/// the first of the two, and a skipped one is moved back by the gap. In other years a repeated time means the second.
+/// Days outside the range are clamped into it.
 public final class TimeZoneRules: Sendable {
     /// What a day looks like on the clock.
     @usableFromInline
@@ -43,35 +44,37 @@ public final class TimeZoneRules: Sendable {
         }
     }
 
-    /// 1900-01-01, in days since the epoch.
-    public static let dayMin: Int32 = -25_567
-    /// 2299-12-31.
-    public static let dayMax: Int32 = 120_529
-    static let epochMin = Int64(dayMin) * 86_400
-    static let epochMax = Int64(dayMax + 1) * 86_400
-    @usableFromInline static let dayCount = Int(dayMax - dayMin) + 1
+    /// 0000-01-01, in days since the epoch.
+    public static let dayMin: Int32 = -719_528
+    /// 9999-12-31.
+    public static let dayMax: Int32 = 2_932_896
+    /// 1900-01-01.
+    @usableFromInline static let tableDayMin: Int32 = -25_567
+    /// Days to 2299-12-31.
+    @usableFromInline static let dayCount = 146_097
 
     /// The zone's name, as it was asked for.
     public let name: String
     /// No offset at all, ever.
     public let isUTC: Bool
 
-    /// Entries from `dayMin` on; nil for UTC.
+    /// Entries from `tableDayMin` on; nil for UTC.
     @usableFromInline nonisolated(unsafe) let days: UnsafePointer<Day>?
+    private let transitions: ZoneTransitions
 
     private static let known = Mutex<[String: TimeZoneRules]>([:])
 
     /// UTC.
-    public static let utc = TimeZoneRules(name: "UTC", DayTable.utc)
+    public static let utc = TimeZoneRules(name: "UTC", ZoneTransitions.none)
 
     /// The rules of a zone by its name in the IANA database, such as `Europe/Berlin`; made once in a process.
     public static func named(_ name: String) throws(TimeZoneError) -> TimeZoneRules {
         if name == "UTC" { return utc }
         if let rules = known.withLock({ $0[name] }) { return rules }
-        // Foundation also takes an offset, `GMT+2`, for a name; ClickHouse does not.
-        let isOffset = name.hasPrefix("GMT") && !["GMT", "GMT0", "GMT+0", "GMT-0"].contains(name)
-        guard !isOffset, let transitions = ZoneTransitions(zone: name) else { throw TimeZoneError(name) }
-        let made = TimeZoneRules(name: name, DayTable(transitions))
+        guard name.contains("/") || ZoneTransitions.namesWithoutRegion.contains(name),
+            let transitions = ZoneTransitions(zone: name)
+        else { throw TimeZoneError(name) }
+        let made = TimeZoneRules(name: name, transitions)
         // Whoever came first wins, so that a name has one object.
         return known.withLock { known in
             if let rules = known[name] { return rules }
@@ -80,10 +83,11 @@ public final class TimeZoneRules: Sendable {
         }
     }
 
-    private init(name: String, _ table: consuming DayTable) {
+    private init(name: String, _ transitions: ZoneTransitions) {
         self.name = name
-        isUTC = table.days == nil
-        days = table.days.map { UnsafePointer($0) }
+        self.transitions = transitions
+        isUTC = transitions.first == 0 && transitions.transitions.isEmpty
+        days = isUTC ? nil : DayTable.make(transitions)
     }
 
     deinit { days?.deallocate() }
@@ -95,47 +99,42 @@ public final class TimeZoneRules: Sendable {
     ///   - secondOfDay: 0 to 86,399.
     @inlinable
     public func epochSeconds(localDay: Int32, secondOfDay: Int32) -> Int64 {
-        let day = min(max(localDay, Self.dayMin), Self.dayMax)
-        let start = Int64(day) &* 86_400
-        guard let days else { return start &+ Int64(secondOfDay) }
-        let found = days[Int(day &- Self.dayMin)]
+        let index = Int(localDay) &- Int(Self.tableDayMin)
+        guard let days, index >= 0, index < Self.dayCount else {
+            return instantWithoutTable(day: localDay, second: secondOfDay)
+        }
+        let found = days[index]
         var second = secondOfDay
         if second >= Int32(found.changeAt) &* 900 { second &-= Int32(found.change) &* 900 }
-        return start &- Int64(found.offset) &+ Int64(second)
+        return Self.start(of: index, found) &+ Int64(second)
     }
 
     /// What a local clock shows at an instant: days since 1970-01-01, and seconds of that day, 0 to 86,399.
     ///
-    /// Before 1900 it shows that year's first second, after 2299 some second of the last hour, as ClickHouse's does.
+    /// Before the year 0 it shows that year's first second, after 9999 its last.
     @inlinable
     public func civil(epochSeconds: Int64) -> (day: Int32, second: Int32) {
-        // Days and seconds fit in 32 bits from here on; what is cut off lies far outside the range.
-        let instant = min(max(epochSeconds, -1 << 40), 1 << 40)
-        guard let days else {
-            var day = instant / 86_400
-            if day &* 86_400 > instant { day &-= 1 }
-            day = min(max(day, Int64(Self.dayMin)), Int64(Self.dayMax))
-            return (Int32(truncatingIfNeeded: day), Self.clockSecond(instant &- day &* 86_400))
-        }
-        let last = Self.dayCount &- 1
-        var index = Int(instant / 86_400) &- Int(Self.dayMin)
-        if instant < 0 { index &-= 1 }
-        index = min(max(index, 0), last)
+        guard let days, epochSeconds >= Self.start(of: 0, days[0]),
+            epochSeconds < Self.start(of: Self.dayCount, days[Self.dayCount &- 1])
+        else { return civilWithoutTable(epochSeconds) }
+        var index = Int(epochSeconds / 86_400) &- Int(Self.tableDayMin)
+        if epochSeconds < 0 { index &-= 1 }
+        index = min(max(index, 0), Self.dayCount &- 1)
         // Offsets are less than a day, so it is this day or a neighbour.
-        if instant < Self.start(of: index, days[index]) {
+        if epochSeconds < Self.start(of: index, days[index]) {
             index = max(index &- 1, 0)
-        } else if index < last, instant >= Self.start(of: index &+ 1, days[index &+ 1]) {
+        } else if index < Self.dayCount &- 1, epochSeconds >= Self.start(of: index &+ 1, days[index &+ 1]) {
             index &+= 1
         }
         let found = days[index]
-        var second = instant &- Self.start(of: index, found)
+        var second = epochSeconds &- Self.start(of: index, found)
         if second >= Int64(found.changeAt) &* 900 { second &+= Int64(found.change) &* 900 }
-        return (Int32(truncatingIfNeeded: index) &+ Self.dayMin, Self.clockSecond(second))
+        return (Int32(truncatingIfNeeded: index) &+ Self.tableDayMin, Self.clockSecond(second))
     }
 
     @inlinable @inline(__always)
     static func start(of index: Int, _ day: Day) -> Int64 {
-        Int64(index &+ Int(dayMin)) &* 86_400 &- Int64(day.offset)
+        Int64(index &+ Int(tableDayMin)) &* 86_400 &- Int64(day.offset)
     }
 
     /// A day of more than 24 hours shows its last one again.
@@ -144,25 +143,36 @@ public final class TimeZoneRules: Sendable {
         if _fastPath(second >= 0 && second < 86_400) { return Int32(truncatingIfNeeded: second) }
         return second < 0 ? 0 : 23 &* 3600 &+ Int32(truncatingIfNeeded: second % 3600)
     }
+
+    @usableFromInline
+    func instantWithoutTable(day: Int32, second: Int32) -> Int64 {
+        let local = Int64(min(max(day, Self.dayMin), Self.dayMax)) * 86_400 + Int64(second)
+        return isUTC ? local : transitions.lastInstant(local: local)
+    }
+
+    @usableFromInline
+    func civilWithoutTable(_ epochSeconds: Int64) -> (day: Int32, second: Int32) {
+        // A day more than the range, so that no offset overflows.
+        let instant = min(max(epochSeconds, Int64(Self.dayMin - 2) * 86_400), Int64(Self.dayMax + 2) * 86_400)
+        let local = isUTC ? instant : instant + transitions.offset(at: instant)
+        var day = local / 86_400
+        if day * 86_400 > local { day -= 1 }
+        if day < Int64(Self.dayMin) { return (Self.dayMin, 0) }
+        if day > Int64(Self.dayMax) { return (Self.dayMax, 86_399) }
+        return (Int32(day), Int32(local - day * 86_400))
+    }
 }
 
-/// Fills in the entries of the days; its owner frees them.
-private struct DayTable {
-    static var utc: DayTable { DayTable() }
-
-    private(set) var days: UnsafeMutablePointer<TimeZoneRules.Day>?
-
-    private init() {}
-
-    init(_ zone: ZoneTransitions) {
-        guard zone.first != 0 || !zone.transitions.isEmpty else { return }
+/// Fills in the entries of the days; the caller frees them.
+private enum DayTable {
+    static func make(_ zone: ZoneTransitions) -> UnsafePointer<TimeZoneRules.Day> {
         let days = UnsafeMutablePointer<TimeZoneRules.Day>.allocate(capacity: TimeZoneRules.dayCount)
         let transitions = zone.transitions[...]
-        // Transitions that are over for the midnight at hand, and those that are for its instant.
+        // Those that are not over yet by local time.
         var rest = transitions
         var offset = zone.first
         for index in 0..<TimeZoneRules.dayCount {
-            let midnight = (Int64(index) + Int64(TimeZoneRules.dayMin)) * 86_400
+            let midnight = (Int64(index) + Int64(TimeZoneRules.tableDayMin)) * 86_400
             while let next = rest.first, midnight >= max(next.from, next.to) {
                 offset = next.after
                 rest.removeFirst()
@@ -181,7 +191,7 @@ private struct DayTable {
             }
             (days + index).initialize(to: day)
         }
-        self.days = days
+        return UnsafePointer(days)
     }
 
     /// The offset that a day begins with whose midnight may be skipped or repeated by the next transition.

@@ -27,7 +27,7 @@ struct FieldOperation {
     var root: Int32 = -1
     var value: Int32 = -1
     /// The value node's, for strings.
-    var node = BlockLayout.Node(kind: .fixed, width: 0, child: -1, defaultBits: 0, isBelowArray: false)
+    var node = BlockLayout.Node(kind: .fixed, width: 0)
     /// Fixed strings: bytes. Decimals and DateTime64: digits behind the point.
     var scale: Int32 = 0
     var precision: Int32 = 0
@@ -54,6 +54,7 @@ final class FieldPlan: @unchecked Sendable {
     private(set) var dictionaryPlans: [FieldPlan] = []
     /// Columns with an expression that can be left out.
     let expressionColumns: [Int]
+    let hasExpressions: Bool
     private var zones: [TimeZoneRules] = []
     private let operationCount: Int
 
@@ -70,7 +71,9 @@ final class FieldPlan: @unchecked Sendable {
             if case .expression = structure.columns[$0].defaultValue { true } else { false }
         }
 
-        var builder = Builder(layout: layout, structure: structure)
+        hasExpressions = !expressionColumns.isEmpty
+
+        var builder = PlanBuilder(layout: layout, structure: structure)
         builder.operations = .init(
             repeating: FieldOperation(kind: .omitted), count: columnCount) + .init(
             repeating: FieldOperation(kind: .computed), count: computedCount)
@@ -103,7 +106,7 @@ final class FieldPlan: @unchecked Sendable {
     }
 }
 
-private struct Builder {
+private struct PlanBuilder {
     let layout: BlockLayout
     let structure: TableStructure
     var operations: [FieldOperation] = []

@@ -140,7 +140,7 @@ struct LineCursor {
 
     /// The first byte of the next line.
     mutating func skipLine() {
-        p = memchr(p, 0x0A, end - p)!.assumingMemoryBound(to: UInt8.self) + 1
+        p = Bytes(memchr(p, 0x0A, end - p)!.assumingMemoryBound(to: UInt8.self)) + 1
     }
 
     /// A scalar ends here: nothing that belongs to it follows.

@@ -26,6 +26,8 @@ struct ParseFault: Error {
         /// Not a refusal: the row names another table.
         case otherTable
         case badTableName
+        case noTable
+        case tooManyVariants
     }
 
     let code: Code
@@ -60,7 +62,25 @@ struct ParseFault: Error {
         case .notAString: "a string is expected"
         case .notAnArray: "an array is expected"
         case .otherVariant, .otherTable: "the row belongs elsewhere"
+        case .noTable: "the row names no table, and there is no default_table"
+        case .tooManyVariants: "more sets of omitted DEFAULT columns than variants_max"
         case .badTableName: "the table's name is not a string that can name a table"
+        }
+    }
+
+    var reason: RejectReason {
+        switch code {
+        case .malformed, .unterminatedString, .badEscape, .trailingText, .otherVariant, .otherTable: .malformedJSON
+        case .tooDeep: .tooDeep
+        case .duplicateKey: .duplicateKey
+        case .unknownField, .computedColumn: .unknownField
+        case .nullValue: .nullNotAllowed
+        case .notANumber, .notABool, .notAUUID, .notADate, .notATime, .notAString, .notAnArray: .typeMismatch
+        case .outOfRange, .tooLong: .outOfRange
+        case .notAnEnumMember: .unknownEnumValue
+        case .badTableName: .invalidTable
+        case .noTable: .noTable
+        case .tooManyVariants: .tooManyVariants
         }
     }
 }

@@ -2,6 +2,7 @@
 // chunk at a time; `nodes` is the block's and `operations` the plan's, indexed only by numbers that the plan made;
 // `successors` has a word for each key and one more. Input is read under LineCursor's invariant.
 
+import CSluice
 import ClickHouseNative
 import Pipeline
 
@@ -66,8 +67,10 @@ struct RowParser {
                 guard cursor.take(UInt8(ascii: ":")) else { throw ParseFault(.malformed) }
                 cursor.skipSpace()
                 if key >= 0, key < plan.columnCount {
-                    guard operations[key].root < 0 || nodes[Int(operations[key].root)].rows == rows else {
-                        throw ParseFault(.duplicateKey, column: Int32(key))
+                    let root = Int(operations[key].root)
+                    if root >= 0, nodes[root].rows != rows {
+                        guard nodes[root].rows < rows else { throw ParseFault(.duplicateKey, column: Int32(key)) }
+                        block.pad(root, to: rows)
                     }
                     if cursor.p.pointee == UInt8(ascii: "n"), try null(&cursor, key) {
                         // What stands for the null is written already, or follows at the row's end.
@@ -93,17 +96,21 @@ struct RowParser {
                 break
             }
         }
-        if values < plan.columnCount { try fill(rows) }
+        if plan.hasExpressions, values < plan.columnCount { try checkExpressions(rows) }
     }
 
+    /// Keys in the learned order that are compared before a key is looked up.
+    private static let keysAheadMax = 4
     private static let unknownField = -1
     private static let tableField = -2
 
     /// The number of the key at the cursor, which is left behind its closing quote.
     @inline(__always)
     private mutating func key(_ cursor: inout LineCursor, after previous: Int) throws(ParseFault) -> Int {
-        let guess = Int(successors[previous])
-        if guess >= 0 {
+        // Rows leave fields out, so what comes after the next one is looked at, too.
+        var guess = Int(successors[previous])
+        for _ in 0..<Self.keysAheadMax {
+            guard guess >= 0 else { break }
             let isColumn = guess < plan.keys.count
             let index = isColumn ? plan.keys : tableKey
             let length = index.matches(isColumn ? guess : 0, cursor.p + 1, left: cursor.end - cursor.p - 1)
@@ -111,6 +118,7 @@ struct RowParser {
                 cursor.p += length + 2
                 return isColumn ? guess : Self.tableField
             }
+            guess = Int(successors[guess + 1])
         }
         return try unexpectedKey(&cursor, after: previous)
     }
@@ -159,14 +167,12 @@ struct RowParser {
         try cursor.skipValue(depthMax: options.depthMax)
     }
 
-    /// Columns that the row did not name get their default.
-    private mutating func fill(_ rows: Int) throws(ParseFault) {
-        for column in 0..<plan.columnCount {
-            let operation = operations + column
-            let root = Int(operation.pointee.root)
-            guard root >= 0, nodes[root].rows == rows else { continue }
-            guard !operation.pointee.hasExpression else { throw ParseFault(.otherVariant) }
-            block.appendDefault(root)
+    /// A row that leaves out a column which the server computes does not belong into a block that has it. Other columns
+    /// that a row leaves out lag behind, until a later row or the block's end brings them up with defaults.
+    private func checkExpressions(_ rows: Int) throws(ParseFault) {
+        for column in plan.expressionColumns {
+            let root = Int(operations[column].root)
+            if root >= 0, nodes[root].rows == rows { throw ParseFault(.otherVariant) }
         }
     }
 
@@ -175,7 +181,7 @@ struct RowParser {
         guard cursor.takeWord("null") else { return false }
         let operation = operations + column
         switch operation.pointee.kind {
-        case .omitted: return true
+        case .omitted: guard options.nullAsDefault else { throw ParseFault(.nullValue, column: Int32(column)) }
         case .lowCardinality where operation.pointee.isNullable: block.appendDefault(Int(operation.pointee.root))
         case _ where operation.pointee.isNullable: block.appendDefault(Int(operation.pointee.root))
         default:
@@ -283,17 +289,13 @@ struct RowParser {
 
     /// Two words, the high one first, each little-endian (ClickHouse's base/UUID.h).
     private func uuid(_ node: UnsafeMutablePointer<ColumnNode>, _ cursor: inout LineCursor) throws(ParseFault) {
-        guard cursor.take(UInt8(ascii: "\"")) else { throw ParseFault(.notAUUID) }
-        let dashes = cursor.end - cursor.p > 36 && cursor.p[8] == UInt8(ascii: "-")
         var words: (UInt64, UInt64) = (0, 0)
-        for digit in 0..<32 {
-            if dashes, digit == 8 || digit == 12 || digit == 16 || digit == 20 {
-                guard cursor.take(UInt8(ascii: "-")) else { throw ParseFault(.notAUUID) }
-            }
-            guard let value = hexValue(cursor.p.pointee) else { throw ParseFault(.notAUUID) }
-            cursor.p += 1
-            words = (words.0 << 4 | words.1 >> 60, words.1 << 4 | UInt64(value))
+        guard cursor.take(UInt8(ascii: "\"")), cursor.end - cursor.p > 36 else {
+            throw ParseFault(.notAUUID)
         }
+        let dashes = cursor.p[8] == UInt8(ascii: "-")
+        guard sluice_uuid(cursor.p, dashes ? 1 : 0, &words.0, &words.1) != 0 else { throw ParseFault(.notAUUID) }
+        cursor.p += dashes ? 36 : 32
         guard cursor.take(UInt8(ascii: "\"")) else { throw ParseFault(.notAUUID) }
         node.pointee.data.append(words.0.littleEndian)
         node.pointee.data.append(words.1.littleEndian)

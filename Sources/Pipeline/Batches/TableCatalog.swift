@@ -14,6 +14,8 @@ public struct CatalogError: Error, Hashable, Sendable, CustomStringConvertible {
         case unknownTable = "unknown_table"
         case unsupportedType = "unsupported_type"
         case accessDenied = "access_denied"
+        /// More tables than `tables_max` are in use.
+        case tooManyTables = "too_many_tables"
     }
 
     public let code: Code

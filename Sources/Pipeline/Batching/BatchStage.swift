@@ -6,8 +6,10 @@ import ClickHouseNative
 /// sealed. When the output is full it waits there, so that its input fills and producers feel it; an age limit may then
 /// be passed, because a sealed block would have nowhere to go.
 public actor BatchStage: Stage {
-    /// Row batches taken from the input at once. Few: each may seal a block, and what is in hand is in no stream's bound.
+    /// Row batches taken from the input at once: many small ones, or a single large one. What is in hand counts in no
+    /// stream's bound, so it is little.
     static let batchesAtOnceMax = 8
+    static let bytesAtOnceMax = 1 << 20
 
     public nonisolated let name = "batch"
     private let input: BoundedStream<RowBatch>
@@ -69,17 +71,22 @@ public actor BatchStage: Stage {
 
     /// Waits for row batches or the next deadline, whichever is first.
     private func wait() async -> Event {
-        let arrived = input.takeAvailable(maxElements: Self.batchesAtOnceMax)
+        let arrived = input.takeAvailable(maxElements: Self.batchesAtOnceMax, maxBytes: Self.bytesAtOnceMax)
         if !arrived.isEmpty { return .arrived(arrived) }
         let input = input
         guard let deadline = planner.nextDeadline else {
-            return await input.nextBatch(maxElements: Self.batchesAtOnceMax).map(Event.arrived) ?? .ended
+            return await input.nextBatch(maxElements: Self.batchesAtOnceMax, maxBytes: Self.bytesAtOnceMax).map(
+                Event.arrived) ?? .ended
         }
         guard deadline > clock.now else { return .deadline }
         let clock = clock
         return await withTaskGroup(of: Event?.self) { group in
             group.addTask {
-                if let batches = await input.nextBatch(maxElements: Self.batchesAtOnceMax) { return .arrived(batches) }
+                if let batches = await input.nextBatch(
+                    maxElements: Self.batchesAtOnceMax, maxBytes: Self.bytesAtOnceMax)
+                {
+                    return .arrived(batches)
+                }
                 // A cancelled wait took nothing; if it was the end after all, the next wait says so again.
                 return Task.isCancelled ? nil : .ended
             }

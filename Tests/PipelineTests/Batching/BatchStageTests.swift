@@ -85,6 +85,9 @@ import TestSupport
         let flushing = Task { try await stage.flush() }
         await eventually { [output] in output.snapshot().sendersWaiting == 1 }
         input.finish()
+        // Time enough for a stage that did not wait for the flush to finish its output.
+        await eventually { [input] in input.snapshot().consumersWaiting == 0 }
+        for _ in 0..<2_000 { await Task.yield() }
         var rows: [Int] = []
         for await block in output { rows.append(block.rows) }
         #expect(rows.sorted() == [1, 2])

@@ -1,0 +1,98 @@
+import ClickHouseNative
+import Ingest
+import Logging
+import NIOCore
+import Pipeline
+import Sinks
+
+/// The whole daemon: the stages, the streams between them, and what they share.
+///
+/// Assembled here and nowhere else; the executable, the benchmarks and the tests run this.
+public struct Daemon: Sendable {
+    public let settings: Settings
+    public let telemetry: Telemetry
+    public let runtime: Runtime
+    /// Tells that the socket listens.
+    public let listening: Listening
+
+    /// - Parameters:
+    ///   - schema: structures of tables for a sink without a server.
+    ///   - beside: stages that only look on (the admin endpoints); they stop first.
+    /// - Throws: when a directory or a certificate cannot be used.
+    public init(
+        settings: Settings, schema: SchemaCatalog, logger: Logger, telemetry: Telemetry = Telemetry(),
+        environment: [String: String] = [:],
+        beside: (Telemetry) throws -> [any Stage] = { _ in [] }
+    ) throws {
+        self.settings = settings
+        self.telemetry = telemetry
+        let listening = Listening()
+        self.listening = listening
+
+        let chunks = BoundedStream<Chunk>(settings.receive.queue, weight: { $0.memory })
+        let rowBatches = BoundedStream<RowBatch>(settings.validate.queue, weight: { $0.bytes })
+        let sealed = BoundedStream<SealedBlock>(settings.batch.queue, weight: { $0.bytes })
+        let encoded = BoundedStream<EncodedBlock>(settings.compress.queue, weight: { $0.body.readableBytes })
+        telemetry.observe(chunks, as: "validate")
+        telemetry.observe(rowBatches, as: "batch")
+        telemetry.observe(sealed, as: "compress")
+        telemetry.observe(encoded, as: "ship")
+
+        let deadLetter = try DeadLetter(settings: settings.validate.deadLetter, logger: logger)
+        let pool = BlockPool(bytesMax: settings.validate.recycledBytesMax)
+        let (sink, catalog) = try Self.sink(
+            settings.ship, input: encoded, schema: schema, telemetry: telemetry, logger: logger,
+            handlers: BlockHandlers(refused: { block, refusal in
+                try await Self.keep(block, refusal, in: deadLetter)
+                telemetry.deadLetteredRows.add(block.rows)
+            }))
+        let compress = CompressStage(
+            input: sealed, output: encoded, settings: settings.compress, sink: sink, telemetry: telemetry,
+            recycle: { pool.give($0) })
+        let batch = BatchStage(settings: settings.batch, input: rowBatches, output: sealed, telemetry: telemetry)
+        let validate = ValidateStage(
+            settings: settings.validate, input: chunks, output: rowBatches, catalog: catalog, pool: pool,
+            telemetry: telemetry, logger: logger, deadLetter: { await deadLetter.record($0) })
+        let receive = ReceiveStage(
+            settings: settings.receive, rowBytesMax: settings.validate.deadLetter.rowBytesMax, output: chunks,
+            deadLetter: deadLetter, telemetry: telemetry, logger: logger, environment: environment,
+            onListening: { listening.begin() })
+
+        let stages: [any Stage] = [deadLetter, sink, compress, batch, validate, receive]
+        runtime = Runtime(
+            stages: stages + (try beside(telemetry)), shutdownTimeout: settings.shutdownTimeout, logger: logger,
+            telemetry: telemetry)
+    }
+
+    private static func sink(
+        _ settings: ShipSettings, input: BoundedStream<EncodedBlock>, schema: SchemaCatalog, telemetry: Telemetry,
+        logger: Logger, handlers: BlockHandlers
+    ) throws -> (any Sink, any TableCatalog) {
+        switch settings.sink {
+        case .clickhouse:
+            let servers = try ClickHouseServers(settings: settings.clickhouse, telemetry: telemetry, logger: logger)
+            let catalog = ClickHouseCatalog(servers: servers, logger: logger)
+            let sink = ClickHouseSink(
+                input: input, servers: servers, catalog: catalog, telemetry: telemetry, logger: logger,
+                handlers: handlers)
+            return (sink, catalog)
+        case .file:
+            let sink = NativeFileSink(
+                input: input, settings: settings.file, telemetry: telemetry, logger: logger)
+            return (sink, schema)
+        case .null:
+            return (NullSink(input: input, telemetry: telemetry), schema)
+        }
+    }
+
+    /// A block that the server refused for good, into the dead letter, as a file that any ClickHouse reads.
+    private static func keep(_ block: EncodedBlock, _ refusal: BlockRefusal, in deadLetter: DeadLetter) async throws {
+        let bytes = try BlockTranscoder.transcode(block.body, from: block.encoding, to: .file)
+        try await deadLetter.recordBlock(
+            table: block.table, id: block.id, rows: block.rows, bytes: bytes,
+            code: refusal.code.map { Int($0.rawValue) },
+            message: "\(refusal.reason.rawValue): \(refusal.message)")
+    }
+}
+
+extension DeadLetter: Stage {}

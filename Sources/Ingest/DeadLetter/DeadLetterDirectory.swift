@@ -1,0 +1,278 @@
+import Foundation
+import NIOCore
+import Pipeline
+
+/// The files of a dead letter. All calls block on the disk.
+///
+/// - `rejected-<time>-<number>.ndjson`: closed; with `.open` behind it, being written. Closing is a rename.
+/// - `<table>-<time>-<id>.native` and `.json`: a block, and why it is here. Both are complete once they have their names.
+/// - The directory belongs to one process, by a lock on it; `.open` files that are there at start are of one that died.
+final class DeadLetterDirectory {
+    /// What an append did besides.
+    struct Outcome {
+        /// False: there was no room, even without all older files.
+        var isKept: Bool
+        /// Rows of older files that made room.
+        var rowsRemoved = 0
+    }
+
+    private struct ClosedFile {
+        /// Without the suffix.
+        let name: String
+        let isBlock: Bool
+        let bytes: Int
+        /// nil: of an earlier run, not counted yet.
+        let rows: Int?
+    }
+
+    private struct OpenFile {
+        let name: String
+        let descriptor: Int32
+        var bytes = 0
+        var rows = 0
+    }
+
+    static let openSuffix = ".open"
+
+    private let path: String
+    private let fileBytesMax: Int
+    private let totalBytesMax: Int
+    private let lock: Int32
+    /// The oldest first.
+    private var closed: [ClosedFile] = []
+    private var closedBytes = 0
+    private var open: OpenFile?
+    private var filesMade = 0
+
+    init(path: String, fileBytesMax: Int, totalBytesMax: Int) throws {
+        self.path = path
+        self.fileBytesMax = fileBytesMax
+        self.totalBytesMax = totalBytesMax
+        do {
+            try FileManager.default.createDirectory(
+                atPath: path, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
+        } catch {
+            throw DeadLetterError(.system, "cannot make the directory \(path): \(error.localizedDescription)")
+        }
+        lock = Foundation.open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+        guard lock >= 0 else { throw Self.failure("cannot open the directory \(path)") }
+        guard flock(lock, LOCK_EX | LOCK_NB) == 0 else {
+            let code = errno
+            Foundation.close(lock)
+            throw code == EWOULDBLOCK
+                ? DeadLetterError(.inUse, "another process uses the directory \(path)")
+                : Self.failure("cannot lock the directory \(path)", code)
+        }
+        do {
+            try findFiles()
+        } catch {
+            Foundation.close(lock)
+            throw error
+        }
+    }
+
+    deinit {
+        if let open { Foundation.close(open.descriptor) }
+        Foundation.close(lock)
+    }
+
+    /// A table's name as a part of a file's name: what is not a letter, digit, `_` or `-` becomes `%` and two digits.
+    static func fileName(of table: TableName) -> String {
+        var name = ""
+        for byte in table.description.utf8.prefix(64) {
+            switch byte {
+            case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+                UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "_"), UInt8(ascii: "-"):
+                name.unicodeScalars.append(Unicode.Scalar(byte))
+            default:
+                let digits = String(byte, radix: 16, uppercase: true)
+                name += digits.utf8.count == 1 ? "%0\(digits)" : "%\(digits)"
+            }
+        }
+        return name
+    }
+
+    // MARK: Writing
+
+    /// Appends whole lines to the open file, or to a new one if it would become too large.
+    ///
+    /// - Throws: `DeadLetterError`; nothing of the lines is kept then.
+    func append(_ lines: ByteBuffer, rows: Int, time: String) throws -> Outcome {
+        let bytes = lines.readableBytes
+        if let open, open.bytes + bytes > fileBytesMax { try closeFile() }
+        let (hasRoom, rowsRemoved) = try makeRoom(for: bytes)
+        guard hasRoom else { return Outcome(isKept: false, rowsRemoved: rowsRemoved) }
+        var file = try open ?? makeFile(time: time)
+        open = file
+        do {
+            try Self.write(lines, to: file.descriptor)
+        } catch {
+            // No half lines; if that fails too, the file is left at what it is and a new one begun.
+            if ftruncate(file.descriptor, off_t(file.bytes)) != 0 { try closeFile() }
+            throw error
+        }
+        file.bytes += bytes
+        file.rows += rows
+        open = file
+        return Outcome(isKept: true, rowsRemoved: rowsRemoved)
+    }
+
+    /// Gives the open file its final name.
+    func closeFile() throws {
+        guard let file = open else { return }
+        open = nil
+        Foundation.close(file.descriptor)
+        closed.append(ClosedFile(name: file.name, isBlock: false, bytes: file.bytes, rows: file.rows))
+        closedBytes += file.bytes
+        try move(file.name + ".ndjson")
+    }
+
+    /// - Returns: Rows of older files that made room.
+    func writeBlock(named name: String, _ bytes: ByteBuffer, why: ByteBuffer, rows: Int) throws -> Int {
+        let size = bytes.readableBytes + why.readableBytes
+        let (hasRoom, rowsRemoved) = try makeRoom(for: size)
+        guard hasRoom else {
+            throw DeadLetterError(.tooLarge, "a block of \(size) bytes is more than the dead letter may hold")
+        }
+        try writeFile(why, named: name + ".json")
+        do {
+            try writeFile(bytes, named: name + ".native")
+        } catch {
+            unlink("\(path)/\(name).json")
+            throw error
+        }
+        closed.append(ClosedFile(name: name, isBlock: true, bytes: size, rows: rows))
+        closedBytes += size
+        return rowsRemoved
+    }
+
+    private func writeFile(_ bytes: ByteBuffer, named name: String) throws {
+        let path = "\(path)/\(name)\(Self.openSuffix)"
+        let descriptor = try makeFile(at: path)
+        defer { Foundation.close(descriptor) }
+        do {
+            try Self.write(bytes, to: descriptor)
+            try move(name)
+        } catch {
+            unlink(path)
+            throw error
+        }
+    }
+
+    private func makeFile(time: String) throws -> OpenFile {
+        filesMade += 1
+        let name = "rejected-\(time)-\(filesMade)"
+        return OpenFile(name: name, descriptor: try makeFile(at: "\(path)/\(name).ndjson\(Self.openSuffix)"))
+    }
+
+    private func makeFile(at path: String) throws -> Int32 {
+        let descriptor = Foundation.open(path, O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC, 0o600)
+        guard descriptor >= 0 else { throw Self.failure("cannot make \(path)") }
+        return descriptor
+    }
+
+    private func move(_ name: String) throws {
+        guard rename("\(path)/\(name)\(Self.openSuffix)", "\(path)/\(name)") == 0 else {
+            throw Self.failure("cannot rename \(path)/\(name)\(Self.openSuffix)")
+        }
+    }
+
+    private static func write(_ bytes: ByteBuffer, to descriptor: Int32) throws {
+        try bytes.withUnsafeReadableBytes { bytes in
+            var rest = bytes[...]
+            while !rest.isEmpty {
+                let count = Foundation.write(descriptor, UnsafeRawBufferPointer(rebasing: rest).baseAddress, rest.count)
+                if count < 0, errno == EINTR { continue }
+                guard count > 0 else { throw failure("cannot write a rejected row") }
+                rest = rest.dropFirst(count)
+            }
+        }
+    }
+
+    // MARK: Room
+
+    private func makeRoom(for bytes: Int) throws -> (Bool, rowsRemoved: Int) {
+        var rows = 0
+        // What cannot fit at all costs nothing else.
+        guard bytes <= totalBytesMax else { return (false, 0) }
+        while closedBytes + (open?.bytes ?? 0) + bytes > totalBytesMax {
+            if closed.isEmpty { try closeFile() }
+            rows += try removeOldest()
+        }
+        return (true, rows)
+    }
+
+    /// - Returns: How many rows it had.
+    private func removeOldest() throws -> Int {
+        guard let file = closed.first else { return 0 }
+        let rows = file.rows ?? countRows(of: file)
+        let names = file.isBlock ? [".native", ".json"] : [".ndjson"]
+        for suffix in names {
+            // Gone already is as good: people may tidy up.
+            guard unlink("\(path)/\(file.name)\(suffix)") == 0 || errno == ENOENT else {
+                throw Self.failure("cannot remove \(path)/\(file.name)\(suffix)")
+            }
+        }
+        closed.removeFirst()
+        closedBytes -= file.bytes
+        return rows
+    }
+
+    private func countRows(of file: ClosedFile) -> Int {
+        struct Why: Decodable { let rows: Int }
+        if file.isBlock {
+            guard let data = FileManager.default.contents(atPath: "\(path)/\(file.name).json") else { return 0 }
+            return (try? JSONDecoder().decode(Why.self, from: data))?.rows ?? 0
+        }
+        guard let handle = FileHandle(forReadingAtPath: "\(path)/\(file.name).ndjson") else { return 0 }
+        var rows = 0
+        while let data = try? handle.read(upToCount: 1 << 20), !data.isEmpty {
+            rows += data.reduce(0) { $1 == UInt8(ascii: "\n") ? $0 + 1 : $0 }
+        }
+        return rows
+    }
+
+    // MARK: Start
+
+    private func findFiles() throws {
+        let names: [String]
+        do {
+            names = try FileManager.default.contentsOfDirectory(atPath: path)
+        } catch {
+            throw DeadLetterError(.system, "cannot list \(path): \(error.localizedDescription)")
+        }
+        var found: [(time: (Int, Int), file: ClosedFile)] = []
+        for name in names {
+            let left = name.hasSuffix(Self.openSuffix) ? String(name.dropLast(Self.openSuffix.count)) : nil
+            if let left, left.hasSuffix(".native") || left.hasSuffix(".json") {
+                // Half a block: whoever wrote it died before it counted as kept.
+                unlink("\(path)/\(name)")
+                continue
+            }
+            let final = left ?? name
+            let isBlock = final.hasSuffix(".native")
+            guard isBlock || (final.hasPrefix("rejected-") && final.hasSuffix(".ndjson")) else { continue }
+            if left != nil { try move(final) }
+            let base = String(final.dropLast(7))
+            guard let about = status(of: final) else { continue }
+            let why = isBlock ? status(of: base + ".json").map { Int($0.st_size) } ?? 0 : 0
+            found.append(
+                (
+                    (about.st_mtim.tv_sec, about.st_mtim.tv_nsec),
+                    ClosedFile(name: base, isBlock: isBlock, bytes: Int(about.st_size) + why, rows: nil)
+                ))
+        }
+        closed = found.sorted { ($0.time.0, $0.time.1, $0.file.name) < ($1.time.0, $1.time.1, $1.file.name) }.map(
+            \.file)
+        closedBytes = closed.reduce(0) { $0 + $1.bytes }
+    }
+
+    private func status(of name: String) -> stat? {
+        var status = stat()
+        return lstat("\(path)/\(name)", &status) == 0 ? status : nil
+    }
+
+    private static func failure(_ what: String, _ code: Int32 = errno) -> DeadLetterError {
+        DeadLetterError(.system, "\(what): \(String(cString: strerror(code)))")
+    }
+}

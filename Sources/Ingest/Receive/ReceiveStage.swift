@@ -1,0 +1,132 @@
+import Foundation
+import Logging
+import NIOCore
+import NIOPosix
+import Pipeline
+import ServiceLifecycle
+
+/// Listens on the Unix socket, serves producers, and hands their lines on in chunks. On a graceful shutdown it stops
+/// accepting, reads no more, hands over the whole lines that are there, and finishes its stream.
+public actor ReceiveStage: Stage {
+    public nonisolated let name = "receive"
+
+    /// Smallest buffer that a read gets, in bytes; it grows up to `read_bytes_max` while reads fill it.
+    static let readBytesMin = 2 << 10
+
+    private let settings: ReceiveSettings
+    private let shared: SessionContext
+    private let output: BoundedStream<Chunk>
+    private let environment: [String: String]
+    private let logger: Logger
+    private let onListening: @Sendable () -> Void
+
+    /// - Parameters:
+    ///   - rowBytesMax: What is kept of a line that is too long (`dead_letter.row_bytes_max`).
+    ///   - output: Weighed by `Chunk.memory`. Finished when the stage ends, however it ends.
+    ///   - environment: Where systemd says which sockets it passed.
+    ///   - onListening: Called once, when producers can connect.
+    public init(
+        settings: ReceiveSettings, rowBytesMax: Int, output: BoundedStream<Chunk>, deadLetter: DeadLetter,
+        telemetry: Telemetry, logger: Logger, clock: StageClock = .continuous,
+        environment: [String: String] = ProcessInfo.processInfo.environment,
+        onListening: @escaping @Sendable () -> Void = {}
+    ) {
+        self.settings = settings
+        self.output = output
+        self.environment = environment
+        self.logger = logger
+        self.onListening = onListening
+        shared = SessionContext(
+            limits: SessionState.Limits(
+                lineBytesMax: settings.lineBytesMax, rowBytesMax: rowBytesMax,
+                partialLineTimeout: settings.partialLineTimeout),
+            output: output, deadLetter: deadLetter,
+            registry: SessionRegistry(connectionsMax: settings.connectionsMax), telemetry: telemetry, clock: clock,
+            logger: logger)
+    }
+
+    /// - Throws: `ReceiveError` when it cannot listen.
+    public func run() async throws {
+        // However this ends: who waits for chunks learns that no more come, and sessions that wait for room give up.
+        defer { output.finish() }
+        let socket = try ListeningSocket.open(settings, environment: environment)
+        defer { socket.removeFile() }
+        let group = MultiThreadedEventLoopGroup(numberOfThreads: threads)
+        do {
+            let listener = try await listen(on: socket, group)
+            onListening()
+            // Also ends when the task is cancelled; then nothing is waited for.
+            try? await gracefulShutdown()
+            try? await listener.close()
+            socket.removeFile()
+            await shared.registry.stop()
+            if Task.isCancelled {
+                logger.error("receive cancelled", metadata: ["sessions": "\(shared.registry.count)"])
+                shared.registry.abandon()
+            }
+        } catch {
+            try? await group.shutdownGracefully()
+            throw error
+        }
+        output.finish()
+        try await group.shutdownGracefully()
+    }
+
+    private var threads: Int {
+        settings.threads > 0 ? settings.threads : max(1, ProcessInfo.processInfo.activeProcessorCount / 4)
+    }
+
+    private func listen(on socket: ListeningSocket, _ group: MultiThreadedEventLoopGroup) async throws -> any Channel {
+        let shared = self.shared
+        let readBytesMax = max(Self.readBytesMin, settings.readBytesMax)
+        let listener = try await ServerBootstrap(group: group)
+            .serverChannelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    try channel.pipeline.syncOperations.addHandler(AcceptBackoffHandler())
+                }
+            }
+            .childChannelOption(.autoRead, value: false)
+            // A producer that is done writing may wait for the end: it still gets its lines accepted.
+            .childChannelOption(.allowRemoteHalfClosure, value: true)
+            // One read for each that the session asks for, and every other session has its turn.
+            .childChannelOption(.maxMessagesPerRead, value: 1)
+            .childChannelOption(
+                .recvAllocator,
+                value: AdaptiveRecvByteBufferAllocator(
+                    minimum: Self.readBytesMin, initial: Self.readBytesMin, maximum: readBytesMax)
+            )
+            .childChannelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture { try Self.begin(channel, shared) }
+            }
+            .withBoundSocket(socket.descriptor)
+            .get()
+        // The channel listens with a backlog of its own; Linux lets it be changed.
+        guard Foundation.listen(socket.descriptor, Int32(clamping: settings.backlog)) == 0 else {
+            let error = ListeningSocket.failure("cannot listen on \(settings.socketPath)")
+            try? await listener.close()
+            throw error
+        }
+        logger.info(
+            "listening",
+            metadata: [
+                "path": "\(socket.file?.path ?? "inherited")", "mode": "\(String(settings.socketMode, radix: 8))",
+            ])
+        return listener
+    }
+
+    private static func begin(_ channel: any Channel, _ shared: SessionContext) throws {
+        let handler: any ChannelHandler
+        switch shared.registry.admit() {
+        case .admitted(let session):
+            handler = SessionHandler(session: session, shared: shared, eventLoop: channel.eventLoop)
+        case .full:
+            shared.telemetry.sessionsRefused.add()
+            let limit = shared.registry.connectionsMax
+            shared.logger.debug("connection refused", metadata: ["connections_max": "\(limit)"])
+            handler = RefusalHandler(answer: "error: too many connections (limit \(limit))")
+        case .stopping:
+            handler = RefusalHandler(answer: "error: the daemon stops")
+        }
+        try channel.pipeline.syncOperations.addHandler(handler)
+    }
+}

@@ -1,0 +1,38 @@
+import ClickHouseNative
+import NIOCore
+import Pipeline
+
+/// Reads NDJSON of one table into blocks, without sockets or stages: for tools, benchmarks and tests.
+public final class RowReader {
+    private let reader: ChunkReader
+    private let pool: BlockPool
+    private var chunks: UInt64 = 0
+
+    /// - Throws: `TimeZoneError` for a zone that this host does not know.
+    public init(table: TableName, structure: TableStructure, settings: ValidateSettings = ValidateSettings()) throws {
+        var settings = settings
+        settings.defaultTable = table.description
+        pool = BlockPool(bytesMax: settings.recycledBytesMax)
+        reader = ChunkReader(settings: settings, pool: pool)
+        reader.add(try TableWriter(table: table, structure: structure, pool: pool))
+    }
+
+    /// Reads whole lines. Rows for other tables are rejected.
+    public func read(_ lines: ByteBuffer) -> [Rejection] {
+        guard lines.readableBytes > 0 else { return [] }
+        let chunk = Chunk(session: 0, number: chunks, table: nil, bytes: lines, received: .now)
+        chunks += 1
+        var offset = 0
+        while case .needsTable(let table, let at) = reader.read(chunk, from: offset) {
+            offset = at
+            reader.refuse(table, because: CatalogError(.unknownTable, table: table, message: "only one table is read"))
+        }
+        return reader.takeRejections()
+    }
+
+    /// What was read since the last call: a block for each set of columns that rows had.
+    public func takeBlocks() -> [Block] { reader.takeBatches().map(\.block) }
+
+    /// Gives blocks back for reuse.
+    public func recycle(_ blocks: [Block]) { pool.give(blocks) }
+}

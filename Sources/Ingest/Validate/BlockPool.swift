@@ -1,0 +1,42 @@
+import ClickHouseNative
+import Synchronization
+
+/// Emptied blocks, kept so that the next ones need no fresh memory.
+public final class BlockPool: Sendable {
+    private struct State: Sendable {
+        var blocks: [ObjectIdentifier: [Block]] = [:]
+        var bytes = 0
+    }
+
+    /// Bytes of memory that idle blocks may hold together; what is over it is freed.
+    public let bytesMax: Int
+    private let state = Mutex(State())
+
+    public init(bytesMax: Int) { self.bytesMax = bytesMax }
+
+    /// An empty block of this very layout.
+    func take(_ layout: BlockLayout) -> Block {
+        let known = state.withLock { state -> Block? in
+            guard let block = state.blocks[ObjectIdentifier(layout)]?.popLast() else { return nil }
+            state.bytes -= block.byteCapacity
+            return block
+        }
+        return known ?? Block(layout: layout)
+    }
+
+    /// Takes back blocks that nobody reads any more.
+    public func give(_ blocks: [Block]) {
+        for block in blocks {
+            block.removeAll()
+            let bytes = block.byteCapacity
+            state.withLock { state in
+                guard state.bytes + bytes <= bytesMax else { return }
+                state.bytes += bytes
+                state.blocks[ObjectIdentifier(block.layout), default: []].append(block)
+            }
+        }
+    }
+
+    /// Bytes that idle blocks hold now.
+    public var bytes: Int { state.withLock { $0.bytes } }
+}

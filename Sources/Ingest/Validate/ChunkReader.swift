@@ -1,0 +1,193 @@
+// Unsafe by design: hands LineCursor the bytes of a chunk inside withUnsafeReadableBytes, and only when their last byte
+// is a newline.
+
+import ClickHouseNative
+import NIOCore
+import Pipeline
+
+/// Reads chunks into the blocks of their tables. Belongs to one worker; knows nothing of streams or time.
+final class ChunkReader {
+    /// What became of a chunk so far.
+    enum Progress {
+        case done
+        /// The row at `offset` is for a table whose structure is not known here; ask the catalog, `add` it, go on there.
+        case needsTable(TableName, offset: Int)
+    }
+
+    private let settings: ValidateSettings
+    private let options: RowOptions
+    private let tableKey: KeyIndex
+    private let pool: BlockPool
+    private let defaultTable: TableName?
+    private var writers: [TableName: TableWriter] = [:]
+    /// Tables that rows cannot go to, and why.
+    private var refused: [TableName: CatalogError] = [:]
+    private var last: TableWriter?
+    private var scratch = ByteRun()
+    /// Rows that were refused since `takeRejections()`.
+    private var rejections: [Rejection] = []
+
+    init(settings: ValidateSettings, pool: BlockPool) {
+        self.settings = settings
+        self.pool = pool
+        options = RowOptions(
+            bestEffortTimes: settings.input.dateTimeInputFormat != .basic, nullAsDefault: settings.input.nullAsDefault,
+            skipUnknownFields: settings.input.skipUnknownFields, depthMax: settings.depthMax)
+        tableKey = KeyIndex([settings.tableField])
+        defaultTable = settings.defaultTable.flatMap { TableName(parsing: $0) }
+    }
+
+    deinit {
+        tableKey.deallocate()
+        scratch.deallocate()
+    }
+
+    // MARK: - Tables
+
+    func add(_ writer: TableWriter) { writers[writer.table] = writer }
+
+    /// From now on, rows for the table are rejected, until `forgetRefusals()`.
+    func refuse(_ table: TableName, because error: CatalogError) {
+        if refused.count >= settings.tablesMax { refused.removeAll() }
+        refused[table] = error
+    }
+
+    func forgetRefusals() { refused.removeAll(keepingCapacity: true) }
+
+    var hasRefusals: Bool { !refused.isEmpty }
+
+    /// Rows and bytes that were read and not taken yet.
+    var rows: Int { writers.values.reduce(0) { $0 + $1.rows } }
+    var bytes: Int { writers.values.reduce(0) { $0 + $1.bytes } }
+
+    func takeBatches(where isDue: (TableWriter) -> Bool = { _ in true }) -> [RowBatch] {
+        writers.values.filter(isDue).flatMap { $0.takeBatches(pool: pool) }
+    }
+
+    func takeRejections() -> [Rejection] {
+        defer { rejections = [] }
+        return rejections
+    }
+
+    // MARK: - Chunks
+
+    /// Reads a chunk from an offset on.
+    func read(_ chunk: Chunk, from offset: Int = 0) -> Progress {
+        var bytes = chunk.bytes
+        if bytes.getInteger(at: bytes.writerIndex - 1, as: UInt8.self) != 0x0A {
+            // Only the last line of a session comes without its newline.
+            bytes.reserveCapacity(minimumWritableBytes: 1)
+            bytes.writeInteger(UInt8(0x0A))
+        }
+        let whole = bytes
+        return whole.withUnsafeReadableBytes { raw in
+            let start = raw.baseAddress!.assumingMemoryBound(to: UInt8.self)
+            var cursor = LineCursor(start + offset, end: start + raw.count)
+            return read(&cursor, start: start, chunk: chunk, whole: whole)
+        }
+    }
+
+    private func read(_ cursor: inout LineCursor, start: Bytes, chunk: Chunk, whole: ByteBuffer) -> Progress {
+        let context = TableWriter.Context(
+            options: options, tableKey: tableKey, pool: pool, variantsMax: settings.variantsMax,
+            session: chunk.session, chunk: chunk.number, received: chunk.received)
+        let fallback = chunk.table.flatMap { TableName(parsing: $0) } ?? defaultTable
+        func reject(_ fault: ParseFault, _ writer: TableWriter?, _ line: UnsafeRawBufferPointer) {
+            rejections.append(
+                Rejection(
+                    table: writer?.table, column: writer?.name(ofColumn: fault.column), reason: fault.reason,
+                    message: fault.message, session: chunk.session, bytes: slice(whole, start, line)))
+        }
+
+        // The table of the last rows is the likeliest for the next; a row that names another says so.
+        var writer = fallback.flatMap { writers[$0] } ?? last
+        while cursor.p < cursor.end {
+            if let writer {
+                last = writer
+                let takesUnnamed = writer.table == fallback
+                let stop = writer.read(&cursor, context, takesUnnamed: takesUnnamed, single: false, reject: reject)
+                if case .end = stop { return .done }
+            }
+            cursor.skipSpace()
+            if cursor.p.pointee == 0x0A {
+                cursor.p += 1
+                continue
+            }
+            switch table(ofRow: cursor) {
+            case .failure(let fault):
+                let line = cursor.p
+                cursor.skipLine()
+                reject(fault, nil, TableWriter.line(line, cursor.p))
+            case .success(let named):
+                guard let table = named ?? fallback else {
+                    let line = cursor.p
+                    cursor.skipLine()
+                    reject(ParseFault(.noTable), nil, TableWriter.line(line, cursor.p))
+                    continue
+                }
+                if let error = refused[table] {
+                    let line = cursor.p
+                    cursor.skipLine()
+                    rejections.append(
+                        Rejection(
+                            table: table, reason: error.code.rejectReason, message: error.message,
+                            session: chunk.session, bytes: slice(whole, start, TableWriter.line(line, cursor.p))))
+                    continue
+                }
+                guard let known = writers[table] else {
+                    if writers.count >= settings.tablesMax {
+                        refuse(
+                            table, because: CatalogError(.tooManyTables, table: table, message: "more than tables_max"))
+                        continue
+                    }
+                    return .needsTable(table, offset: cursor.p - start)
+                }
+                writer = known
+            }
+        }
+        return .done
+    }
+
+    /// The table that the row at the cursor names; nil: it names none.
+    private func table(ofRow row: LineCursor) -> Result<TableName?, ParseFault> {
+        var ahead = row
+        var found: Result<TableName?, ParseFault> = .success(nil)
+        var text = ByteRun()
+        defer { text.deallocate() }
+        do throws(ParseFault) {
+            try ahead.forEachField(scratch: &scratch, depthMax: settings.depthMax) { name, value in
+                guard tableKey.find(name.baseAddress!.assumingMemoryBound(to: UInt8.self), name.count) >= 0 else {
+                    return true
+                }
+                found = .failure(ParseFault(.badTableName))
+                var value = value
+                if value.p.pointee == UInt8(ascii: "\""), (try? value.unescapedString(into: &text)) != nil,
+                    let table = TableName(parsing: String(decoding: text.bytes, as: UTF8.self))
+                {
+                    found = .success(table)
+                }
+                return false
+            }
+        } catch {
+            return .failure(error)
+        }
+        return found
+    }
+
+    private func slice(_ whole: ByteBuffer, _ start: Bytes, _ line: UnsafeRawBufferPointer) -> ByteBuffer {
+        guard let base = line.baseAddress else { return ByteBuffer() }
+        let offset = base - UnsafeRawPointer(start)
+        return whole.getSlice(at: whole.readerIndex + offset, length: line.count) ?? ByteBuffer()
+    }
+}
+
+extension CatalogError.Code {
+    var rejectReason: RejectReason {
+        switch self {
+        case .unknownTable: .unknownTable
+        case .unsupportedType: .unsupportedType
+        case .accessDenied: .accessDenied
+        case .tooManyTables: .tooManyTables
+        }
+    }
+}

@@ -1,0 +1,157 @@
+import ClickHouseNative
+import Logging
+import NIOCore
+import Pipeline
+import Synchronization
+
+/// Reads chunks of lines into typed columns, table by table, and rejects the rows that cannot be stored.
+///
+/// Several workers take chunks from the same stream. Each fills blocks of its own, which go on as row batches when they
+/// are full or when no input waits: under load batches are large, and a lone row waits for nobody.
+public actor ValidateStage: Stage {
+    /// Chunks that a worker takes at once.
+    static let chunksAtOnceMax = 64
+    /// Bytes that a worker takes at once.
+    static let bytesAtOnceMax = 4 << 20
+    /// For so long the rows of a table that could not be found are rejected without asking again.
+    static let refusalTime: Duration = .seconds(2)
+
+    public nonisolated let name = "validate"
+    private let settings: ValidateSettings
+    private let input: BoundedStream<Chunk>
+    private let output: BoundedStream<RowBatch>
+    private let catalog: any TableCatalog
+    private let telemetry: Telemetry
+    private let clock: StageClock
+    private let logger: Logger
+    private let pool: BlockPool
+    private let deadLetter: @Sendable ([Rejection]) async -> Void
+    private let held = Gauge()
+
+    /// - Parameter deadLetter: keeps rejected rows; validation waits for it.
+    public init(
+        settings: ValidateSettings, input: BoundedStream<Chunk>, output: BoundedStream<RowBatch>,
+        catalog: any TableCatalog, pool: BlockPool, telemetry: Telemetry, logger: Logger,
+        clock: StageClock = .continuous, deadLetter: @escaping @Sendable ([Rejection]) async -> Void
+    ) {
+        self.settings = settings
+        self.input = input
+        self.output = output
+        self.catalog = catalog
+        self.pool = pool
+        self.telemetry = telemetry
+        self.logger = logger
+        self.clock = clock
+        self.deadLetter = deadLetter
+    }
+
+    public nonisolated var rowsHeld: Int { held.current }
+
+    public func run() async throws {
+        defer { output.finish() }
+        let count = settings.workers > 0 ? settings.workers : max(1, System.coreCount / 2)
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            for _ in 0..<count { group.addTask { try await self.work() } }
+            try await group.waitForAll()
+        }
+    }
+
+    private nonisolated func work() async throws {
+        let reader = ChunkReader(settings: settings, pool: pool)
+        var tables: [TableName: TableTelemetry] = [:]
+        var refusedUntil: StageClock.Instant?
+        while let chunks = await input.nextBatch(
+            maxElements: Self.chunksAtOnceMax, maxBytes: Self.bytesAtOnceMax)
+        {
+            if let until = refusedUntil, clock.now >= until {
+                reader.forgetRefusals()
+                refusedUntil = nil
+            }
+            for chunk in chunks {
+                var offset = 0
+                while case .needsTable(let table, let at) = reader.read(chunk, from: offset) {
+                    offset = at
+                    try await learn(table, reader)
+                }
+                await settle(reader.takeRejections(), &tables)
+                let isFull = reader.bytes >= settings.rowBatchBytesMax
+                try await passOn(
+                    reader.takeBatches { isFull || $0.rows >= settings.rowBatchRowsMax }, &tables)
+            }
+            if reader.hasRefusals, refusedUntil == nil { refusedUntil = clock.now + Self.refusalTime }
+            if input.snapshot().elements == 0 { try await passOn(reader.takeBatches(), &tables) }
+        }
+        try await passOn(reader.takeBatches(), &tables)
+        try Task.checkCancellation()
+    }
+
+    /// Asks the catalog for a table that a row was for. Waits while the catalog's source is away.
+    private nonisolated func learn(_ table: TableName, _ reader: ChunkReader) async throws {
+        do {
+            let structure = try await catalog.structure(of: table)
+            reader.add(try TableWriter(table: table, structure: structure, pool: pool))
+        } catch let error as CatalogError {
+            logger.warning(
+                "rows for a table that cannot be written to are rejected",
+                metadata: ["table": "\(table)", "reason": "\(error.code.rawValue)", "detail": "\(error.message)"])
+            reader.refuse(table, because: error)
+        } catch let error as CancellationError {
+            throw error
+        } catch {
+            logger.error(
+                "the structure of a table cannot be used", metadata: ["table": "\(table)", "error": "\(error)"])
+            reader.refuse(table, because: CatalogError(.unsupportedType, table: table, message: "\(error)"))
+        }
+    }
+
+    private nonisolated func passOn(_ batches: [RowBatch], _ tables: inout [TableName: TableTelemetry]) async throws {
+        for batch in batches {
+            let counters = counters(batch.table, &tables)
+            telemetry.receivedRows.add(batch.rows)
+            telemetry.accepted(rows: batch.rows, into: counters)
+            telemetry.acceptLatency.observe(clock.now - batch.firstReceived)
+            held.add(batch.rows)
+            defer { held.add(-batch.rows) }
+            do {
+                try await output.send(batch)
+            } catch .cancelled {
+                throw CancellationError()
+            } catch .finished {
+                throw StageError(.outputEnded, stage: name)
+            }
+        }
+    }
+
+    private nonisolated func settle(
+        _ rejections: [Rejection], _ tables: inout [TableName: TableTelemetry]
+    ) async {
+        guard !rejections.isEmpty else { return }
+        telemetry.receivedRows.add(rejections.count)
+        for rejection in rejections {
+            // Names that only producers know do not become names of metrics.
+            let table = rejection.reason.isAboutTable ? nil : rejection.table
+            counters(table ?? TableName(table: Telemetry.other), &tables)
+                .rejectedRows.add(reason: rejection.reason.rawValue)
+        }
+        await deadLetter(rejections)
+    }
+
+    private nonisolated func counters(
+        _ table: TableName, _ tables: inout [TableName: TableTelemetry]
+    ) -> TableTelemetry {
+        if let known = tables[table] { return known }
+        let counters = telemetry.table(table)
+        if tables.count < settings.tablesMax { tables[table] = counters }
+        return counters
+    }
+}
+
+extension RejectReason {
+    /// The table is not known to exist.
+    fileprivate var isAboutTable: Bool {
+        switch self {
+        case .noTable, .invalidTable, .unknownTable, .tooManyTables: true
+        default: false
+        }
+    }
+}
