@@ -61,7 +61,11 @@ let package = Package(
         ),
         .target(
             name: "Admin",
-            dependencies: ["Pipeline", .product(name: "Hummingbird", package: "hummingbird")],
+            dependencies: [
+                "Pipeline",
+                .product(name: "Hummingbird", package: "hummingbird"),
+                .product(name: "Logging", package: "swift-log"),
+            ],
             swiftSettings: strict
         ),
         .target(
@@ -77,8 +81,10 @@ let package = Package(
         .executableTarget(
             name: "sluice",
             dependencies: [
-                "Daemon", "Admin", "Pipeline", "ClickHouseNative", "EventGenerator",
+                "Daemon", "Admin", "Pipeline", "ClickHouseNative", "EventGenerator", "CSluice", "CLZ4", "CZstd",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
             ],
             swiftSettings: strict
         ),
@@ -102,7 +108,19 @@ let package = Package(
             name: "EventGeneratorTests", dependencies: ["EventGenerator", "TestSupport"], swiftSettings: strict),
         .testTarget(name: "IngestTests", dependencies: ["Ingest", "TestSupport"], swiftSettings: strict),
         .testTarget(name: "SinksTests", dependencies: ["Sinks", "TestSupport"], swiftSettings: strict),
-        .testTarget(name: "AdminTests", dependencies: ["Admin", "TestSupport"], swiftSettings: strict),
+        .testTarget(
+            name: "AdminTests",
+            dependencies: [
+                "Admin", "Pipeline", "TestSupport",
+                .product(name: "Hummingbird", package: "hummingbird"),
+                .product(name: "HummingbirdTesting", package: "hummingbird"),
+                .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: strict),
+        .testTarget(
+            name: "SluiceTests",
+            dependencies: ["sluice", "EventGenerator", "ClickHouseNative", "Pipeline", "TestSupport", "CLZ4", "CZstd"],
+            swiftSettings: strict),
         .testTarget(
             name: "IntegrationTests",
             dependencies: ["Daemon", "Sinks", "Ingest", "Pipeline", "Admin", "EventGenerator", "TestSupport"],
