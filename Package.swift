@@ -44,8 +44,10 @@ let package = Package(
             name: "Ingest",
             dependencies: [
                 "Pipeline", "ClickHouseNative", "CSluice",
+                .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
             ],
             swiftSettings: strict
         ),
