@@ -42,10 +42,7 @@ public struct Daemon: Sendable {
         let pool = BlockPool(bytesMax: settings.validate.recycledBytesMax)
         let (sink, catalog) = try Self.sink(
             settings.ship, input: encoded, schema: schema, telemetry: telemetry, logger: logger,
-            handlers: BlockHandlers(refused: { block, refusal in
-                try await Self.keep(block, refusal, in: deadLetter)
-                telemetry.deadLetteredRows.add(block.rows)
-            }))
+            handlers: BlockHandlers(refused: { try await Self.keep($0, $1, in: deadLetter) }))
         let compress = CompressStage(
             input: sealed, output: encoded, settings: settings.compress, sink: sink, telemetry: telemetry,
             recycle: { pool.give($0) })
