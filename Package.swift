@@ -54,7 +54,8 @@ let package = Package(
         .target(
             name: "Sinks",
             dependencies: [
-                "Pipeline", "ClickHouseNative",
+                "Pipeline", "ClickHouseNative", "CLZ4", "CZstd",
+                .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
                 .product(name: "NIOSSL", package: "swift-nio-ssl"),
@@ -108,8 +109,25 @@ let package = Package(
             swiftSettings: strict),
         .testTarget(
             name: "EventGeneratorTests", dependencies: ["EventGenerator", "TestSupport"], swiftSettings: strict),
-        .testTarget(name: "IngestTests", dependencies: ["Ingest", "TestSupport"], swiftSettings: strict),
-        .testTarget(name: "SinksTests", dependencies: ["Sinks", "TestSupport"], swiftSettings: strict),
+        .testTarget(
+            name: "IngestTests",
+            dependencies: [
+                "Ingest", "Pipeline", "ClickHouseNative", "TestSupport",
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+            ],
+            swiftSettings: strict),
+        .testTarget(
+            name: "SinksTests",
+            dependencies: [
+                "Sinks", "Pipeline", "ClickHouseNative", "TestSupport",
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "NIOSSL", package: "swift-nio-ssl"),
+            ],
+            swiftSettings: strict),
         .testTarget(
             name: "AdminTests",
             dependencies: [
