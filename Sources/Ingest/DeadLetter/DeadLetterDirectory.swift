@@ -55,25 +55,20 @@ final class DeadLetterDirectory {
             throw DeadLetterError(.system, "cannot make the directory \(path): \(error.localizedDescription)")
         }
         lock = Foundation.open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+        // From here on all is initialized: an error that is thrown runs `deinit`, which closes.
         guard lock >= 0 else { throw Self.failure("cannot open the directory \(path)") }
         guard flock(lock, LOCK_EX | LOCK_NB) == 0 else {
             let code = errno
-            Foundation.close(lock)
             throw code == EWOULDBLOCK
                 ? DeadLetterError(.inUse, "another process uses the directory \(path)")
                 : Self.failure("cannot lock the directory \(path)", code)
         }
-        do {
-            try findFiles()
-        } catch {
-            Foundation.close(lock)
-            throw error
-        }
+        try findFiles()
     }
 
     deinit {
         if let open { Foundation.close(open.descriptor) }
-        Foundation.close(lock)
+        if lock >= 0 { Foundation.close(lock) }
     }
 
     /// A table's name as a part of a file's name: what is not a letter, digit, `_` or `-` becomes `%` and two digits.
@@ -193,11 +188,10 @@ final class DeadLetterDirectory {
 
     private func makeRoom(for bytes: Int) throws -> (Bool, rowsRemoved: Int) {
         var rows = 0
+        // What cannot fit at all costs nothing else.
+        guard bytes <= totalBytesMax else { return (false, 0) }
         while closedBytes + (open?.bytes ?? 0) + bytes > totalBytesMax {
-            if closed.isEmpty {
-                guard bytes <= totalBytesMax, open != nil else { return (false, rows) }
-                try closeFile()
-            }
+            if closed.isEmpty { try closeFile() }
             rows += try removeOldest()
         }
         return (true, rows)

@@ -5,21 +5,15 @@ import Pipeline
 /// One connection's worth of shipping: takes a block, and does not let go of it before it is settled.
 actor Shipper {
     private let shared: ShippingContext
-    /// Connects before there is a block, so that the daemon knows early whether the server answers.
-    private let isFirst: Bool
     private var connection: LeasedConnection?
     /// The host to begin with on the next connect.
     private var hostNumber = 0
 
-    init(_ shared: ShippingContext, isFirst: Bool) {
-        self.shared = shared
-        self.isFirst = isFirst
-    }
+    init(_ shared: ShippingContext) { self.shared = shared }
 
     /// Ends when the input does and everything is settled, or at once when cancelled.
     func run() async throws {
         do {
-            if isFirst { try await connectEarly() }
             while let block = await shared.input.next() {
                 shared.rowsHeld.add(block.rows)
                 try await settle(block)
@@ -33,12 +27,6 @@ actor Shipper {
         }
     }
 
-    /// Not worth waiting for: the first block tries again, as long as it takes.
-    private func connectEarly() async throws {
-        connection = try? await shared.servers.connect()
-        try Task.checkCancellation()
-    }
-
     // MARK: One block
 
     /// - Throws: `CancellationError` only; the block is then still held.
@@ -47,9 +35,9 @@ actor Shipper {
         var unknownErrors = 0
         while true {
             try Task.checkCancellation()
+            let leased = try await connected(&backoff, for: block)
             let error: any Error
             do {
-                let leased = try await connected()
                 try await insert(block, over: leased)
                 await committed(block)
                 return
@@ -128,7 +116,8 @@ actor Shipper {
         do {
             let structure = try await shared.catalog.refresh(block.table)
             let types = Dictionary(
-                structure.columns.map { ($0.definition.name, $0.definition.type) }, uniquingKeysWith: { first, _ in first })
+                structure.columns.map { ($0.definition.name, $0.definition.type) },
+                uniquingKeysWith: { first, _ in first })
             let misfit = block.layout.columns.first { types[$0.name] != $0.type }
             guard let misfit else { return .retryOften(orRefuse: refusal) }
             let now = types[misfit.name].map { "is \($0) now" } ?? "is gone"
@@ -143,13 +132,22 @@ actor Shipper {
 
     // MARK: The connection
 
-    private func connected() async throws -> LeasedConnection {
+    /// Waits until some host lets us in, whatever they say: no block is at fault when a password is.
+    private func connected(_ backoff: inout Backoff, for block: EncodedBlock) async throws -> LeasedConnection {
         if let connection, connection.native.isOpen { return connection }
         connection = nil
-        let new = try await shared.servers.connect(startingAt: hostNumber)
-        connection = new
-        hostNumber = new.hostNumber
-        return new
+        while true {
+            do {
+                let new = try await shared.servers.connect(startingAt: hostNumber)
+                connection = new
+                hostNumber = new.hostNumber
+                return new
+            } catch {
+                try Task.checkCancellation()
+                let isOverloaded = error.exception?.code.treatment == .backOff
+                try await wait(&backoff, overloaded: isOverloaded, block, error)
+            }
+        }
     }
 
     /// The next attempt goes to another host, if there is one. With one host the connection stays, if it still can.
@@ -172,7 +170,8 @@ actor Shipper {
         shared.logger.warning(
             "block not shipped yet, it is tried again",
             metadata: block.metadata.merging(
-                ["error": "\(error)", "attempt": "\(backoff.attempts)", "wait_ms": "\(Int(delay.milliseconds))"]) { $1 })
+                ["error": "\(error)", "attempt": "\(backoff.attempts)", "wait_ms": "\(Int(delay.milliseconds))"]) { $1 }
+        )
         try await shared.clock.sleep(for: delay)
     }
 }
