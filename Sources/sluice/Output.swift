@@ -8,8 +8,10 @@ enum Output {
     @discardableResult
     static func write(_ text: String) -> Bool { writeAll(Array(text.utf8), to: STDOUT_FILENO) }
 
-    /// To standard error, with a line break.
-    static func complain(_ line: String) { writeAll(Array((line + "\n").utf8), to: STDERR_FILENO) }
+    /// One line to standard error. It may quote files and answers: a terminal must not obey them.
+    static func complain(_ line: String) {
+        writeAll(Array((LogLine.escaped(LogLine.cut(line)) + "\n").utf8), to: STDERR_FILENO)
+    }
 
     /// - Returns: False when it could not be written.
     @discardableResult

@@ -12,7 +12,7 @@ struct Sluice: AsyncParsableCommand {
             Start a daemon that writes Native files, send it a row, and look at what it wrote:
 
               sluice run --config deploy/examples/laptop/sluice.yaml &
-              echo '{"table":"mstore","ename":"hello"}' | sluice send
+              echo '{"table":"mstore","subject":"hello"}' | sluice send
               sluice cat data/mstore/*.native*
 
             Programs need no client library: they connect to the socket and write one JSON object a line.

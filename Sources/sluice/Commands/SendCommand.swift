@@ -101,11 +101,12 @@ struct SendCommand: ParsableCommand {
         let problems = sending.run { progress in
             if showsProgress { Output.writeAll(Array("\r\u{1B}[K\(line(progress).text)".utf8), to: STDERR_FILENO) }
         }
-        let summary = line(sending.progress).summary
+        let sent = sending.progress
+        let summary = line(sent).summary
         if showsProgress { Output.writeAll(Array("\r\u{1B}[K".utf8), to: STDERR_FILENO) }
         guard problems.isEmpty else {
             problems.forEach { Output.complain($0) }
-            Output.complain("sent before that: \(summary)")
+            if sent.rows > 0 { Output.complain("sent before that: \(summary)") }
             throw Exit.failure
         }
         Output.write(summary + "\n")

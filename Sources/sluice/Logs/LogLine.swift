@@ -58,7 +58,7 @@ struct LogLine {
     /// As JSON writes strings.
     private static func quoted(_ value: String) -> String { "\"" + escaped(cut(value), quotes: true) + "\"" }
 
-    private static func escaped(_ value: String, quotes: Bool = false) -> String {
+    static func escaped(_ value: String, quotes: Bool = false) -> String {
         var text = ""
         for scalar in value.unicodeScalars {
             switch scalar {
@@ -86,7 +86,7 @@ struct LogLine {
         }
     }
 
-    private static func cut(_ value: String) -> String {
+    static func cut(_ value: String) -> String {
         guard value.utf8.count > valueBytesMax else { return value }
         // What the cut leaves of a character at the end becomes a replacement character.
         return String(decoding: value.utf8.prefix(valueBytesMax), as: UTF8.self) + "…"

@@ -35,12 +35,3 @@ struct StandardErrorLogs: LogHandler {
         write(line.formatted(as: format))
     }
 }
-
-extension Logger {
-    /// For what a stage says: its name stands before the message.
-    func of(stage: String) -> Logger {
-        var logger = self
-        logger[metadataKey: "stage"] = "\(stage)"
-        return logger
-    }
-}

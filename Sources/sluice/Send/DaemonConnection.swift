@@ -1,7 +1,7 @@
 import Foundation
 
 /// A session with the daemon: lines go there; what comes back, if anything, are lines that say what is wrong.
-struct DaemonConnection: ~Copyable {
+final class DaemonConnection {
     /// Of what the daemon answers; what is longer is not read.
     static let answerBytesMax = 64 << 10
 
@@ -45,12 +45,11 @@ struct DaemonConnection: ~Copyable {
 
     deinit { close(descriptor) }
 
-    /// Waits while the daemon takes no more.
+    /// Waits while the daemon takes no more. SIGPIPE has to be ignored.
     func write(_ bytes: UnsafeRawBufferPointer) throws(SendError) -> Outcome {
         var offset = 0
         while offset < bytes.count {
-            let count = send(
-                descriptor, bytes.baseAddress! + offset, bytes.count - offset, Int32(MSG_NOSIGNAL.rawValue))
+            let count = Foundation.write(descriptor, bytes.baseAddress! + offset, bytes.count - offset)
             if count > 0 {
                 offset += count
             } else if errno == EPIPE || errno == ECONNRESET {

@@ -28,7 +28,8 @@ struct ProgressLine {
 
     /// `1000000 rows, 485.2 MB in 1.23 s: 812,345 rows/s`
     var summary: String {
-        "\(progress.rows) rows, \(megabytes) in " + String(format: "%.2f", seconds) + " s: \(Self.grouped(rate)) rows/s"
+        "\(progress.rows) \(progress.rows == 1 ? "row" : "rows"), \(megabytes) in " + String(format: "%.2f", seconds)
+            + " s: \(Self.grouped(rate)) rows/s"
     }
 
     /// Of everything, between 0 and 1.
