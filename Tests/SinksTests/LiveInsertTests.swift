@@ -23,7 +23,7 @@ import Testing
 
             let expected = try await server.fingerprint(of: "source", columns, database: database)
             let stored = try await server.fingerprint(of: "types_all", columns, database: database)
-            #expect(stored == expected)
+            #expect(stored.symmetricDifference(expected).sorted() == [])
         }
     }
 
@@ -55,7 +55,7 @@ import Testing
 
             let expected = try await legacy.fingerprint(of: "source", columns, database: database)
             let stored = try await legacy.fingerprint(of: "types_all", columns, database: database)
-            #expect(stored == expected)
+            #expect(stored.symmetricDifference(expected).sorted() == [])
         }
     }
 

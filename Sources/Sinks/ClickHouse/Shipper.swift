@@ -176,9 +176,3 @@ actor Shipper {
         try await shared.clock.sleep(for: delay)
     }
 }
-
-extension EncodedBlock {
-    var metadata: Logger.Metadata {
-        ["table": "\(table)", "block": "\(id)", "rows": "\(rows)"]
-    }
-}

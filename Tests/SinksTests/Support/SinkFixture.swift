@@ -85,3 +85,12 @@ extension Block {
         return block
     }
 }
+
+extension EncodedBlock {
+    init(_ sealed: SealedBlock, _ encoding: BlockEncoding) throws {
+        let encoded = try BlockEncoder.encode(sealed.parts.map(\.block), as: encoding)
+        self.init(
+            id: sealed.id, table: sealed.table, layout: sealed.layout, rows: sealed.rows, rawBytes: encoded.rawBytes,
+            encoding: encoding, body: encoded.body, origins: sealed.parts.flatMap(\.origins), firstReceived: .now)
+    }
+}

@@ -1,4 +1,5 @@
 import ClickHouseNative
+import Logging
 import NIOCore
 import Pipeline
 
@@ -14,18 +15,27 @@ extension BlockEncoding {
 
 extension EncodedBlock {
     /// The bytes as a server of this revision reads them. Another host may speak another revision than the one that the
-    /// block was encoded for: then it is read and written anew, which takes as much memory again while it lasts.
-    ///
-    /// - Throws: `FrameError` or `BlockError` when the body is not what `encoding` says.
+    /// block was encoded for.
     func body(for revision: Revision) throws -> ByteBuffer {
         guard !encoding.fits(revision) else { return body }
+        return try body(as: BlockEncoding(revision: revision, compression: encoding.compression))
+    }
+
+    /// Reads the body and writes it anew where it is not as wanted, which takes its raw size in memory while it lasts.
+    ///
+    /// - Throws: `FrameError` or `BlockError` when the body is not what `encoding` says.
+    func body(as target: BlockEncoding) throws -> ByteBuffer {
+        guard encoding != target else { return body }
         var bytes = body
         var raw = bytes
         if encoding.compression != nil { raw = try FrameReader.readAll(&bytes) }
         guard let block = try BlockReader.read(&raw, revision: encoding.revision) else {
             throw BlockError(.malformed, "an encoded block is cut off")
         }
-        let target = BlockEncoding(revision: revision, compression: encoding.compression)
         return try BlockEncoder.encode([block], as: target).body
+    }
+
+    var metadata: Logger.Metadata {
+        ["table": "\(table)", "block": "\(id)", "rows": "\(rows)"]
     }
 }
