@@ -24,7 +24,8 @@ struct LiveCatalogTests {
             #expect(
                 structure.columns == [
                     .init(ColumnDefinition(name: "a", type: .uint8)),
-                    .init(ColumnDefinition(name: "b", type: .dateTime(timeZone: nil)), defaultValue: .expression("now()")),
+                    .init(
+                        ColumnDefinition(name: "b", type: .dateTime(timeZone: nil)), defaultValue: .expression("now()")),
                     .init(ColumnDefinition(name: "it's `c`", type: .nullable(.string))),
                 ])
             #expect(Set(structure.computedColumns) == Set(["m", "l"] + (kind == .modern ? ["e"] : [])))
@@ -87,7 +88,9 @@ struct LiveCatalogTests {
             let fixture = try SinkFixture(SinkFixture.settings(port: server.nativePort, database: database))
             try await server.query("ALTER TABLE t ADD COLUMN later String DEFAULT 'new'", database: database)
             try await fixture.ship([SealedBlock(TableName(table: "t"), [.numbers(0..<5)])])
-            #expect(try await server.query("SELECT sum(n), any(later) FROM t FORMAT TSV", database: database) == "10\tnew\n")
+            #expect(
+                try await server.query("SELECT sum(n), any(later) FROM t FORMAT TSV", database: database) == "10\tnew\n"
+            )
         }
     }
 
@@ -99,7 +102,8 @@ struct LiveCatalogTests {
             let fixture = try SinkFixture(SinkFixture.settings(port: server.nativePort, database: database))
             let other: Revision = kind == .legacy ? .newest : .oldest
             let block = SealedBlock(TableName(table: "t"), [.numbers(0..<5)])
-            try await fixture.input.send(EncodedBlock(block, BlockEncoding(revision: other, compression: .zstd(level: 3))))
+            try await fixture.input.send(
+                EncodedBlock(block, BlockEncoding(revision: other, compression: .zstd(level: 3))))
             fixture.input.finish()
             try await fixture.sink.run()
             #expect(try await server.query("SELECT sum(n) FROM t FORMAT TSV", database: database) == "10\n")

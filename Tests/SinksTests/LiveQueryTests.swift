@@ -52,7 +52,8 @@ struct LiveQueryTests {
                     if(number % 700 = 3, 'x', NULL) FROM numbers(20000)
                 """, database: database)
             let kinds = try await server.query(
-                "SELECT countIf(serialization_kind = 'Sparse') FROM system.parts_columns WHERE database = '\(database)' AND active FORMAT TSV")
+                "SELECT countIf(serialization_kind = 'Sparse') FROM system.parts_columns WHERE database = '\(database)' AND active FORMAT TSV"
+            )
             #expect(kinds != "0\n")
             let parts = try await server.blocks(
                 "SELECT * FROM t ORDER BY id", database: database, compression: compression)

@@ -39,7 +39,8 @@ import Testing
             // Two blocks of 8 kB fill one file; the third and the one with another column have their own.
             #expect(try files.names(of: "numbers").count == 3)
             let answer = try await ClickHouseOracle.query(
-                "SELECT count() FROM file('\(directory)/numbers/*.native', Native, 'n UInt64, m UInt64') WHERE n + m = 999")
+                "SELECT count() FROM file('\(directory)/numbers/*.native', Native, 'n UInt64, m UInt64') WHERE n + m = 999"
+            )
             #expect(answer == "4\n")
         }
     }

@@ -6,6 +6,8 @@ public struct BlockLimits: Hashable, Sendable {
     public var rowsMax = 1 << 26
     /// Of a column's name; type names have `DataType.nameBytesMax`.
     public var nameBytesMax = 1 << 16
+    /// Memory for the values: a few bytes can name a great many (sparse columns, dictionaries of wide defaults).
+    public var bytesMax = 1 << 32
 
     public init() {}
 }
@@ -77,17 +79,20 @@ private struct BlockDecoder {
         // Columns are read one by one into blocks of their own and then joined: the layout is known only at the end.
         var columns: [ColumnDefinition] = []
         var read: [Block] = []
+        var bytesLeft = limits.bytesMax
         columns.reserveCapacity(min(columnCount, 1024))
         for _ in 0..<columnCount {
             let name = try bytes.takeString(bytesMax: limits.nameBytesMax)
             let column = ColumnDefinition(name: name, type: try type(of: name))
             let kind = try serializationKind(of: column)
             columns.append(column)
+            try spend(column.type.dictionaryDefaultBytes, of: &bytesLeft)
             let single = Block(layout: BlockLayout([column]))
             if rows > 0 {
-                var reader = ColumnDecoder(block: single, revision: revision)
+                var reader = ColumnDecoder(block: single, revision: revision, bytesMax: bytesLeft)
                 try reader.column(rows, kind: kind, from: &bytes)
             }
+            try spend(single.byteCount, of: &bytesLeft)
             single.rows = rows
             read.append(single)
         }
@@ -100,6 +105,11 @@ private struct BlockDecoder {
             throw .refused(BlockError(.limit, "\(value) \(what), allowed are \(max)"))
         }
         return Int(value)
+    }
+
+    private func spend(_ bytes: Int, of left: inout Int) throws(BlockReadFailure) {
+        guard bytes <= left else { throw .refused(BlockError(.limit, "more than \(limits.bytesMax) bytes of values")) }
+        left -= bytes
     }
 
     private mutating func type(of column: String) throws(BlockReadFailure) -> DataType {
@@ -134,7 +144,19 @@ private struct BlockDecoder {
         case 1: return .sparse
         case let kind:
             throw .refused(
-                BlockError(.unsupportedSerialization, "column \(column.name): serialization kind \(kind) is not supported"))
+                BlockError(
+                    .unsupportedSerialization, "column \(column.name): serialization kind \(kind) is not supported"))
+        }
+    }
+}
+
+extension DataType {
+    /// What an empty column of the type holds already: the default value in a dictionary.
+    fileprivate var dictionaryDefaultBytes: Int {
+        switch self {
+        case .lowCardinality(.nullable(let inner)), .lowCardinality(let inner): inner.fixedWidth ?? 1
+        case .array(let inner): inner.dictionaryDefaultBytes
+        default: 0
         }
     }
 }

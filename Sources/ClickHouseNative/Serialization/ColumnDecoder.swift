@@ -2,6 +2,8 @@
 struct ColumnDecoder {
     let block: Block
     let revision: Revision?
+    /// Bound on the bytes that may be made where the input has fewer than the column.
+    let bytesMax: Int
 
     private var layout: BlockLayout { block.layout }
 
@@ -63,6 +65,12 @@ struct ColumnDecoder {
         let (bytes, overflow) = rows.multipliedReportingOverflow(by: width)
         guard !overflow else { throw .refused(BlockError(.malformed, "a column is larger than memory")) }
         return bytes
+    }
+
+    private func checkRoom(for rows: Int, width: Int) throws(BlockReadFailure) {
+        guard try product(rows, width) <= bytesMax else {
+            throw .refused(BlockError(.limit, "more than \(bytesMax) bytes of values"))
+        }
     }
 
     /// Looks at each length only to find the end; the bytes are then taken as they lie.
@@ -130,6 +138,7 @@ struct ColumnDecoder {
         guard try bytes.take(UInt64.self) == UInt64(rows) else {
             throw .refused(BlockError(.malformed, "a dictionary's rows are not the block's"))
         }
+        try checkRoom(for: rows, width: 4)
         var indexes = ByteCursor(try bytes.take(try product(rows, width.bytes)))
         block.nodes[place].data.reserve(rows * 4)
         for _ in 0..<rows {
@@ -174,8 +183,9 @@ struct ColumnDecoder {
         let type = layout.types[0]
         let inner: DataType
         if case .nullable(let bare) = type { inner = bare } else { inner = type }
+        try checkRoom(for: rows, width: (inner.fixedWidth ?? 1) + 1)
         let packed = Block(layout: BlockLayout([ColumnDefinition(name: "", type: inner)]))
-        var reader = ColumnDecoder(block: packed, revision: revision)
+        var reader = ColumnDecoder(block: packed, revision: revision, bytesMax: bytesMax)
         if gaps.count > 1 { try reader.column(gaps.count - 1, kind: .plain, from: &bytes) }
         guard packed.layout.nodes[0].kind == .fixed || packed.layout.nodes[0].kind == .string else {
             throw .refused(BlockError(.unsupportedSerialization, "sparse \(type)"))

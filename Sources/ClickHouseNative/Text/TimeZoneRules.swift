@@ -14,7 +14,7 @@ public struct TimeZoneError: Error, Hashable, Sendable, CustomStringConvertible 
 }
 
 /// How a time zone's clock runs from 0000-01-01 to 9999-12-31, with ClickHouse's own answers to local times that occur
-/// twice or never (Common/DateLUTImpl.h, Common/DateLUTImpl.cpp; the years beyond 1900 to 2299 since 26.7).
+/// twice or never (Common/DateLUTImpl.h, Common/DateLUTImpl.cpp; older engines than 26.9 may end at 1900 and 2299).
 ///
 /// From 1900 to 2299 there is an entry for each day, which says when it begins and how far the clock is put at which
 /// time of it: finding either direction costs a division and a load. 1.2 MB a zone, nothing for UTC. Other years take a

@@ -33,6 +33,11 @@ public actor DeadLetter {
     struct Entry: Sendable {
         var lines = ByteBuffer()
         var rows = 0
+
+        mutating func append(_ other: Entry) {
+            lines.writeImmutableBuffer(other.lines)
+            rows += other.rows
+        }
     }
 
     /// Rows and blocks that were written.
@@ -45,6 +50,8 @@ public actor DeadLetter {
 
     private nonisolated let input: BoundedStream<Entry>
     private nonisolated let encoder: RejectionEncoder
+    /// What is gathered for one write, so that no file becomes larger than asked for.
+    private nonisolated let entryBytesMax: Int
     private nonisolated let now: @Sendable () -> Date
     private nonisolated let logger: Logger
     private let directory: DeadLetterDirectory
@@ -61,6 +68,7 @@ public actor DeadLetter {
         directory = try DeadLetterDirectory(
             path: settings.directory, fileBytesMax: settings.fileBytesMax, totalBytesMax: settings.totalBytesMax)
         encoder = RejectionEncoder(rowBytesMax: settings.rowBytesMax)
+        entryBytesMax = min(Self.writeBytesMax, settings.fileBytesMax, settings.totalBytesMax)
         input = BoundedStream(
             elementsMax: Self.queueElementsMax, bytesMax: Self.queueBytesMax, weight: { $0.lines.readableBytes })
         self.logger = logger
@@ -72,9 +80,23 @@ public actor DeadLetter {
     /// Takes rejections in; waits while too many wait to be written. A cancelled task waits for nothing: then what finds
     /// no room is discarded, and counted.
     public nonisolated func record(_ rejections: [Rejection]) async {
-        guard !rejections.isEmpty else { return }
+        let time = TimeText(now()).text
+        var entry = Entry()
+        for rejection in rejections {
+            let next = encode(rejection, time: time)
+            if entry.rows > 0, entry.lines.readableBytes + next.lines.readableBytes > entryBytesMax {
+                await send(entry)
+                entry = next
+            } else {
+                entry.append(next)
+            }
+        }
+        if entry.rows > 0 { await send(entry) }
+    }
+
+    private nonisolated func send(_ entry: Entry) async {
         do {
-            try await input.send(encode(rejections))
+            try await input.send(entry)
         } catch {
             discard(rows: error.element.rows, .stopped)
         }
@@ -82,7 +104,7 @@ public actor DeadLetter {
 
     /// For event loops: false when there is no room, and the rejection is not taken.
     nonisolated func tryRecord(_ rejection: Rejection) -> Bool {
-        switch input.trySend(encode([rejection])) {
+        switch input.trySend(encode(rejection, time: TimeText(now()).text)) {
         case .accepted: return true
         case .full: return false
         case .finished:
@@ -128,19 +150,15 @@ public actor DeadLetter {
         }
     }
 
-    private nonisolated func encode(_ rejections: [Rejection]) -> Entry {
-        let time = TimeText(now()).text
-        var entry = Entry()
-        for rejection in rejections { encoder.encode(rejection, time: time, into: &entry.lines) }
-        entry.rows = rejections.count
+    private nonisolated func encode(_ rejection: Rejection, time: String) -> Entry {
+        var entry = Entry(rows: 1)
+        encoder.encode(rejection, time: time, into: &entry.lines)
         return entry
     }
 
     private func write(_ entry: Entry) {
-        var lines = entry.lines
-        unwritten.lines.writeBuffer(&lines)
-        unwritten.rows += entry.rows
-        if unwritten.lines.readableBytes >= Self.writeBytesMax { flush() }
+        if unwritten.lines.readableBytes + entry.lines.readableBytes > entryBytesMax { flush() }
+        unwritten.append(entry)
     }
 
     private func flush() {

@@ -193,11 +193,10 @@ final class DeadLetterDirectory {
 
     private func makeRoom(for bytes: Int) throws -> (Bool, rowsRemoved: Int) {
         var rows = 0
+        // What cannot fit at all costs nothing else.
+        guard bytes <= totalBytesMax else { return (false, 0) }
         while closedBytes + (open?.bytes ?? 0) + bytes > totalBytesMax {
-            if closed.isEmpty {
-                guard bytes <= totalBytesMax, open != nil else { return (false, rows) }
-                try closeFile()
-            }
+            if closed.isEmpty { try closeFile() }
             rows += try removeOldest()
         }
         return (true, rows)

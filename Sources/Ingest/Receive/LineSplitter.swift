@@ -42,14 +42,18 @@ struct LineSplitter: Sendable {
         _ bytes: ByteBuffer, at now: ContinuousClock.Instant, into pieces: inout CircularBuffer<Piece>
     ) {
         var bytes = bytes
-        if case .skipping(let head, let length) = phase {
-            guard let end = bytes.firstNewline() else {
-                phase = .skipping(head: head, length: length + bytes.readableBytes)
+        if case .skipping(var head, let length) = phase {
+            // From here on `head` is the only reference, so that it is appended to in place.
+            phase = .lines(start: nil)
+            let end = bytes.firstNewline()
+            let more = end ?? bytes.readableBytes
+            head.writeBytes(bytes.readableBytesView.prefix(min(more, headBytesMax - head.readableBytes)))
+            guard let end else {
+                phase = .skipping(head: head, length: length + more)
                 return
             }
-            pieces.append(.tooLong(head: head, length: length + end))
+            pieces.append(.tooLong(head: head, length: length + more))
             bytes.moveReaderIndex(forwardBy: end + 1)
-            phase = .lines(start: nil)
             partialSince = nil
         }
         guard let last = bytes.lastNewline, var lines = bytes.readSlice(length: last + 1) else {

@@ -146,7 +146,8 @@ final class SessionHandler: ChannelInboundHandler {
             return
         }
         shared.telemetry.receivedRows.add()
-        shared.telemetry.table(rejection.table ?? Rejection.noTable).rejectedRows.add(reason: rejection.reason.rawValue)
+        shared.telemetry.table(rejection.table ?? TableName(table: Telemetry.other)).rejectedRows.add(
+            reason: rejection.reason.rawValue)
         shared.logger.debug(
             "line rejected", metadata: ["session": "\(state.session)", "reason": "\(rejection.reason.rawValue)"])
     }
@@ -231,9 +232,4 @@ extension Chunk {
     /// Memory that the chunk keeps alive, in bytes: what the stream between receive and validate weighs it by. A chunk
     /// that is a slice of a read buffer counts as all of the buffer, at most four times its lines.
     public var memory: Int { bytes.storageCapacity }
-}
-
-extension Rejection {
-    /// Under this name rows are counted whose table is not known.
-    public static let noTable = TableName(table: "_none")
 }
