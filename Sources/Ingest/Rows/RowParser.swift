@@ -217,7 +217,8 @@ struct RowParser {
         case .bool: node.pointee.appendFixed(try bool(&cursor))
         case .string:
             let bytes = try text(&cursor, orRaw: true)
-            node.pointee.appendString(bytes.baseAddress ?? UnsafeRawPointer(cursor.p), count: bytes.count, node: op.node)
+            node.pointee.appendString(
+                bytes.baseAddress ?? UnsafeRawPointer(cursor.p), count: bytes.count, node: op.node)
         case .fixedString:
             let bytes = try text(&cursor, orRaw: false)
             guard bytes.count <= Int(op.scale) else { throw ParseFault(.tooLong) }
@@ -290,11 +291,12 @@ struct RowParser {
     /// Two words, the high one first, each little-endian (ClickHouse's base/UUID.h).
     private func uuid(_ node: UnsafeMutablePointer<ColumnNode>, _ cursor: inout LineCursor) throws(ParseFault) {
         var words: (UInt64, UInt64) = (0, 0)
-        guard cursor.take(UInt8(ascii: "\"")), cursor.end - cursor.p > 36 else {
+        guard cursor.take(UInt8(ascii: "\"")), cursor.end - cursor.p > 32 else {
             throw ParseFault(.notAUUID)
         }
         let dashes = cursor.p[8] == UInt8(ascii: "-")
-        guard sluice_uuid(cursor.p, dashes ? 1 : 0, &words.0, &words.1) != 0 else { throw ParseFault(.notAUUID) }
+        guard cursor.end - cursor.p > (dashes ? 36 : 32), sluice_uuid(cursor.p, dashes ? 1 : 0, &words.0, &words.1) != 0
+        else { throw ParseFault(.notAUUID) }
         cursor.p += dashes ? 36 : 32
         guard cursor.take(UInt8(ascii: "\"")) else { throw ParseFault(.notAUUID) }
         node.pointee.data.append(words.0.littleEndian)
@@ -376,7 +378,8 @@ struct RowParser {
     private mutating func lowCardinality(_ op: FieldOperation, _ cursor: inout LineCursor) throws(ParseFault) {
         if op.detail < 0 {
             let bytes = try text(&cursor, orRaw: true)
-            block.appendLowCardinality(Int(op.root), bytes.baseAddress ?? UnsafeRawPointer(cursor.p), count: bytes.count)
+            block.appendLowCardinality(
+                Int(op.root), bytes.baseAddress ?? UnsafeRawPointer(cursor.p), count: bytes.count)
             return
         }
         // Anything else is read into a column of its own first, whose bytes are then looked up.

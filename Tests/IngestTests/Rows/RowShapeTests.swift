@@ -72,7 +72,10 @@ import Testing
         let lax = try outcome(columns, lines)
         let whole = #"{"a":0,"n":null,"l":[],"c":"","e":"y","d":1}"#
         #expect(lax.rejections.isEmpty)
-        #expect(lax.rows.filter { $0.contains("\"d\"") } == [whole, whole, whole, whole.replacing("[]", with: "[1,0]"), whole, whole])
+        #expect(
+            lax.rows.filter { $0.contains("\"d\"") } == [
+                whole, whole, whole, whole.replacing("[]", with: "[1,0]"), whole, whole,
+            ])
         // A null for what the server computes is an omission: it computes.
         #expect(lax.rows.filter { !$0.contains("\"d\"") }.count == 3)
 
@@ -141,7 +144,8 @@ import Testing
     @Test func theTableMayBeNamedAnywhereInTheRow() throws {
         let lines = [
             #"{"table":"t","a":1}"#, #"{"a":2,"table":"t"}"#, #"{"a":3}"#, #"{"\u0074able":"\u0074","a":4}"#,
-            #"{"table":"other","a":5}"#, #"{"a":"not a number here","table":"other"}"#, #"{"a":1,"a":2,"table":"other"}"#,
+            #"{"table":"other","a":5}"#, #"{"a":"not a number here","table":"other"}"#,
+            #"{"a":1,"a":2,"table":"other"}"#,
             #"{"table":5,"a":6}"#, #"{"table":null,"a":7}"#, #"{"table":"","a":8}"#, #"{"a":9}"#,
         ]
         let outcome = try outcome(Self.ab, lines)
@@ -154,7 +158,9 @@ import Testing
     }
 
     @Test(.timeLimit(.minutes(1))) func aColumnOfTheTableFieldsNameIsAColumnToo() throws {
-        let columns: [(name: String, type: String, expression: String?)] = [("a", "UInt8", nil), ("table", "String", nil)]
+        let columns: [(name: String, type: String, expression: String?)] = [
+            ("a", "UInt8", nil), ("table", "String", nil),
+        ]
         let outcome = try outcome(columns, [#"{"a":1,"table":"t"}"#, #"{"a":2}"#, #"{"table":"t","a":3}"#])
         #expect(outcome.rejections.isEmpty)
         #expect(outcome.rows == [#"{"a":1,"table":"t"}"#, #"{"a":2,"table":""}"#, #"{"a":3,"table":"t"}"#])
