@@ -80,10 +80,12 @@ struct DaemonFixture: Sendable {
     /// The dead letter's lines; complete once the daemon has stopped.
     static func deadLetters(in folder: URL) throws -> [DeadLetterLine] {
         let directory = folder.appendingPathComponent("dead-letter")
+        let decoder = JSONDecoder()
+        decoder.keyDecodingStrategy = .convertFromSnakeCase
         return try FileManager.default.contentsOfDirectory(at: directory, includingPropertiesForKeys: nil)
             .filter { $0.pathExtension == "ndjson" }.sorted { $0.path < $1.path }
             .flatMap { try Data(contentsOf: $0).split(separator: 10) }
-            .map { try JSONDecoder().decode(DeadLetterLine.self, from: $0) }
+            .map { try decoder.decode(DeadLetterLine.self, from: $0) }
     }
 }
 
@@ -92,10 +94,10 @@ struct DeadLetterLine: Decodable {
     let column: String?
     let reason: String
     let row: String?
-    let row_base64: Data?
+    let rowBase64: Data?
     let truncated: Int?
 
-    var bytes: [UInt8] { row.map { Array($0.utf8) } ?? row_base64.map { Array($0) } ?? [] }
+    var bytes: [UInt8] { row.map { Array($0.utf8) } ?? rowBase64.map { Array($0) } ?? [] }
 }
 
 /// Blocking calls, away from the tasks' threads.

@@ -29,7 +29,9 @@ struct CarriedColumns: Sendable {
 
     /// Rows, and for each column the sum of its hashes and the number of its nulls: equal whatever the order.
     func fingerprint(from source: String) -> String {
-        let sums = columns.map { "sum(cityHash64(`\($0.name)`)) AS `\($0.name)`, countIf(isNull(`\($0.name)`))" }
+        let sums = columns.map {
+            "sum(cityHash64(`\($0.name)`)) AS `hash of \($0.name)`, countIf(isNull(`\($0.name)`))"
+        }
         return "SELECT count(), \(sums.joined(separator: ", ")) FROM \(source) FORMAT Vertical"
     }
 
