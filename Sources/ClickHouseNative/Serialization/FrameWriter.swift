@@ -129,7 +129,8 @@ struct FrameWriter: ~Copyable {
             room.storeBytes(of: UInt32(raw.count).littleEndian, toByteOffset: 21, as: UInt32.self)
             let hash = CityHash128(
                 hashing: UnsafeRawBufferPointer(
-                    rebasing: UnsafeRawBufferPointer(room)[FrameFormat.checksumBytes..<FrameFormat.checksumBytes + sealed]))
+                    rebasing: UnsafeRawBufferPointer(room)[
+                        FrameFormat.checksumBytes..<FrameFormat.checksumBytes + sealed]))
             room.storeBytes(of: hash.low.littleEndian, toByteOffset: 0, as: UInt64.self)
             room.storeBytes(of: hash.high.littleEndian, toByteOffset: 8, as: UInt64.self)
             return FrameFormat.prefixBytes + size
