@@ -95,7 +95,8 @@ let package = Package(
         .testTarget(
             name: "ClickHouseNativeTests", dependencies: ["ClickHouseNative", "TestSupport"],
             resources: [.copy("Golden")], swiftSettings: strict),
-        .testTarget(name: "PipelineTests", dependencies: ["Pipeline", "ClickHouseNative", "Yams", "TestSupport"],
+        .testTarget(
+            name: "PipelineTests", dependencies: ["Pipeline", "ClickHouseNative", "Yams", "TestSupport"],
             swiftSettings: strict),
         .testTarget(
             name: "EventGeneratorTests", dependencies: ["EventGenerator", "TestSupport"], swiftSettings: strict),

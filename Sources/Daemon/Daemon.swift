@@ -29,7 +29,7 @@ public struct Daemon: Sendable {
         let listening = Listening()
         self.listening = listening
 
-        let chunks = BoundedStream<Chunk>(settings.receive.queue, weight: { $0.bytes.readableBytes })
+        let chunks = BoundedStream<Chunk>(settings.receive.queue, weight: { $0.memory })
         let rowBatches = BoundedStream<RowBatch>(settings.validate.queue, weight: { $0.bytes })
         let sealed = BoundedStream<SealedBlock>(settings.batch.queue, weight: { $0.bytes })
         let encoded = BoundedStream<EncodedBlock>(settings.compress.queue, weight: { $0.body.readableBytes })
@@ -89,7 +89,8 @@ public struct Daemon: Sendable {
     private static func keep(_ block: EncodedBlock, _ refusal: BlockRefusal, in deadLetter: DeadLetter) async throws {
         let bytes = try BlockTranscoder.transcode(block.body, from: block.encoding, to: .file)
         try await deadLetter.recordBlock(
-            table: block.table, id: block.id, rows: block.rows, bytes: bytes, code: refusal.code.map { Int($0.rawValue) },
+            table: block.table, id: block.id, rows: block.rows, bytes: bytes,
+            code: refusal.code.map { Int($0.rawValue) },
             message: "\(refusal.reason.rawValue): \(refusal.message)")
     }
 }

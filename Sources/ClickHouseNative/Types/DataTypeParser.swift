@@ -267,7 +267,8 @@ extension DataTypeParser {
         var pairs: [(name: String, value: Int16)] = []
         for node in given {
             guard case .member(let text, let value) = node, range.contains(value) else {
-                throw takes("members such as 'a' = 1, with values from \(range.lowerBound) to \(range.upperBound)", name)
+                throw takes(
+                    "members such as 'a' = 1, with values from \(range.lowerBound) to \(range.upperBound)", name)
             }
             pairs.append((text, Int16(value)))
         }

@@ -149,17 +149,29 @@ struct ListeningSocket: Sendable {
 
     // MARK: Owners
 
+    /// What the system says about one user or group, in bytes.
+    private static let entryBytesMax = 64 << 10
+
     static func userID(_ name: String) throws -> uid_t {
         if let number = uid_t(name) { return number }
-        // Called once, at start, before there are other threads that look names up.
-        guard let entry = getpwnam(name) else { throw ReceiveError(.unknownOwner, "there is no user \(name)") }
-        return entry.pointee.pw_uid
+        var entry = passwd()
+        var found: UnsafeMutablePointer<passwd>?
+        var text = [CChar](repeating: 0, count: entryBytesMax)
+        let code = getpwnam_r(name, &entry, &text, text.count, &found)
+        guard code == 0 else { throw failure("cannot look up the user \(name)", code) }
+        guard found != nil else { throw ReceiveError(.unknownOwner, "there is no user \(name)") }
+        return entry.pw_uid
     }
 
     static func groupID(_ name: String) throws -> gid_t {
         if let number = gid_t(name) { return number }
-        guard let entry = getgrnam(name) else { throw ReceiveError(.unknownOwner, "there is no group \(name)") }
-        return entry.pointee.gr_gid
+        var entry = Foundation.group()
+        var found: UnsafeMutablePointer<Foundation.group>?
+        var text = [CChar](repeating: 0, count: entryBytesMax)
+        let code = getgrnam_r(name, &entry, &text, text.count, &found)
+        guard code == 0 else { throw failure("cannot look up the group \(name)", code) }
+        guard found != nil else { throw ReceiveError(.unknownOwner, "there is no group \(name)") }
+        return entry.gr_gid
     }
 
     // MARK: Errors

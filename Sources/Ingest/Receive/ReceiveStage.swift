@@ -7,7 +7,7 @@ import ServiceLifecycle
 
 /// Listens on the Unix socket, serves producers, and hands their lines on in chunks. On a graceful shutdown it stops
 /// accepting, reads no more, hands over the whole lines that are there, and finishes its stream.
-public actor ReceiveStage {
+public actor ReceiveStage: Stage {
     public nonisolated let name = "receive"
 
     /// Smallest buffer that a read gets, in bytes; it grows up to `read_bytes_max` while reads fill it.

@@ -187,7 +187,7 @@ struct RowParser {
         guard cursor.takeWord("null") else { return false }
         let operation = operations + column
         switch operation.pointee.kind {
-        case .omitted: return true
+        case .omitted: guard options.nullAsDefault else { throw ParseFault(.nullValue, column: Int32(column)) }
         case .lowCardinality where operation.pointee.isNullable: block.appendDefault(Int(operation.pointee.root))
         case _ where operation.pointee.isNullable: block.appendDefault(Int(operation.pointee.root))
         default:

@@ -75,6 +75,7 @@ final class TableWriter {
         _ cursor: inout LineCursor, _ context: Context, takesUnnamed: Bool, single: Bool,
         reject: (ParseFault, TableWriter, UnsafeRawBufferPointer) -> Void
     ) -> ReadingStop {
+        var variantChosenFor: Bytes?
         while cursor.p < cursor.end {
             let before = variants[current].block.rows
             let stop = readRun(&cursor, context, takesUnnamed: takesUnnamed, single: single, reject: reject)
@@ -87,8 +88,11 @@ final class TableWriter {
             case .finished: return .end
             case .otherTable: return .otherTable
             case .otherVariant:
+                // A row for which a variant was chosen and that does not fit it either would go round for ever.
                 let start = cursor.p
-                if let fault = selectVariant(cursor, context) {
+                let fault = variantChosenFor == start ? ParseFault(.malformed) : selectVariant(cursor, context)
+                variantChosenFor = start
+                if let fault {
                     cursor.skipLine()
                     reject(fault, self, Self.line(start, cursor.p))
                 }
@@ -197,7 +201,8 @@ extension LineCursor {
         scratch: inout ByteRun, depthMax: Int, _ body: (UnsafeRawBufferPointer, _ isNull: Bool) -> Void
     ) throws(ParseFault) {
         try forEachField(scratch: &scratch, depthMax: depthMax) { name, cursor in
-            body(name, cursor.p.pointee == UInt8(ascii: "n"))
+            var value = cursor
+            body(name, value.takeWord("null"))
             return true
         }
     }

@@ -136,7 +136,8 @@ final class ChunkReader {
                 }
                 guard let known = writers[table] else {
                     if writers.count >= settings.tablesMax {
-                        refuse(table, because: CatalogError(.tooManyTables, table: table, message: "more than tables_max"))
+                        refuse(
+                            table, because: CatalogError(.tooManyTables, table: table, message: "more than tables_max"))
                         continue
                     }
                     return .needsTable(table, offset: cursor.p - start)

@@ -71,7 +71,7 @@ public actor ValidateStage: Stage {
                 var offset = 0
                 while case .needsTable(let table, let at) = reader.read(chunk, from: offset) {
                     offset = at
-                    await learn(table, reader)
+                    try await learn(table, reader)
                 }
                 await settle(reader.takeRejections(), &tables)
                 let isFull = reader.bytes >= settings.rowBatchBytesMax
@@ -86,7 +86,7 @@ public actor ValidateStage: Stage {
     }
 
     /// Asks the catalog for a table that a row was for. Waits while the catalog's source is away.
-    private nonisolated func learn(_ table: TableName, _ reader: ChunkReader) async {
+    private nonisolated func learn(_ table: TableName, _ reader: ChunkReader) async throws {
         do {
             let structure = try await catalog.structure(of: table)
             reader.add(try TableWriter(table: table, structure: structure, pool: pool))
@@ -95,6 +95,8 @@ public actor ValidateStage: Stage {
                 "rows for a table that cannot be written to are rejected",
                 metadata: ["table": "\(table)", "reason": "\(error.code.rawValue)", "detail": "\(error.message)"])
             reader.refuse(table, because: error)
+        } catch let error as CancellationError {
+            throw error
         } catch {
             logger.error(
                 "the structure of a table cannot be used", metadata: ["table": "\(table)", "error": "\(error)"])
@@ -126,8 +128,10 @@ public actor ValidateStage: Stage {
         guard !rejections.isEmpty else { return }
         telemetry.receivedRows.add(rejections.count)
         for rejection in rejections {
-            let table = rejection.table ?? TableName(table: Telemetry.other)
-            counters(table, &tables).rejectedRows.add(reason: rejection.reason.rawValue)
+            // Names that only producers know do not become names of metrics.
+            let table = rejection.reason.isAboutTable ? nil : rejection.table
+            counters(table ?? TableName(table: Telemetry.other), &tables)
+                .rejectedRows.add(reason: rejection.reason.rawValue)
         }
         await deadLetter(rejections)
     }
@@ -139,5 +143,15 @@ public actor ValidateStage: Stage {
         let counters = telemetry.table(table)
         if tables.count < settings.tablesMax { tables[table] = counters }
         return counters
+    }
+}
+
+extension RejectReason {
+    /// The table is not known to exist.
+    fileprivate var isAboutTable: Bool {
+        switch self {
+        case .noTable, .invalidTable, .unknownTable, .tooManyTables: true
+        default: false
+        }
     }
 }

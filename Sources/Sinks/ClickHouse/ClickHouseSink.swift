@@ -33,23 +33,32 @@ public actor ClickHouseSink: Sink {
 
     public func run() async throws {
         let shared = shared
-        defer { shared.servers.health.stopped() }
-        try await withThrowingTaskGroup(of: Void.self) { group in
-            for number in 0..<max(1, shared.servers.settings.connections) {
-                group.addTask { try await Shipper(shared, isFirst: number == 0).run() }
-            }
-            do {
-                try await group.waitForAll()
-            } catch {
-                group.cancelAll()
-                try? await group.waitForAll()
-                let rows = shared.rowsHeld.current
-                if rows > 0 {
-                    shared.logger.error("rows were not shipped", metadata: ["rows": "\(rows)"])
-                }
-                throw error
-            }
+        let watching = Task { await ServerWatch(servers: shared.servers, clock: shared.clock).run() }
+        do {
+            try await ship(shared)
+        } catch {
+            await end(watching)
+            let rows = shared.rowsHeld.current
+            if rows > 0 { shared.logger.error("rows were not shipped", metadata: ["rows": "\(rows)"]) }
+            throw error
         }
+        await end(watching)
+    }
+
+    private func ship(_ shared: ShippingContext) async throws {
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            for _ in 0..<max(1, shared.servers.settings.connections) {
+                group.addTask { try await Shipper(shared).run() }
+            }
+            // Each of them ends with its input, or because this stage was cancelled.
+            try await group.waitForAll()
+        }
+    }
+
+    private func end(_ watching: Task<Void, Never>) async {
+        watching.cancel()
+        await watching.value
+        shared.servers.health.stopped()
     }
 }
 

@@ -5,21 +5,15 @@ import Pipeline
 /// One connection's worth of shipping: takes a block, and does not let go of it before it is settled.
 actor Shipper {
     private let shared: ShippingContext
-    /// Connects before there is a block, so that the daemon knows early whether the server answers.
-    private let isFirst: Bool
     private var connection: LeasedConnection?
     /// The host to begin with on the next connect.
     private var hostNumber = 0
 
-    init(_ shared: ShippingContext, isFirst: Bool) {
-        self.shared = shared
-        self.isFirst = isFirst
-    }
+    init(_ shared: ShippingContext) { self.shared = shared }
 
     /// Ends when the input does and everything is settled, or at once when cancelled.
     func run() async throws {
         do {
-            if isFirst { try await connectEarly() }
             while let block = await shared.input.next() {
                 shared.rowsHeld.add(block.rows)
                 try await settle(block)
@@ -31,12 +25,6 @@ actor Shipper {
             await disconnect()
             throw error
         }
-    }
-
-    /// Not worth waiting for: the first block tries again, as long as it takes.
-    private func connectEarly() async throws {
-        connection = try? await shared.servers.connect()
-        try Task.checkCancellation()
     }
 
     // MARK: One block
@@ -128,7 +116,8 @@ actor Shipper {
         do {
             let structure = try await shared.catalog.refresh(block.table)
             let types = Dictionary(
-                structure.columns.map { ($0.definition.name, $0.definition.type) }, uniquingKeysWith: { first, _ in first })
+                structure.columns.map { ($0.definition.name, $0.definition.type) },
+                uniquingKeysWith: { first, _ in first })
             let misfit = block.layout.columns.first { types[$0.name] != $0.type }
             guard let misfit else { return .retryOften(orRefuse: refusal) }
             let now = types[misfit.name].map { "is \($0) now" } ?? "is gone"
@@ -172,7 +161,8 @@ actor Shipper {
         shared.logger.warning(
             "block not shipped yet, it is tried again",
             metadata: block.metadata.merging(
-                ["error": "\(error)", "attempt": "\(backoff.attempts)", "wait_ms": "\(Int(delay.milliseconds))"]) { $1 })
+                ["error": "\(error)", "attempt": "\(backoff.attempts)", "wait_ms": "\(Int(delay.milliseconds))"]) { $1 }
+        )
         try await shared.clock.sleep(for: delay)
     }
 }

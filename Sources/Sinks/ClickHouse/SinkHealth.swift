@@ -42,7 +42,8 @@ final class SinkHealth: Sendable {
             state.connections -= 1
             return state.connections
         }
-        if !wasIntended { set(left > 0 ? .degraded : .disconnected) }
+        // Servers end idle connections; that is no trouble as long as there are others.
+        if !wasIntended, left == 0 { set(.disconnected) }
     }
 
     func connectingFailed() {

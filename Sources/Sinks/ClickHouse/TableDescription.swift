@@ -34,7 +34,8 @@ struct TableDescription {
             default:
                 let definition = ColumnDefinition(name: row.name, type: try Self.type(of: row, table))
                 columns.append(
-                    .init(definition, defaultValue: row.defaultKind.isEmpty ? .type : .expression(row.defaultExpression)))
+                    .init(
+                        definition, defaultValue: row.defaultKind.isEmpty ? .type : .expression(row.defaultExpression)))
             }
         }
         return TableStructure(

@@ -93,7 +93,8 @@ struct GoldenBlockTests {
 
     @Test(
         "Every revision's form of a block reads back the same",
-        arguments: [54412, 54453, 54454, 54480, 54491, 54492].map { Revision($0) }, [nil, .lz4, .zstd(level: 1), Compression.none])
+        arguments: [54412, 54453, 54454, 54480, 54491, 54492].map { Revision($0) },
+        [nil, .lz4, .zstd(level: 1), Compression.none])
     func revisions(revision: Revision, compression: Compression?) throws {
         for file in Golden.files("modern", suffix: ".native") {
             var input = try Golden.bytes(file)

@@ -18,7 +18,10 @@ struct TypeNameTests {
 
     @Test(
         "Names that are not supported are refused by name",
-        arguments: ["Tuple(String, Int8)", "Tuple(a String)", "JSON", "Decimal(76, 2)", "AggregateFunction(sum, UInt64)", "Int128"])
+        arguments: [
+            "Tuple(String, Int8)", "Tuple(a String)", "JSON", "Decimal(76, 2)", "AggregateFunction(sum, UInt64)",
+            "Int128",
+        ])
     func unsupported(name: String) {
         let error = #expect(throws: DataTypeError.self) { try DataType(parsing: name) }
         #expect(error?.code == .unsupported)
@@ -27,8 +30,11 @@ struct TypeNameTests {
 
     @Test(
         "Nonsense is refused",
-        arguments: ["", "(", "Array", "Array()", "FixedString(0)", "Nullable(Array(String))", "Enum8('a' = 1, 'a' = 2)",
-            "Enum8('a' = 200)", "DateTime64(10)", "String)", "Array(String", "Decimal(5, 9)", "'x'", "LowCardinality(Decimal(9, 2))"])
+        arguments: [
+            "", "(", "Array", "Array()", "FixedString(0)", "Nullable(Array(String))", "Enum8('a' = 1, 'a' = 2)",
+            "Enum8('a' = 200)", "DateTime64(10)", "String)", "Array(String", "Decimal(5, 9)", "'x'",
+            "LowCardinality(Decimal(9, 2))",
+        ])
     func nonsense(name: String) {
         #expect(throws: DataTypeError.self) { try DataType(parsing: name) }
     }

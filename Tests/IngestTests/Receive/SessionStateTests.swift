@@ -159,7 +159,6 @@ import Testing
         ("#sluice table=\n", "error: \"\" is not the name of a table"),
         ("#sluice table=a`b\n", "error: \"a`b\" is not the name of a table"),
         ("#sluice table=a table=b\n", "error: key \"table\" twice in the control line"),
-        ("#sluice " + String(repeating: "a", count: 2000), "error: the control line is longer than 1024 bytes"),
     ])
     func aBadControlLineIsAnsweredAndEndsTheSession(_ text: String, _ answer: String) {
         var session = session()
@@ -171,6 +170,12 @@ import Testing
         }
         #expect(reason.answer == answer)
         #expect(session.actions() == [])
+    }
+
+    @Test func aControlLineWithoutEndIsNotWaitedFor() {
+        var session = session()
+        #expect(session.receive("#sluice table=") == ["read"])
+        #expect(session.receive(String(repeating: "a", count: 2_000)) == ["close bad_control_line"])
     }
 
     // MARK: Any reads

@@ -82,7 +82,9 @@ extension ClickHouseServer {
     func fingerprint(of table: String, _ columns: ColumnList, database: String) async throws -> Set<String> {
         let sums = columns.columns.map { column in
             // The name of what a NULL hides is asked for in 2018, and the hidden number may be none of the enum's.
-            let value = column.type.hasPrefix("Nullable(Enum8") ? "CAST(`\(column.name)`, 'Nullable(Int8)')" : "`\(column.name)`"
+            let value =
+                column.type.hasPrefix("Nullable(Enum8")
+                ? "CAST(`\(column.name)`, 'Nullable(Int8)')" : "`\(column.name)`"
             return "sum(cityHash64(ifNull(toString(\(value)), 'NULL!'))) AS `\(column.name)`"
         }
         let text = try await query(

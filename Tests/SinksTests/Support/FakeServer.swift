@@ -6,7 +6,8 @@ import TestSupport
 
 /// A server on loopback that does what a test tells it, connection by connection. Speaks the oldest revision.
 final class FakeServer: Sendable {
-    /// What one connection does, in the order of requests; when there is no more, further INSERTs are taken.
+    /// What is done with requests, in their order, whichever connection they come by; when there is no more, further
+    /// INSERTs are taken.
     enum Behaviour: Sendable, Equatable {
         case takeInsert
         /// Instead of the header.
@@ -29,6 +30,7 @@ final class FakeServer: Sendable {
     let connections = Recorder<Int>()
     private let channel: any Channel
     private let script: Mutex<[Behaviour]>
+    fileprivate let sessions = Mutex<[any Channel]>([])
 
     /// - Parameters:
     ///   - columns: of the header that INSERTs get.
@@ -57,7 +59,14 @@ final class FakeServer: Sendable {
         port = channel.localAddress?.port ?? 0
     }
 
+    /// Takes no further connections; those that there are go on.
     func stop() async { try? await channel.close() }
+
+    /// Ends all connections, too.
+    func crash() async {
+        await stop()
+        for session in sessions.withLock({ $0 }) { session.close(promise: nil) }
+    }
 
     fileprivate func next() -> Behaviour {
         script.withLock { $0.isEmpty ? .takeInsert : $0.removeFirst() }
@@ -102,6 +111,7 @@ private final class FakeSession: ChannelInboundHandler {
         case .hello:
             received.clear()
             server.connections.record(1)
+            server.sessions.withLock { $0.append(context.channel) }
             if let code = server.peekLogin() {
                 send(exception(code), context)
                 return context.close(promise: nil)
@@ -114,6 +124,10 @@ private final class FakeSession: ChannelInboundHandler {
     }
 
     private func queryReceived(_ server: FakeServer, _ context: ChannelHandlerContext) {
+        if received.readableBytesView.first == 4 {
+            received.clear()
+            return send([4], context)
+        }
         let text = String(decoding: received.readableBytesView, as: UTF8.self)
         server.statements.record(text.firstRange(of: "INSERT").map { String(text[$0.lowerBound...]) } ?? text)
         received.clear()
