@@ -159,6 +159,8 @@ enum LowCardinalityFormat {
             self = distinct < 1 << 8 ? .one : distinct < 1 << 16 ? .two : .four
         }
 
+        var bytes: Int { 1 << Int(rawValue) }
+
         func narrow(_ indexes: ByteRun, map: [UInt32]?, into out: inout ByteRun) {
             switch self {
             case .one: write(indexes, map, UInt8.self, into: &out)
