@@ -96,8 +96,12 @@ extension LineCursor {
         try float(exactMantissaMax: 1 << 24, exactExponentMax: 10, powers: Self.powers32) { strtof($0, $1) }
     }
 
-    private static let powers64: [Double] = (0...22).map { exponent in (0..<exponent).reduce(1.0) { value, _ in value * 10 } }
-    private static let powers32: [Float] = (0...10).map { exponent in (0..<exponent).reduce(1.0) { value, _ in value * 10 } }
+    private static let powers64: [Double] = (0...22).map { exponent in
+        (0..<exponent).reduce(1.0) { value, _ in value * 10 }
+    }
+    private static let powers32: [Float] = (0...10).map { exponent in
+        (0..<exponent).reduce(1.0) { value, _ in value * 10 }
+    }
 
     /// A mantissa and a power of ten that are both exact give the nearest value with one operation (W. D. Clinger);
     /// everything else goes to the C library.
