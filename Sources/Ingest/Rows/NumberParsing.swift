@@ -228,8 +228,9 @@ extension LineCursor {
         }
         let limit = Self.powerOfTen(precision)
         while shift > 0 {
+            // Before it is multiplied: ten times a value of 38 digits does not fit into 128 bits.
+            guard value < limit / 10 else { throw ParseFault(.outOfRange) }
             value *= 10
-            guard value < limit else { throw ParseFault(.outOfRange) }
             shift -= 1
         }
         guard value < limit else { throw ParseFault(.outOfRange) }
