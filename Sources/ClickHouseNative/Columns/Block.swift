@@ -36,7 +36,8 @@ public final class Block: @unchecked Sendable {
             (nodes + place).initialize(to: ColumnNode())
             if layout.nodes[place].kind == .lowCardinality {
                 let index = UnsafeMutablePointer<DictionaryIndex>.allocate(capacity: 1)
-                index.initialize(to: DictionaryIndex())
+                let child = layout.nodes[place].child
+                index.initialize(to: DictionaryIndex(child: child, isString: layout.nodes[child].kind == .string))
                 nodes[place].dictionary = index
             }
         }
@@ -177,11 +178,9 @@ public final class Block: @unchecked Sendable {
 
     /// Appends a value to a low-cardinality node by the bytes that it has in the child.
     public func appendLowCardinality(_ place: Int, _ bytes: UnsafeRawPointer, count: Int) {
-        let child = layout.nodes[place].child
-        let found = nodes[place].dictionary.unsafelyUnwrapped.pointee.place(
-            of: bytes, count: count, in: &nodes[child], isString: layout.nodes[child].kind == .string)
-        nodes[place].data.append(found)
-        nodes[place].rows &+= 1
+        let dictionary = nodes[place].dictionary.unsafelyUnwrapped
+        let found = dictionary.pointee.place(of: bytes, count: count, in: &nodes[dictionary.pointee.child])
+        nodes[place].appendFixed(found)
     }
 }
 

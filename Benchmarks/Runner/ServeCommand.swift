@@ -1,0 +1,72 @@
+import ArgumentParser
+import Daemon
+import Foundation
+import Logging
+import Pipeline
+
+/// The daemon as the measurements run it; started by them, not by people.
+struct ServeCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(commandName: "serve", shouldDisplay: false)
+    static let listening = "listening"
+    /// How often the daemon looks whether all rows are there.
+    private static let pollInterval: Duration = .milliseconds(2)
+
+    @Argument var job: String
+
+    func run() async throws {
+        let job = try JSONDecoder().decode(ServeJob.self, from: Data(job.utf8))
+        var logger = Logger(label: "bench") { StreamLogHandler.standardError(label: $0) }
+        logger.logLevel = .warning
+        let folder = SchemaFolder(path: job.schema)
+        let daemon = try Daemon(
+            settings: try settings(job), schema: try folder.catalog(for: job.table), logger: logger)
+
+        let watching = Task {
+            await daemon.listening.wait()
+            let cpu = Clocks.processCPU
+            say(Self.listening)
+            while true {
+                let figures = daemon.telemetry.snapshot()
+                if Int(figures.acceptedRows + figures.rejectedRows) >= job.rows { break }
+                try await Task.sleep(for: Self.pollInterval)
+            }
+            daemon.runtime.stop()
+            return cpu
+        }
+        _ = try await daemon.runtime.run(signals: true)
+        let cpu = try await watching.value
+        let outcome = ServeOutcome(
+            committedRows: Int(daemon.telemetry.snapshot().committedRows), cpuSeconds: Clocks.processCPU - cpu,
+            end: Clocks.wall, peakResidentBytes: Self.peakResidentBytes)
+        say(String(decoding: try JSONEncoder().encode(outcome), as: UTF8.self))
+    }
+
+    private func say(_ line: String) { FileHandle.standardOutput.write(Data((line + "\n").utf8)) }
+
+    /// The defaults of a stage file, but for the places of things.
+    private func settings(_ job: ServeJob) throws -> Settings {
+        var settings = Settings()
+        settings.receive.socketPath = job.socketPath
+        settings.validate.defaultTable = job.table.rawValue
+        settings.validate.deadLetter.directory = job.directory + "/dead-letter"
+        guard let sink = ShipSettings.Sink(rawValue: job.sink) else { throw ValidationError("no such sink") }
+        settings.ship.sink = sink
+        settings.ship.file.directory = job.directory + "/data"
+        if let address = job.clickhouse {
+            settings.ship.clickhouse.hosts = [try ClickHouseTarget(address).host]
+            settings.ship.clickhouse.database = ClickHouseTarget.databaseName
+        }
+        return settings
+    }
+
+    private static var peakResidentBytes: Int {
+        var usage = rusage()
+        // 0 is RUSAGE_SELF everywhere; C libraries give its name different types.
+        getrusage(0, &usage)
+        #if canImport(Darwin)
+            return usage.ru_maxrss
+        #else
+            return usage.ru_maxrss * 1024
+        #endif
+    }
+}

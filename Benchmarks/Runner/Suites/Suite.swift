@@ -1,0 +1,22 @@
+/// What the command line asked for.
+struct Plan: Sendable {
+    var rounds = Rounds(count: 5)
+    /// Of the benchmarks that go over the socket.
+    var rows = 1_000_000
+    var schema = SchemaFolder(path: "schema")
+    var clickhouse: ClickHouseTarget?
+}
+
+/// One thing to measure.
+struct Benchmark: Sendable {
+    let name: String
+    let about: String
+    let run: @Sendable (Plan) async throws -> Measurement
+}
+
+enum Suites {
+    /// In the order of the pipeline.
+    static let all: [Benchmark] =
+        ParseSuite.benchmarks + EncodeSuite.benchmarks + CodecSuite.benchmarks + StreamSuite.benchmarks
+        + EndToEndSuite.benchmarks
+}
