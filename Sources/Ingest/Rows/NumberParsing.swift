@@ -228,8 +228,9 @@ extension LineCursor {
         }
         let limit = Self.powerOfTen(precision)
         while shift > 0 {
+            // Before the step, since behind it 38 digits may have become more than 128 bits hold.
+            guard value < limit / 10 else { throw ParseFault(.outOfRange) }
             value *= 10
-            guard value < limit else { throw ParseFault(.outOfRange) }
             shift -= 1
         }
         guard value < limit else { throw ParseFault(.outOfRange) }
