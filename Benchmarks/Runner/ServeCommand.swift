@@ -18,7 +18,7 @@ struct ServeCommand: AsyncParsableCommand {
         var logger = Logger(label: "bench") { StreamLogHandler.standardError(label: $0) }
         logger.logLevel = .warning
         let folder = SchemaFolder(path: job.schema)
-        let daemon = try Daemon.Daemon(
+        let daemon = try Daemon(
             settings: try settings(job), schema: try folder.catalog(for: job.table), logger: logger)
 
         let watching = Task {
@@ -61,14 +61,11 @@ struct ServeCommand: AsyncParsableCommand {
 
     private static var peakResidentBytes: Int {
         var usage = rusage()
-        #if canImport(Glibc)
-            getrusage(RUSAGE_SELF, &usage)
-            return usage.ru_maxrss * 1024
-        #elseif canImport(Darwin)
-            getrusage(RUSAGE_SELF, &usage)
+        // 0 is RUSAGE_SELF everywhere; C libraries give its name different types.
+        getrusage(0, &usage)
+        #if canImport(Darwin)
             return usage.ru_maxrss
         #else
-            getrusage(0, &usage)
             return usage.ru_maxrss * 1024
         #endif
     }

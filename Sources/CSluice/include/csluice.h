@@ -92,12 +92,109 @@ static inline int sluice_uuid(const uint8_t *p, int dashes, uint64_t *high, uint
         memcpy(digits, p, 32);
     }
     if (!sluice_hex16(digits, bytes) || !sluice_hex16(digits + 16, bytes + 8)) return 0;
-    uint64_t words[2] = {0, 0};
-    for (int i = 0; i < 16; i++) words[i / 8] = words[i / 8] << 8 | bytes[i];
+    uint64_t words[2];
+    memcpy(words, bytes, 16);
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    words[0] = __builtin_bswap64(words[0]);
+    words[1] = __builtin_bswap64(words[1]);
+#endif
     *high = words[0];
     *low = words[1];
     return 1;
 }
+
+/// 10^exponent for exponents of 0 to 18.
+static inline int64_t sluice_power10(int exponent) {
+    static const int64_t powers[19] = {
+        1LL, 10LL, 100LL, 1000LL, 10000LL, 100000LL, 1000000LL, 10000000LL, 100000000LL, 1000000000LL, 10000000000LL,
+        100000000000LL, 1000000000000LL, 10000000000000LL, 100000000000000LL, 1000000000000000LL, 10000000000000000LL,
+        100000000000000000LL, 1000000000000000000LL};
+    return powers[exponent];
+}
+
+/// memcpy for lengths that are mostly short: up to 32 bytes are two moves that may overlap, and no call. Reads and
+/// writes nothing outside of the `size` bytes.
+static inline void sluice_copy(void *to, const void *from, size_t size) {
+    uint8_t *t = (uint8_t *)to;
+    const uint8_t *f = (const uint8_t *)from;
+    if (size > 32) {
+        memcpy(t, f, size);
+    } else if (size >= 16) {
+        uint64_t words[4];
+        memcpy(words, f, 16);
+        memcpy(words + 2, f + size - 16, 16);
+        memcpy(t, words, 16);
+        memcpy(t + size - 16, words + 2, 16);
+    } else if (size >= 8) {
+        uint64_t first, last;
+        memcpy(&first, f, 8);
+        memcpy(&last, f + size - 8, 8);
+        memcpy(t, &first, 8);
+        memcpy(t + size - 8, &last, 8);
+    } else if (size >= 4) {
+        uint32_t first, last;
+        memcpy(&first, f, 4);
+        memcpy(&last, f + size - 4, 4);
+        memcpy(t, &first, 4);
+        memcpy(t + size - 4, &last, 4);
+    } else if (size > 0) {
+        const uint8_t first = f[0], middle = f[size / 2], last = f[size - 1];
+        t[0] = first;
+        t[size / 2] = middle;
+        t[size - 1] = last;
+    }
+}
+
+/// The `size` (0 to 7) bytes at p as a number that differs for different bytes of the same size. Reads nothing else.
+static inline uint64_t sluice_short_word(const void *p, size_t size) {
+    const uint8_t *f = (const uint8_t *)p;
+    if (size >= 4) {
+        uint32_t first, last;
+        memcpy(&first, f, 4);
+        memcpy(&last, f + size - 4, 4);
+        return (uint64_t)first << 32 | last;
+    }
+    return size == 0 ? 0 : (uint64_t)f[0] << 16 | (uint64_t)f[size / 2] << 8 | f[size - 1];
+}
+
+/// Whether `size` bytes are the same; up to 16 without a call. Reads nothing outside of them.
+static inline int sluice_equal(const void *a, const void *b, size_t size) {
+    const uint8_t *x = (const uint8_t *)a, *y = (const uint8_t *)b;
+    if (size > 16) return memcmp(x, y, size) == 0;
+    if (size < 8) return sluice_short_word(x, size) == sluice_short_word(y, size);
+    uint64_t first, last, other, rest;
+    memcpy(&first, x, 8);
+    memcpy(&last, x + size - 8, 8);
+    memcpy(&other, y, 8);
+    memcpy(&rest, y + size - 8, 8);
+    return first == other && last == rest;
+}
+
+/// What `sluice_civil_time` read.
+typedef struct {
+    int32_t year, month, day, second_of_day;
+} sluice_civil;
+
+/// `YYYY-MM-DD hh:mm:ss` (or with a T) at p, 19 bytes that may be read, as numbers within 24 hours and twelve months;
+/// whether the month has the day is for the caller to say. 0 when the text is anything else.
+static inline int sluice_civil_time(const uint8_t *p, sluice_civil *out) {
+    if (p[4] != '-' || p[7] != '-' || (p[10] != ' ' && p[10] != 'T') || p[13] != ':' || p[16] != ':') return 0;
+    uint8_t d[14] = {p[0], p[1], p[2], p[3], p[5], p[6], p[8], p[9], p[11], p[12], p[14], p[15], p[17], p[18]};
+    unsigned bad = 0;
+    for (int i = 0; i < 14; i++) {
+        d[i] = (uint8_t)(d[i] - '0');
+        bad |= d[i] > 9;
+    }
+    if (bad) return 0;
+    const int hour = d[8] * 10 + d[9], minute = d[10] * 10 + d[11], second = d[12] * 10 + d[13];
+    if (hour > 23 || minute > 59 || second > 59) return 0;
+    out->year = d[0] * 1000 + d[1] * 100 + d[2] * 10 + d[3];
+    out->month = d[4] * 10 + d[5];
+    out->day = d[6] * 10 + d[7];
+    out->second_of_day = hour * 3600 + minute * 60 + second;
+    return 1;
+}
+
 /// Offset of the last such byte in `size` bytes from `p`; -1 when there is none.
 ptrdiff_t sluice_find_last(const void *p, size_t size, uint8_t byte);
 

@@ -36,7 +36,8 @@ public final class Block: @unchecked Sendable {
             (nodes + place).initialize(to: ColumnNode())
             if layout.nodes[place].kind == .lowCardinality {
                 let index = UnsafeMutablePointer<DictionaryIndex>.allocate(capacity: 1)
-                index.initialize(to: DictionaryIndex())
+                let child = layout.nodes[place].child
+                index.initialize(to: DictionaryIndex(child: child, isString: layout.nodes[child].kind == .string))
                 nodes[place].dictionary = index
             }
         }
@@ -92,22 +93,22 @@ public final class Block: @unchecked Sendable {
     private func cut(_ place: Int, to rows: Int) {
         let node = layout.nodes[place]
         let had = nodes[place].rows
-        guard had > rows else {
-            // A null map may have the row already that its values lack, but never the other way round.
-            return
+        if had > rows {
+            nodes[place].rows = rows
+            switch node.kind {
+            case .string: nodes[place].data.truncate(to: nodes[place].mark)
+            case .fixed, .lowCardinality: nodes[place].data.truncate(to: rows * node.width)
+            case .nullable: nodes[place].data.truncate(to: rows)
+            case .array: nodes[place].data.truncate(to: rows * 8)
+            }
         }
-        nodes[place].rows = rows
         switch node.kind {
-        case .string:
-            nodes[place].data.truncate(to: nodes[place].mark)
-        case .fixed, .lowCardinality:
-            nodes[place].data.truncate(to: rows * node.width)
-        case .nullable:
-            nodes[place].data.truncate(to: rows)
-            cut(node.child, to: rows)
+        case .nullable: cut(node.child, to: rows)
         case .array:
-            nodes[place].data.truncate(to: rows * 8)
-            cut(node.child, to: rows == 0 ? 0 : Int(nodes[place].data.load(UInt64.self, at: (rows - 1) * 8)))
+            // Also where the array itself was never ended: its elements come first.
+            let kept = nodes[place].rows
+            cut(node.child, to: kept == 0 ? 0 : Int(nodes[place].data.load(UInt64.self, at: (kept - 1) * 8)))
+        case .string, .fixed, .lowCardinality: break
         }
     }
 
@@ -177,11 +178,9 @@ public final class Block: @unchecked Sendable {
 
     /// Appends a value to a low-cardinality node by the bytes that it has in the child.
     public func appendLowCardinality(_ place: Int, _ bytes: UnsafeRawPointer, count: Int) {
-        let child = layout.nodes[place].child
-        let found = nodes[place].dictionary.unsafelyUnwrapped.pointee.place(
-            of: bytes, count: count, in: &nodes[child], isString: layout.nodes[child].kind == .string)
-        nodes[place].data.append(found)
-        nodes[place].rows &+= 1
+        let dictionary = nodes[place].dictionary.unsafelyUnwrapped
+        let found = dictionary.pointee.place(of: bytes, count: count, in: &nodes[dictionary.pointee.child])
+        nodes[place].appendFixed(found)
     }
 }
 

@@ -56,7 +56,9 @@ public final class BlockLayout: Sendable, Hashable {
         stringsBelowArrays = nodes.indices.filter { nodes[$0].kind == .string && nodes[$0].isBelowArray }
     }
 
-    private static func add(_ type: DataType, to nodes: inout [Node], _ types: inout [DataType], belowArray: Bool) -> Int {
+    private static func add(_ type: DataType, to nodes: inout [Node], _ types: inout [DataType], belowArray: Bool)
+        -> Int
+    {
         let place = nodes.count
         func add(_ kind: NodeKind, width: Int, child inner: DataType? = nil, inArray: Bool = false) {
             nodes.append(

@@ -2,6 +2,8 @@
 // (or is nil while room is 0), the first `used` of them are initialized, and 0 <= used <= room. Every method
 // that writes reserves first; whoever uses the pointers directly stays below `used`. A run has one owner, which frees it.
 
+import CSluice
+
 #if canImport(Glibc)
     import Glibc
 #elseif canImport(Musl)
@@ -61,7 +63,7 @@ public struct ByteRun {
     public mutating func append(_ source: UnsafeRawPointer, count length: Int) {
         guard length > 0 else { return }
         reserve(length)
-        (base.unsafelyUnwrapped + count).copyMemory(from: source, byteCount: length)
+        sluice_copy(base.unsafelyUnwrapped + count, source, length)
         used &+= length
     }
 
@@ -87,7 +89,8 @@ public struct ByteRun {
         reserve(10)
         var rest = value
         while rest >= 0x80 {
-            base.unsafelyUnwrapped.storeBytes(of: UInt8(truncatingIfNeeded: rest) | 0x80, toByteOffset: count, as: UInt8.self)
+            base.unsafelyUnwrapped.storeBytes(
+                of: UInt8(truncatingIfNeeded: rest) | 0x80, toByteOffset: count, as: UInt8.self)
             used &+= 1
             rest &>>= 7
         }
@@ -100,7 +103,7 @@ public struct ByteRun {
     public mutating func appendString(_ source: UnsafeRawPointer, count length: Int) {
         reserve(length &+ 10)
         appendVarUInt(UInt64(truncatingIfNeeded: length))
-        (base.unsafelyUnwrapped + count).copyMemory(from: source, byteCount: length)
+        sluice_copy(base.unsafelyUnwrapped + count, source, length)
         used &+= length
     }
 

@@ -2,13 +2,7 @@
 // `entryCapacity` entries of which the first `count` are initialized; each entry's bytes lie inside the child's run,
 // which only grows between `removeAll()`s. Freed by the owning block.
 
-#if canImport(Glibc)
-    import Glibc
-#elseif canImport(Musl)
-    import Musl
-#else
-    import Darwin
-#endif
+import CSluice
 
 /// Finds the place of a value among a low-cardinality column's distinct values: open addressing over their bytes.
 @frozen
@@ -31,7 +25,14 @@ public struct DictionaryIndex {
     /// The place found last; values repeat in runs.
     private var last: UInt32 = 0
 
-    init() {}
+    /// The node of the distinct values, and whether they are strings.
+    let child: Int
+    private let isString: Bool
+
+    init(child: Int, isString: Bool) {
+        self.child = child
+        self.isString = isString
+    }
 
     var byteCapacity: Int { slotCount * 4 + entryCapacity * MemoryLayout<Entry>.stride }
 
@@ -58,9 +59,7 @@ public struct DictionaryIndex {
     }
 
     /// The place of the value with these bytes; it is added to `child` if it is new.
-    mutating func place(
-        of bytes: UnsafeRawPointer, count length: Int, in child: inout ColumnNode, isString: Bool
-    ) -> UInt32 {
+    mutating func place(of bytes: UnsafeRawPointer, count length: Int, in child: inout ColumnNode) -> UInt32 {
         let hash = Self.hash(bytes, length)
         if let entries, Int(last) < count, matches(entries[Int(last)], hash, bytes, length, child.data) { return last }
         if (count + 1) * 2 > slotCount { rehash() }
@@ -93,7 +92,7 @@ public struct DictionaryIndex {
         _ entry: Entry, _ hash: UInt32, _ bytes: UnsafeRawPointer, _ length: Int, _ run: ByteRun
     ) -> Bool {
         entry.hash == hash && Int(entry.length) == length
-            && (length == 0 || memcmp(run.base.unsafelyUnwrapped + entry.start, bytes, length) == 0)
+            && sluice_equal(run.base.unsafelyUnwrapped + entry.start, bytes, length) != 0
     }
 
     private mutating func appendEntry(_ entry: Entry) {
@@ -141,11 +140,7 @@ public struct DictionaryIndex {
             h ^= h &>> 32
             offset &+= 8
         }
-        var tail: UInt64 = 0
-        while offset < length {
-            tail = tail &<< 8 | UInt64(bytes.load(fromByteOffset: offset, as: UInt8.self))
-            offset &+= 1
-        }
+        let tail = sluice_short_word(bytes + offset, length &- offset)
         h = (h ^ tail) &* 0xC4CE_B9FE_1A85_EC53
         return UInt32(truncatingIfNeeded: h ^ (h &>> 29) ^ (h &>> 47))
     }

@@ -162,17 +162,23 @@ enum LowCardinalityFormat {
         var bytes: Int { 1 << Int(rawValue) }
 
         func narrow(_ indexes: ByteRun, map: [UInt32]?, into out: inout ByteRun) {
+            switch self {
+            case .one: write(indexes, map, UInt8.self, into: &out)
+            case .two: write(indexes, map, UInt16.self, into: &out)
+            case .four, .eight: write(indexes, map, UInt32.self, into: &out)
+            }
+        }
+
+        @inline(__always)
+        private func write<Index: FixedWidthInteger & BitwiseCopyable>(
+            _ indexes: ByteRun, _ map: [UInt32]?, _: Index.Type, into out: inout ByteRun
+        ) {
             let count = indexes.count / 4
-            out.reserve(count * bytes)
+            out.reserve(count * MemoryLayout<Index>.size)
             guard let base = indexes.base else { return }
             for row in 0..<count {
-                var index = base.loadUnaligned(fromByteOffset: row &* 4, as: UInt32.self)
-                if let map { index = map[Int(index)] }
-                switch self {
-                case .one: out.append(UInt8(truncatingIfNeeded: index))
-                case .two: out.append(UInt16(truncatingIfNeeded: index))
-                case .four, .eight: out.append(index)
-                }
+                let index = base.loadUnaligned(fromByteOffset: row &* 4, as: UInt32.self)
+                out.append(Index(truncatingIfNeeded: map.map { $0[Int(index)] } ?? index))
             }
         }
     }

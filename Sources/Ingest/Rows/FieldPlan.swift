@@ -74,9 +74,11 @@ final class FieldPlan: @unchecked Sendable {
         hasExpressions = !expressionColumns.isEmpty
 
         var builder = PlanBuilder(layout: layout, structure: structure)
-        builder.operations = .init(
-            repeating: FieldOperation(kind: .omitted), count: columnCount) + .init(
-            repeating: FieldOperation(kind: .computed), count: computedCount)
+        builder.operations =
+            .init(
+                repeating: FieldOperation(kind: .omitted), count: columnCount)
+            + .init(
+                repeating: FieldOperation(kind: .computed), count: computedCount)
         var root = layout.roots.makeIterator()
         for (place, column) in structure.columns.enumerated() where !omitted.contains(place) {
             builder.operations[place] = try builder.operation(for: column.definition.type, root: root.next()!)

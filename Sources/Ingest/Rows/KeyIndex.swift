@@ -64,8 +64,10 @@ struct KeyIndex {
     func find(_ name: UnsafePointer<UInt8>, _ length: Int) -> Int32 {
         var slot = Self.hash(name, length) & slotMask
         while slots[slot] >= 0 {
-            let entry = entries[Int(slots[slot])]
-            if entry.length == length, memcmp(text + entry.start, name, length) == 0 { return slots[slot] }
+            let entry = entries + Int(slots[slot])
+            if entry.pointee.length == length, sluice_equal(text + entry.pointee.start, name, length) != 0 {
+                return slots[slot]
+            }
             slot = (slot + 1) & slotMask
         }
         return -1
@@ -75,11 +77,11 @@ struct KeyIndex {
     /// length, or -1.
     @inline(__always)
     func matches(_ number: Int, _ p: UnsafePointer<UInt8>, left: Int) -> Int {
-        let entry = entries[number]
+        let entry = (entries + number).pointee
         guard left > entry.length &+ 8 else { return -1 }
         let word = UInt64(littleEndian: UnsafeRawPointer(p).loadUnaligned(as: UInt64.self))
         guard word & entry.mask == entry.prefix, p[entry.length] == UInt8(ascii: "\"") else { return -1 }
-        if entry.length > 8, memcmp(text + entry.start + 8, p + 8, entry.length &- 8) != 0 { return -1 }
+        if entry.length > 8, sluice_equal(text + entry.start + 8, p + 8, entry.length &- 8) == 0 { return -1 }
         return entry.length
     }
 

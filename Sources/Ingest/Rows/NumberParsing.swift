@@ -96,8 +96,12 @@ extension LineCursor {
         try float(exactMantissaMax: 1 << 24, exactExponentMax: 10, powers: Self.powers32) { strtof($0, $1) }
     }
 
-    private static let powers64: [Double] = (0...22).map { exponent in (0..<exponent).reduce(1.0) { value, _ in value * 10 } }
-    private static let powers32: [Float] = (0...10).map { exponent in (0..<exponent).reduce(1.0) { value, _ in value * 10 } }
+    private static let powers64: [Double] = (0...22).map { exponent in
+        (0..<exponent).reduce(1.0) { value, _ in value * 10 }
+    }
+    private static let powers32: [Float] = (0...10).map { exponent in
+        (0..<exponent).reduce(1.0) { value, _ in value * 10 }
+    }
 
     /// A mantissa and a power of ten that are both exact give the nearest value with one operation (W. D. Clinger);
     /// everything else goes to the C library.
@@ -224,8 +228,9 @@ extension LineCursor {
         }
         let limit = Self.powerOfTen(precision)
         while shift > 0 {
+            // Before it is multiplied: ten times a value of 38 digits does not fit into 128 bits.
+            guard value < limit / 10 else { throw ParseFault(.outOfRange) }
             value *= 10
-            guard value < limit else { throw ParseFault(.outOfRange) }
             shift -= 1
         }
         guard value < limit else { throw ParseFault(.outOfRange) }

@@ -29,8 +29,11 @@ struct RowParser {
     /// The row that is being read had the field that names its table.
     private(set) var namedTable = false
 
+    // Copies of what the plan and the block have: reading it through them costs a check each time.
     private let nodes: UnsafeMutablePointer<ColumnNode>
     private let operations: UnsafeMutablePointer<FieldOperation>
+    private let keys: KeyIndex
+    private let columnCount: Int
 
     init(
         plan: FieldPlan, block: Block, options: RowOptions, tableKey: KeyIndex, tableName: KeyIndex,
@@ -45,6 +48,8 @@ struct RowParser {
         self.scratch = scratch
         nodes = block.nodes
         operations = plan.operations
+        keys = plan.keys
+        columnCount = plan.columnCount
     }
 
     // MARK: - A row
@@ -66,7 +71,7 @@ struct RowParser {
                 cursor.skipSpace()
                 guard cursor.take(UInt8(ascii: ":")) else { throw ParseFault(.malformed) }
                 cursor.skipSpace()
-                if key >= 0, key < plan.columnCount {
+                if key >= 0, key < columnCount {
                     let root = Int(operations[key].root)
                     if root >= 0, nodes[root].rows != rows {
                         guard nodes[root].rows < rows else { throw ParseFault(.duplicateKey, column: Int32(key)) }
@@ -85,7 +90,7 @@ struct RowParser {
                     previous = key + 1
                 } else {
                     try other(key, &cursor)
-                    previous = key == Self.tableField ? plan.keys.count + 1 : 0
+                    previous = key == Self.tableField ? keys.count + 1 : 0
                 }
                 cursor.skipSpace()
                 if cursor.take(UInt8(ascii: ",")) {
@@ -100,7 +105,7 @@ struct RowParser {
     }
 
     /// Keys in the learned order that are compared before a key is looked up.
-    private static let keysAheadMax = 4
+    private static let keysAheadMax = 8
     private static let unknownField = -1
     private static let tableField = -2
 
@@ -111,9 +116,10 @@ struct RowParser {
         var guess = Int(successors[previous])
         for _ in 0..<Self.keysAheadMax {
             guard guess >= 0 else { break }
-            let isColumn = guess < plan.keys.count
-            let index = isColumn ? plan.keys : tableKey
-            let length = index.matches(isColumn ? guess : 0, cursor.p + 1, left: cursor.end - cursor.p - 1)
+            let isColumn = _fastPath(guess < keys.count)
+            let left = cursor.end - cursor.p - 1
+            let length =
+                isColumn ? keys.matches(guess, cursor.p + 1, left: left) : tableKey.matches(0, cursor.p + 1, left: left)
             if length >= 0 {
                 cursor.p += length + 2
                 return isColumn ? guess : Self.tableField
@@ -133,13 +139,13 @@ struct RowParser {
             name = scratch.bytes
         }
         let bytes = name.baseAddress?.assumingMemoryBound(to: UInt8.self) ?? cursor.p
-        let column = Int(plan.keys.find(bytes, name.count))
+        let column = Int(keys.find(bytes, name.count))
         if column >= 0 {
             successors[previous] = Int32(column)
             return column
         }
         if tableKey.find(bytes, name.count) >= 0 {
-            successors[previous] = Int32(plan.keys.count)
+            successors[previous] = Int32(keys.count)
             return Self.tableField
         }
         return Self.unknownField
@@ -197,13 +203,13 @@ struct RowParser {
     private mutating func value(
         _ operation: UnsafeMutablePointer<FieldOperation>, _ cursor: inout LineCursor
     ) throws(ParseFault) {
-        let op = operation.pointee
-        if op.isNullable, op.kind != .lowCardinality {
-            nodes[Int(op.root)].data.append(UInt8(0))
-            nodes[Int(op.root)].rows &+= 1
+        let kind = operation.pointee.kind
+        if operation.pointee.isNullable, kind != .lowCardinality {
+            let map = nodes + Int(operation.pointee.root)
+            map.pointee.appendFixed(UInt8(0))
         }
-        let node = nodes + Int(op.value)
-        switch op.kind {
+        let node = nodes + Int(operation.pointee.value)
+        switch kind {
         case .int8: node.pointee.appendFixed(try cursor.integer(Int8.self))
         case .int16: node.pointee.appendFixed(try cursor.integer(Int16.self))
         case .int32: node.pointee.appendFixed(try cursor.integer(Int32.self))
@@ -217,12 +223,13 @@ struct RowParser {
         case .bool: node.pointee.appendFixed(try bool(&cursor))
         case .string:
             let bytes = try text(&cursor, orRaw: true)
-            node.pointee.appendString(bytes.baseAddress ?? UnsafeRawPointer(cursor.p), count: bytes.count, node: op.node)
+            node.pointee.appendString(
+                bytes.baseAddress ?? UnsafeRawPointer(cursor.p), count: bytes.count, node: operation.pointee.node)
         case .fixedString:
             let bytes = try text(&cursor, orRaw: false)
-            guard bytes.count <= Int(op.scale) else { throw ParseFault(.tooLong) }
+            guard bytes.count <= Int(operation.pointee.scale) else { throw ParseFault(.tooLong) }
             node.pointee.data.append(bytes)
-            node.pointee.data.appendZeros(Int(op.scale) - bytes.count)
+            node.pointee.data.appendZeros(Int(operation.pointee.scale) - bytes.count)
             node.pointee.rows &+= 1
         case .uuid: try uuid(node, &cursor)
         case .date:
@@ -234,23 +241,28 @@ struct RowParser {
             guard day >= TimeZoneRules.dayMin, day <= TimeZoneRules.dayMax else { throw ParseFault(.outOfRange) }
             node.pointee.appendFixed(day)
         case .dateTime:
-            let time = try time(op.zone, &cursor)
+            let time = try time(operation.pointee.zone, &cursor)
             guard time.seconds >= 0, time.seconds <= Int64(UInt32.max) else { throw ParseFault(.outOfRange) }
             node.pointee.appendFixed(UInt32(truncatingIfNeeded: time.seconds))
         case .dateTime64:
-            node.pointee.appendFixed(try ticks(op, &cursor))
-        case .enum8: node.pointee.appendFixed(Int8(truncatingIfNeeded: try member(op, &cursor)))
-        case .enum16: node.pointee.appendFixed(try member(op, &cursor))
+            node.pointee.appendFixed(try ticks(operation, &cursor))
+        case .enum8: node.pointee.appendFixed(Int8(truncatingIfNeeded: try member(operation, &cursor)))
+        case .enum16: node.pointee.appendFixed(try member(operation, &cursor))
         case .decimal32:
             node.pointee.appendFixed(
-                Int32(truncatingIfNeeded: try cursor.decimal(precision: Int(op.precision), scale: Int(op.scale))))
+                Int32(
+                    truncatingIfNeeded: try cursor.decimal(
+                        precision: Int(operation.pointee.precision), scale: Int(operation.pointee.scale))))
         case .decimal64:
             node.pointee.appendFixed(
-                Int64(truncatingIfNeeded: try cursor.decimal(precision: Int(op.precision), scale: Int(op.scale))))
+                Int64(
+                    truncatingIfNeeded: try cursor.decimal(
+                        precision: Int(operation.pointee.precision), scale: Int(operation.pointee.scale))))
         case .decimal128:
-            node.pointee.appendFixed(try cursor.decimal(precision: Int(op.precision), scale: Int(op.scale)))
-        case .array: try array(op, &cursor)
-        case .lowCardinality: try lowCardinality(op, &cursor)
+            node.pointee.appendFixed(
+                try cursor.decimal(precision: Int(operation.pointee.precision), scale: Int(operation.pointee.scale)))
+        case .array: try array(operation, &cursor)
+        case .lowCardinality: try lowCardinality(operation, &cursor)
         case .omitted: throw ParseFault(.otherVariant)
         case .computed: throw ParseFault(.computedColumn)
         }
@@ -290,11 +302,12 @@ struct RowParser {
     /// Two words, the high one first, each little-endian (ClickHouse's base/UUID.h).
     private func uuid(_ node: UnsafeMutablePointer<ColumnNode>, _ cursor: inout LineCursor) throws(ParseFault) {
         var words: (UInt64, UInt64) = (0, 0)
-        guard cursor.take(UInt8(ascii: "\"")), cursor.end - cursor.p > 36 else {
+        guard cursor.take(UInt8(ascii: "\"")), cursor.end - cursor.p > 32 else {
             throw ParseFault(.notAUUID)
         }
         let dashes = cursor.p[8] == UInt8(ascii: "-")
-        guard sluice_uuid(cursor.p, dashes ? 1 : 0, &words.0, &words.1) != 0 else { throw ParseFault(.notAUUID) }
+        guard cursor.end - cursor.p > (dashes ? 36 : 32), sluice_uuid(cursor.p, dashes ? 1 : 0, &words.0, &words.1) != 0
+        else { throw ParseFault(.notAUUID) }
         cursor.p += dashes ? 36 : 32
         guard cursor.take(UInt8(ascii: "\"")) else { throw ParseFault(.notAUUID) }
         node.pointee.data.append(words.0.littleEndian)
@@ -316,42 +329,44 @@ struct RowParser {
     }
 
     /// Ticks of 10^-scale s; digits beyond the scale are cut off, as ClickHouse does.
-    private func ticks(_ op: FieldOperation, _ cursor: inout LineCursor) throws(ParseFault) -> Int64 {
-        let time = try time(op.zone, &cursor)
+    private func ticks(_ op: UnsafeMutablePointer<FieldOperation>, _ cursor: inout LineCursor) throws(ParseFault)
+        -> Int64
+    {
+        let time = try time(op.pointee.zone, &cursor)
         let day = time.seconds.quotientAndRemainder(dividingBy: 86400).quotient
         guard day >= Int64(TimeZoneRules.dayMin), day <= Int64(TimeZoneRules.dayMax) else {
             throw ParseFault(.outOfRange)
         }
-        let unit = Self.powers[Int(op.scale)]
+        let unit = sluice_power10(op.pointee.scale)
         let (whole, over) = time.seconds.multipliedReportingOverflow(by: unit)
-        let (sum, more) = whole.addingReportingOverflow(time.nanoseconds / Self.powers[9 - Int(op.scale)])
+        let (sum, more) = whole.addingReportingOverflow(time.nanoseconds / sluice_power10(9 - op.pointee.scale))
         guard !over, !more else { throw ParseFault(.outOfRange) }
         return sum
     }
 
-    private static let powers: [Int64] = [
-        1, 10, 100, 1000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000, 1_000_000_000,
-    ]
-
     /// By name, or by number.
-    private mutating func member(_ op: FieldOperation, _ cursor: inout LineCursor) throws(ParseFault) -> Int16 {
+    private mutating func member(_ op: UnsafeMutablePointer<FieldOperation>, _ cursor: inout LineCursor)
+        throws(ParseFault) -> Int16
+    {
         guard cursor.p.pointee == UInt8(ascii: "\"") else {
             let number = try cursor.integer(Int16.self)
-            guard plan.enumerations[Int(op.detail)].values.contains(number) else {
+            guard plan.enumerations[Int(op.pointee.detail)].values.contains(number) else {
                 throw ParseFault(.notAnEnumMember)
             }
             return number
         }
         let name = try text(&cursor, orRaw: false)
         let bytes = name.baseAddress?.assumingMemoryBound(to: UInt8.self) ?? cursor.p
-        let place = plan.enumerations[Int(op.detail)].names.find(bytes, name.count)
+        let place = plan.enumerations[Int(op.pointee.detail)].names.find(bytes, name.count)
         guard place >= 0 else { throw ParseFault(.notAnEnumMember) }
-        return plan.enumerations[Int(op.detail)].values[Int(place)]
+        return plan.enumerations[Int(op.pointee.detail)].values[Int(place)]
     }
 
-    private mutating func array(_ op: FieldOperation, _ cursor: inout LineCursor) throws(ParseFault) {
+    private mutating func array(_ op: UnsafeMutablePointer<FieldOperation>, _ cursor: inout LineCursor)
+        throws(ParseFault)
+    {
         guard cursor.take(UInt8(ascii: "[")) else { throw ParseFault(.notAnArray) }
-        let element = operations + Int(op.detail)
+        let element = operations + Int(op.pointee.detail)
         cursor.skipSpace()
         if !cursor.take(UInt8(ascii: "]")) {
             while true {
@@ -370,17 +385,20 @@ struct RowParser {
                 break
             }
         }
-        nodes[Int(op.root)].appendFixed(UInt64(nodes[Int(element.pointee.root)].rows))
+        nodes[Int(op.pointee.root)].appendFixed(UInt64(nodes[Int(element.pointee.root)].rows))
     }
 
-    private mutating func lowCardinality(_ op: FieldOperation, _ cursor: inout LineCursor) throws(ParseFault) {
-        if op.detail < 0 {
+    private mutating func lowCardinality(_ op: UnsafeMutablePointer<FieldOperation>, _ cursor: inout LineCursor)
+        throws(ParseFault)
+    {
+        if op.pointee.detail < 0 {
             let bytes = try text(&cursor, orRaw: true)
-            block.appendLowCardinality(Int(op.root), bytes.baseAddress ?? UnsafeRawPointer(cursor.p), count: bytes.count)
+            block.appendLowCardinality(
+                Int(op.pointee.root), bytes.baseAddress ?? UnsafeRawPointer(cursor.p), count: bytes.count)
             return
         }
         // Anything else is read into a column of its own first, whose bytes are then looked up.
-        let nested = plan.dictionaryPlans[Int(op.detail)]
+        let nested = plan.dictionaryPlans[Int(op.pointee.detail)]
         let single = Block(layout: nested.layout)
         var parser = RowParser(
             plan: nested, block: single, options: options, tableKey: tableKey, tableName: tableName,
@@ -391,6 +409,6 @@ struct RowParser {
         scratch = parser.scratch
         try result.get()
         let bytes = single.nodes[0].data.bytes
-        block.appendLowCardinality(Int(op.root), bytes.baseAddress!, count: bytes.count)
+        block.appendLowCardinality(Int(op.pointee.root), bytes.baseAddress!, count: bytes.count)
     }
 }
