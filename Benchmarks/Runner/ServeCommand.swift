@@ -1,4 +1,5 @@
 import ArgumentParser
+import CSluice
 import Daemon
 import Foundation
 import Logging
@@ -14,6 +15,8 @@ struct ServeCommand: AsyncParsableCommand {
     @Argument var job: String
 
     func run() async throws {
+        // As `sluice run` does.
+        sluice_tune_malloc()
         let job = try JSONDecoder().decode(ServeJob.self, from: Data(job.utf8))
         var logger = Logger(label: "bench") { StreamLogHandler.standardError(label: $0) }
         logger.logLevel = .warning
