@@ -38,24 +38,22 @@ public struct Daemon: Sendable {
         telemetry.observe(sealed, as: "compress")
         telemetry.observe(encoded, as: "ship")
 
-        let deadLetter = try DeadLetter(settings: settings.validate.deadLetter, logger: logger)
+        let deadLetter = try DeadLetter(
+            settings: settings.validate.deadLetter, logger: logger.of(stage: "dead-letter"))
         let pool = BlockPool(bytesMax: settings.validate.recycledBytesMax)
         let (sink, catalog) = try Self.sink(
-            settings.ship, input: encoded, schema: schema, telemetry: telemetry, logger: logger,
-            handlers: BlockHandlers(refused: { block, refusal in
-                try await Self.keep(block, refusal, in: deadLetter)
-                telemetry.deadLetteredRows.add(block.rows)
-            }))
+            settings.ship, input: encoded, schema: schema, telemetry: telemetry, logger: logger.of(stage: "ship"),
+            handlers: BlockHandlers(refused: { try await Self.keep($0, $1, in: deadLetter) }))
         let compress = CompressStage(
             input: sealed, output: encoded, settings: settings.compress, sink: sink, telemetry: telemetry,
             recycle: { pool.give($0) })
         let batch = BatchStage(settings: settings.batch, input: rowBatches, output: sealed, telemetry: telemetry)
         let validate = ValidateStage(
             settings: settings.validate, input: chunks, output: rowBatches, catalog: catalog, pool: pool,
-            telemetry: telemetry, logger: logger, deadLetter: { await deadLetter.record($0) })
+            telemetry: telemetry, logger: logger.of(stage: "validate"), deadLetter: { await deadLetter.record($0) })
         let receive = ReceiveStage(
             settings: settings.receive, rowBytesMax: settings.validate.deadLetter.rowBytesMax, output: chunks,
-            deadLetter: deadLetter, telemetry: telemetry, logger: logger, environment: environment,
+            deadLetter: deadLetter, telemetry: telemetry, logger: logger.of(stage: "receive"), environment: environment,
             onListening: { listening.begin() })
 
         let stages: [any Stage] = [deadLetter, sink, compress, batch, validate, receive]
@@ -96,3 +94,12 @@ public struct Daemon: Sendable {
 }
 
 extension DeadLetter: Stage {}
+
+extension Logger {
+    /// For what a stage says: handlers show the stage before the message.
+    public func of(stage: String) -> Logger {
+        var logger = self
+        logger[metadataKey: "stage"] = "\(stage)"
+        return logger
+    }
+}

@@ -34,6 +34,8 @@ public struct BlockRefusal: Error, Hashable, Sendable, CustomStringConvertible {
     public enum Reason: String, Sendable, CaseIterable {
         /// Values of some row are not what the server takes.
         case rows = "rows_refused"
+        /// The block has rows of more partitions than the server takes in one INSERT.
+        case tooManyPartitions = "too_many_partitions"
         /// The table, the user or the settings are at fault.
         case table = "table_refused"
         /// The table's columns are no longer those of the block.

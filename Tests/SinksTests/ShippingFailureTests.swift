@@ -33,7 +33,7 @@ import Testing
 
     @Test(arguments: [
         FakeServer.Behaviour.cutInData, .cutBeforeAnswer, .refuseInsert(242), .refuseData(242), .refuseData(210),
-        .refuseLogin(202),
+        .refuseLogin(202), .refuseLogin(516),
     ])
     func aPassingFailureCostsNoBlock(failure: FakeServer.Behaviour) async throws {
         let server = try await FakeServer.start([failure, failure, failure])

@@ -93,22 +93,22 @@ public final class Block: @unchecked Sendable {
     private func cut(_ place: Int, to rows: Int) {
         let node = layout.nodes[place]
         let had = nodes[place].rows
-        guard had > rows else {
-            // A null map may have the row already that its values lack, but never the other way round.
-            return
+        if had > rows {
+            nodes[place].rows = rows
+            switch node.kind {
+            case .string: nodes[place].data.truncate(to: nodes[place].mark)
+            case .fixed, .lowCardinality: nodes[place].data.truncate(to: rows * node.width)
+            case .nullable: nodes[place].data.truncate(to: rows)
+            case .array: nodes[place].data.truncate(to: rows * 8)
+            }
         }
-        nodes[place].rows = rows
         switch node.kind {
-        case .string:
-            nodes[place].data.truncate(to: nodes[place].mark)
-        case .fixed, .lowCardinality:
-            nodes[place].data.truncate(to: rows * node.width)
-        case .nullable:
-            nodes[place].data.truncate(to: rows)
-            cut(node.child, to: rows)
+        case .nullable: cut(node.child, to: rows)
         case .array:
-            nodes[place].data.truncate(to: rows * 8)
-            cut(node.child, to: rows == 0 ? 0 : Int(nodes[place].data.load(UInt64.self, at: (rows - 1) * 8)))
+            // Also where the array itself was never ended: its elements come first.
+            let kept = nodes[place].rows
+            cut(node.child, to: kept == 0 ? 0 : Int(nodes[place].data.load(UInt64.self, at: (kept - 1) * 8)))
+        case .string, .fixed, .lowCardinality: break
         }
     }
 

@@ -55,25 +55,20 @@ final class DeadLetterDirectory {
             throw DeadLetterError(.system, "cannot make the directory \(path): \(error.localizedDescription)")
         }
         lock = Foundation.open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+        // From here on all is initialized: an error that is thrown runs `deinit`, which closes.
         guard lock >= 0 else { throw Self.failure("cannot open the directory \(path)") }
         guard flock(lock, LOCK_EX | LOCK_NB) == 0 else {
             let code = errno
-            Foundation.close(lock)
             throw code == EWOULDBLOCK
                 ? DeadLetterError(.inUse, "another process uses the directory \(path)")
                 : Self.failure("cannot lock the directory \(path)", code)
         }
-        do {
-            try findFiles()
-        } catch {
-            Foundation.close(lock)
-            throw error
-        }
+        try findFiles()
     }
 
     deinit {
         if let open { Foundation.close(open.descriptor) }
-        Foundation.close(lock)
+        if lock >= 0 { Foundation.close(lock) }
     }
 
     /// A table's name as a part of a file's name: what is not a letter, digit, `_` or `-` becomes `%` and two digits.

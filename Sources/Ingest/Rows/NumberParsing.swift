@@ -228,7 +228,7 @@ extension LineCursor {
         }
         let limit = Self.powerOfTen(precision)
         while shift > 0 {
-            // Before the step, since behind it 38 digits may have become more than 128 bits hold.
+            // Before it is multiplied: ten times a value of 38 digits does not fit into 128 bits.
             guard value < limit / 10 else { throw ParseFault(.outOfRange) }
             value *= 10
             shift -= 1

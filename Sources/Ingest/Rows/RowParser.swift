@@ -302,11 +302,12 @@ struct RowParser {
     /// Two words, the high one first, each little-endian (ClickHouse's base/UUID.h).
     private func uuid(_ node: UnsafeMutablePointer<ColumnNode>, _ cursor: inout LineCursor) throws(ParseFault) {
         var words: (UInt64, UInt64) = (0, 0)
-        // The shorter form may be the last of the input: 32 digits, a quote and a newline.
-        guard cursor.take(UInt8(ascii: "\"")), cursor.end - cursor.p > 32 else { throw ParseFault(.notAUUID) }
+        guard cursor.take(UInt8(ascii: "\"")), cursor.end - cursor.p > 32 else {
+            throw ParseFault(.notAUUID)
+        }
         let dashes = cursor.p[8] == UInt8(ascii: "-")
-        guard !dashes || cursor.end - cursor.p > 36 else { throw ParseFault(.notAUUID) }
-        guard sluice_uuid(cursor.p, dashes ? 1 : 0, &words.0, &words.1) != 0 else { throw ParseFault(.notAUUID) }
+        guard cursor.end - cursor.p > (dashes ? 36 : 32), sluice_uuid(cursor.p, dashes ? 1 : 0, &words.0, &words.1) != 0
+        else { throw ParseFault(.notAUUID) }
         cursor.p += dashes ? 36 : 32
         guard cursor.take(UInt8(ascii: "\"")) else { throw ParseFault(.notAUUID) }
         node.pointee.data.append(words.0.littleEndian)

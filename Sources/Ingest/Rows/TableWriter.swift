@@ -8,7 +8,7 @@ import Pipeline
 enum ReadingStop {
     /// The input is at its end.
     case end
-    /// The row at the cursor is not for this table, or does not say for which.
+    /// The row at the cursor is not for this table, does not say for which, or cannot be read before it has said so.
     case otherTable
 }
 
@@ -69,16 +69,16 @@ final class TableWriter {
     ///
     /// - Parameters:
     ///   - takesUnnamed: a row that names no table is for this one.
-    ///   - single: stop after one row.
+    ///   - decided: the row at the cursor is for this table, whatever else it says; it alone is read.
     ///   - reject: called with the fault and the row's bytes for each row that is refused.
     func read(
-        _ cursor: inout LineCursor, _ context: Context, takesUnnamed: Bool, single: Bool,
+        _ cursor: inout LineCursor, _ context: Context, takesUnnamed: Bool, decided: Bool,
         reject: (ParseFault, TableWriter, UnsafeRawBufferPointer) -> Void
     ) -> ReadingStop {
         var variantChosenFor: Bytes?
         while cursor.p < cursor.end {
             let before = variants[current].block.rows
-            let stop = readRun(&cursor, context, takesUnnamed: takesUnnamed, single: single, reject: reject)
+            let stop = readRun(&cursor, context, takesUnnamed: takesUnnamed, decided: decided, reject: reject)
             let rows = variants[current].block.rows - before
             if rows > 0 {
                 variants[current].origins.append(Origin(session: context.session, chunk: context.chunk, rows: rows))
@@ -93,8 +93,10 @@ final class TableWriter {
                 let fault = variantChosenFor == start ? ParseFault(.malformed) : selectVariant(cursor, context)
                 variantChosenFor = start
                 if let fault {
+                    guard decided else { return .otherTable }
                     cursor.skipLine()
                     reject(fault, self, Self.line(start, cursor.p))
+                    return .end
                 }
             }
         }
@@ -105,7 +107,7 @@ final class TableWriter {
 
     /// Rows of one variant, one after the other.
     private func readRun(
-        _ cursor: inout LineCursor, _ context: Context, takesUnnamed: Bool, single: Bool,
+        _ cursor: inout LineCursor, _ context: Context, takesUnnamed: Bool, decided: Bool,
         reject: (ParseFault, TableWriter, UnsafeRawBufferPointer) -> Void
     ) -> RunStop {
         let block = variants[current].block
@@ -124,21 +126,23 @@ final class TableWriter {
                 try parser.row(&cursor)
                 cursor.skipSpace()
                 guard cursor.p.pointee == 0x0A else { throw ParseFault(.trailingText) }
-                guard takesUnnamed || parser.namedTable else { throw ParseFault(.otherTable) }
+                guard takesUnnamed || decided || parser.namedTable else { throw ParseFault(.otherTable) }
                 cursor.p += 1
                 block.commitRow()
             } catch {
                 block.rollback()
                 cursor.p = start
                 switch error.code {
-                case .otherTable: return .otherTable
                 case .otherVariant: return .otherVariant
+                // The fault may be another table's virtue: the row may name its table further behind.
+                case _ where !decided && (error.code == .otherTable || !parser.namedTable): return .otherTable
                 default:
                     cursor.skipLine()
-                    reject(error, self, Self.line(start, cursor.p))
+                    let fault = error.code == .otherTable ? ParseFault(.duplicateKey) : error
+                    reject(fault, self, Self.line(start, cursor.p))
                 }
             }
-            if single { return .finished }
+            if decided { return .finished }
         }
         return .finished
     }

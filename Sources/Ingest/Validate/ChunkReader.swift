@@ -105,7 +105,7 @@ final class ChunkReader {
             if let writer {
                 last = writer
                 let takesUnnamed = writer.table == fallback
-                let stop = writer.read(&cursor, context, takesUnnamed: takesUnnamed, single: false, reject: reject)
+                let stop = writer.read(&cursor, context, takesUnnamed: takesUnnamed, decided: false, reject: reject)
                 if case .end = stop { return .done }
             }
             cursor.skipSpace()
@@ -113,37 +113,42 @@ final class ChunkReader {
                 cursor.p += 1
                 continue
             }
+            let named: TableName?
             switch table(ofRow: cursor) {
+            case .success(let table): named = table
+            // No JSON: the table that it would go to says what is wrong, and where.
+            case .failure(let fault) where fault.code != .badTableName && fallback != nil: named = nil
             case .failure(let fault):
                 let line = cursor.p
                 cursor.skipLine()
                 reject(fault, nil, TableWriter.line(line, cursor.p))
-            case .success(let named):
-                guard let table = named ?? fallback else {
-                    let line = cursor.p
-                    cursor.skipLine()
-                    reject(ParseFault(.noTable), nil, TableWriter.line(line, cursor.p))
-                    continue
-                }
-                if let error = refused[table] {
-                    let line = cursor.p
-                    cursor.skipLine()
-                    rejections.append(
-                        Rejection(
-                            table: table, reason: error.code.rejectReason, message: error.message,
-                            session: chunk.session, bytes: slice(whole, start, TableWriter.line(line, cursor.p))))
-                    continue
-                }
-                guard let known = writers[table] else {
-                    if writers.count >= settings.tablesMax {
-                        refuse(
-                            table, because: CatalogError(.tooManyTables, table: table, message: "more than tables_max"))
-                        continue
-                    }
-                    return .needsTable(table, offset: cursor.p - start)
-                }
-                writer = known
+                continue
             }
+            guard let table = named ?? fallback else {
+                let line = cursor.p
+                cursor.skipLine()
+                reject(ParseFault(.noTable), nil, TableWriter.line(line, cursor.p))
+                continue
+            }
+            if let error = refused[table] {
+                let line = cursor.p
+                cursor.skipLine()
+                rejections.append(
+                    Rejection(
+                        table: table, reason: error.code.rejectReason, message: error.message,
+                        session: chunk.session, bytes: slice(whole, start, TableWriter.line(line, cursor.p))))
+                continue
+            }
+            guard let known = writers[table] else {
+                if writers.count >= settings.tablesMax {
+                    refuse(
+                        table, because: CatalogError(.tooManyTables, table: table, message: "more than tables_max"))
+                    continue
+                }
+                return .needsTable(table, offset: cursor.p - start)
+            }
+            writer = known
+            _ = known.read(&cursor, context, takesUnnamed: true, decided: true, reject: reject)
         }
         return .done
     }

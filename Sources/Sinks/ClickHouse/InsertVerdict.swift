@@ -50,6 +50,12 @@ enum InsertVerdict: Sendable {
             self = .checkStructure(orRefuse: refusal(.structureChanged))
             return
         }
+        // It has the code of too many parts, which pass; these do not. Only the text tells, by the setting that it names
+        // (Storages/MergeTree/MergeTreeDataWriter.cpp).
+        if exception.code == .tooManyParts, exception.message.contains("max_partitions_per_insert_block") {
+            self = .refuse(refusal(.tooManyPartitions))
+            return
+        }
         switch exception.code.treatment {
         case .retry: self = .retry(elsewhere: true)
         case .backOff: self = .backOff

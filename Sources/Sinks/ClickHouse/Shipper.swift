@@ -35,9 +35,9 @@ actor Shipper {
         var unknownErrors = 0
         while true {
             try Task.checkCancellation()
+            let leased = try await connected(&backoff, for: block)
             let error: any Error
             do {
-                let leased = try await connected()
                 try await insert(block, over: leased)
                 await committed(block)
                 return
@@ -132,13 +132,22 @@ actor Shipper {
 
     // MARK: The connection
 
-    private func connected() async throws -> LeasedConnection {
+    /// Waits until some host lets us in, whatever they say: no block is at fault when a password is.
+    private func connected(_ backoff: inout Backoff, for block: EncodedBlock) async throws -> LeasedConnection {
         if let connection, connection.native.isOpen { return connection }
         connection = nil
-        let new = try await shared.servers.connect(startingAt: hostNumber)
-        connection = new
-        hostNumber = new.hostNumber
-        return new
+        while true {
+            do {
+                let new = try await shared.servers.connect(startingAt: hostNumber)
+                connection = new
+                hostNumber = new.hostNumber
+                return new
+            } catch {
+                try Task.checkCancellation()
+                let isOverloaded = error.exception?.code.treatment == .backOff
+                try await wait(&backoff, overloaded: isOverloaded, block, error)
+            }
+        }
     }
 
     /// The next attempt goes to another host, if there is one. With one host the connection stays, if it still can.

@@ -1,5 +1,14 @@
 import ClickHouseNative
 import NIOCore
+import Synchronization
+
+/// Whether a connection is about to close: it takes a while after the decision, with TLS the other side's answer.
+final class EndOfConnection: Sendable {
+    private let flag = Atomic(false)
+
+    var isSet: Bool { flag.load(ordering: .acquiring) }
+    func set() { flag.store(true, ordering: .releasing) }
+}
 
 /// Does to a channel what a `ConnectionStateMachine` says, and measures the time that requests take. Decides nothing.
 ///
@@ -16,6 +25,8 @@ final class NativeChannelHandler: ChannelInboundHandler {
     private var request: NativeRequest?
     private var deadline: Scheduled<Void>?
     private var context: ChannelHandlerContext?
+    /// Known to everybody before a request's failure is: nobody comes back with another one.
+    let isEnded = EndOfConnection()
 
     /// - Parameter login: is told when the server answered the hello.
     init(_ configuration: ConnectionConfiguration, login: EventLoopPromise<ServerHello>, timeout: TimeAmount) {
@@ -79,7 +90,7 @@ final class NativeChannelHandler: ChannelInboundHandler {
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
         run(machine.channelFailed(error), context)
-        context.close(promise: nil)
+        end(context)
     }
 
     func handlerRemoved(context: ChannelHandlerContext) {
@@ -108,7 +119,7 @@ final class NativeChannelHandler: ChannelInboundHandler {
         case .failConnect(let error), .failPing(let error): fail(error, close: true, context)
         case .failQuery(let error, let close): fail(error, close: close, context)
         case .failInsert(let failure, let close): fail(failure, close: close, context)
-        case .close: context.close(promise: nil)
+        case .close: end(context)
         case .refuseRequest(let error): fail(error, close: false, context)
         }
     }
@@ -150,8 +161,14 @@ final class NativeChannelHandler: ChannelInboundHandler {
     }
 
     private func fail(_ error: any Error, close: Bool, _ context: ChannelHandlerContext) {
-        settle()?.fail(error)
-        if close { context.close(promise: nil) }
+        let request = settle()
+        if close { end(context) }
+        request?.fail(error)
+    }
+
+    private func end(_ context: ChannelHandlerContext) {
+        isEnded.set()
+        context.close(promise: nil)
     }
 
     // MARK: Time

@@ -17,12 +17,14 @@ public final class NativeConnection: Sendable {
 
     public var revision: Revision { hello.revision }
     /// No end of the connection was seen so far.
-    public var isOpen: Bool { channel.isActive }
+    public var isOpen: Bool { channel.isActive && !end.isSet }
+    private let end: EndOfConnection
 
     private init(
         hello: ServerHello, host: ClickHouseSettings.Host, channel: any Channel,
-        handler: NIOLoopBound<NativeChannelHandler>
+        handler: NIOLoopBound<NativeChannelHandler>, end: EndOfConnection
     ) {
+        self.end = end
         self.hello = hello
         self.host = host
         self.channel = channel
@@ -81,14 +83,14 @@ public final class NativeConnection: Sendable {
         _ channel: any Channel, _ host: ClickHouseSettings.Host, _ configuration: ConnectionConfiguration,
         _ login: EventLoopPromise<ServerHello>, _ timeout: TimeAmount
     ) async throws -> NativeConnection {
-        let handler = try await channel.eventLoop.submit {
+        let (handler, end) = try await channel.eventLoop.submit {
             let handler = NativeChannelHandler(configuration, login: login, timeout: timeout)
             try channel.pipeline.syncOperations.addHandler(handler)
-            return NIOLoopBound(handler, eventLoop: channel.eventLoop)
+            return (NIOLoopBound(handler, eventLoop: channel.eventLoop), handler.isEnded)
         }.get()
         do {
             let hello = try await login.futureResult.get()
-            return NativeConnection(hello: hello, host: host, channel: channel, handler: handler)
+            return NativeConnection(hello: hello, host: host, channel: channel, handler: handler, end: end)
         } catch {
             channel.close(promise: nil)
             throw error

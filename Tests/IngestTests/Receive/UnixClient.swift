@@ -25,11 +25,8 @@ final class UnixClient: Sendable {
                 connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
             }
         }
-        if result != 0 {
-            let code = errno
-            Foundation.close(descriptor)
-            throw Failure(call: "connect", code: code)
-        }
+        // `deinit` closes: all is initialized.
+        guard result == 0 else { throw Failure(call: "connect", code: errno) }
         if nonBlocking { _ = fcntl(descriptor, F_SETFL, O_NONBLOCK) }
     }
 

@@ -1,6 +1,7 @@
 import ClickHouseNative
 import NIOCore
 import NIOPosix
+import NIOSSL
 import Synchronization
 import TestSupport
 
@@ -37,13 +38,16 @@ final class FakeServer: Sendable {
     ///   - port: 0: a free one.
     static func start(
         _ script: [Behaviour] = [], columns: [ColumnDefinition] = [ColumnDefinition(name: "n", type: .uint64)],
-        port: Int = 0
+        port: Int = 0, security: NIOSSLContext? = nil
     ) async throws -> FakeServer {
         let box = LateServer()
         let channel = try await ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
             .childChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
+                    if let security {
+                        try channel.pipeline.syncOperations.addHandler(NIOSSLServerHandler(context: security))
+                    }
                     try channel.pipeline.syncOperations.addHandler(FakeSession(box, columns: columns))
                 }
             }

@@ -18,6 +18,14 @@ public struct ClickHouseServer: Sendable {
     public let nativePort: Int
     public let httpPort: Int
 
+    /// A server that somebody else started.
+    public init(kind: Kind, host: String, nativePort: Int, httpPort: Int) {
+        self.kind = kind
+        self.host = host
+        self.nativePort = nativePort
+        self.httpPort = httpPort
+    }
+
     public static func modern() async throws -> ClickHouseServer { try await of(.modern) }
     public static func legacy() async throws -> ClickHouseServer { try await of(.legacy) }
     public static func of(_ kind: Kind) async throws -> ClickHouseServer { try await Servers.shared.server(kind) }

@@ -1,0 +1,29 @@
+import ArgumentParser
+import Foundation
+import Pipeline
+
+/// Which configuration a command works with.
+struct ConfigurationOptions: ParsableArguments {
+    @Option(
+        name: .shortAndLong,
+        help: ArgumentHelp(
+            "The main file.",
+            discussion:
+                "Without it: what $SLUICE_CONFIG names, or sluice.yaml or config.yaml of this directory, or defaults.",
+            valueName: "file"))
+    var config: String?
+
+    /// Reads the configuration; says on standard error what is wrong with it, and ends with 78.
+    func load() throws -> EffectiveConfiguration {
+        let environment = ProcessInfo.processInfo.environment
+        let loader = ConfigurationLoader(environment: environment)
+        let named = config ?? environment["SLUICE_CONFIG"].flatMap { $0.isEmpty ? nil : $0 }
+        do {
+            return try loader.load(named ?? loader.findMainFile())
+        } catch {
+            error.warnings.forEach { Output.complain("\($0) (warning)") }
+            error.errors.forEach { Output.complain("\($0)") }
+            throw Exit.configuration
+        }
+    }
+}

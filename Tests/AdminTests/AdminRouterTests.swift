@@ -1,0 +1,111 @@
+import Foundation
+import Hummingbird
+import HummingbirdTesting
+import Pipeline
+import Testing
+
+@testable import Admin
+
+/// The endpoints, asked as clients ask them.
+@Suite struct AdminRouterTests {
+    private let telemetry = Telemetry(startTimeUnix: 1_705_312_200)
+
+    /// 2024-01-15T10:30:00Z.
+    private static let time = Date(timeIntervalSince1970: 1_705_314_600)
+
+    private func ask(_ uri: String, accept: String? = nil) async throws -> TestResponse {
+        let application = Application(router: AdminRouter.make(telemetry: telemetry, time: { Self.time }))
+        return try await application.test(.router) { client in
+            var headers = HTTPFields()
+            headers[.accept] = accept
+            return try await client.execute(uri: uri, method: .get, headers: headers)
+        }
+    }
+
+    @Test func pingHasTheShapeThatProbesKnow() async throws {
+        telemetry.health.set(.unhealthy)
+
+        let response = try await ask("/ping")
+
+        #expect(response.status == .ok)
+        #expect(response.headers[.contentType] == "application/json; charset=utf-8")
+        #expect(
+            String(buffer: response.body)
+                == "{\"status\":\"ok\",\"health\":\"unhealthy\",\"timestamp\":\"2024-01-15T10:30:00Z\"}\n")
+    }
+
+    @Test func metricsHaveTheKeysThatDashboardsKnowInTheirOrder() async throws {
+        telemetry.accepted(rows: 3, into: telemetry.table(.init(table: "mstore")))
+        telemetry.accepted(rows: 4, into: telemetry.table(.init(database: "a", table: "mthreads")))
+        telemetry.accepted(rows: 2, into: telemetry.table(.init(table: "events")))
+        telemetry.table(.init(table: "events")).rejectedRows.add(reason: "parse")
+        telemetry.acceptLatency.observe(.microseconds(2300))
+        telemetry.sinkConnections.set(8)
+        telemetry.health.set(.healthy)
+
+        let body = String(buffer: try await ask("/metrics").body)
+
+        let expected = #"""
+            {"metrics":{"event_count":9,"error_count":1,"campaign_events":7,"mthreads_ops":4,"mstore_ops":3,\#
+            "mtriage_ops":0,"connection_count":8,"health_status":"healthy","start_time_unix":1705312200},\#
+            "calculated":{"avg_latency_ms":2.3,"error_rate":0.1,"uptime_seconds":0,"events_per_second":9},\#
+            "timestamp":"2024-01-15T10:30:00Z"}
+
+            """#
+        #expect(body == expected)
+    }
+
+    @Test(
+        arguments: [
+            (nil, false), ("*/*", false), ("application/json", false), ("text/html,*/*;q=0.8", false),
+            ("application/json, text/plain, */*", false), ("text/plain", true), ("text/*", true),
+            ("application/openmetrics-text", true),
+            ("application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.3,*/*;q=0.1", true),
+            ("text/plain;q=0.1, application/json", false),
+        ] as [(String?, Bool)])
+    func prometheusGetsTextAndEverybodyElseJSON(accept: String?, isPrometheus: Bool) async throws {
+        let response = try await ask("/metrics", accept: accept)
+
+        #expect((response.headers[.contentType] == PrometheusText.contentType) == isPrometheus)
+    }
+
+    @Test func prometheusHasAnAddressOfItsOwn() async throws {
+        telemetry.accepted(rows: 3, into: telemetry.table(.init(table: "a\"b\\c\nd")))
+
+        let body = String(buffer: try await ask("/metrics/prometheus").body)
+
+        #expect(body.contains("# TYPE sluice_accepted_rows_total counter\n"))
+        #expect(body.contains("sluice_accepted_rows_total{table=\"a\\\"b\\\\c\\nd\"} 3\n"))
+        #expect(body.contains("sluice_accept_latency_seconds_bucket{le=\"+Inf\"} 0\n"))
+        #expect(body.hasSuffix("\n"))
+    }
+
+    @Test func statusTellsWhereTheRowsAre() async throws {
+        let stream = BoundedStream<Int>(QueueSettings(elementsMax: 8, bytesMax: 64), weight: { $0 })
+        telemetry.observe(stream, as: "validate")
+        _ = stream.trySend(5)
+        telemetry.accepted(rows: 3, into: telemetry.table(.init(table: "mstore")))
+
+        let body = String(buffer: try await ask("/status").body)
+
+        #expect(body.contains("\"accepted\":3,\"committed\":0,\"dead_lettered\":0,\"discarded\":0,\"in_flight\":3"))
+        #expect(body.contains(#"{"stage":"validate","elements":1,"elements_max":8,"bytes":5,"bytes_max":64"#))
+    }
+
+    @Test func whoAsksForWhatIsNotThereLearnsWhatThereIs() async throws {
+        let response = try await ask("/metrix")
+
+        #expect(response.status == .notFound)
+        #expect(String(buffer: response.body).contains("GET /metrics"))
+    }
+
+    @Test(
+        arguments: [
+            (0.000017, 9, "0.000017"), (1e-12, 9, "0"), (416.66, 1, "416.7"), (2, 3, "2"), (.nan, 3, "0"),
+            (-0.0001, 2, "0"),
+            (100, 0, "100"),
+        ] as [(Double, Int, String)])
+    func numbersAreWrittenWithoutExponents(value: Double, places: Int, text: String) {
+        #expect(JSONValue.fraction(value, places: places).line == text + "\n")
+    }
+}

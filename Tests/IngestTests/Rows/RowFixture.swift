@@ -1,0 +1,60 @@
+import ClickHouseNative
+import Ingest
+import NIOCore
+import Pipeline
+
+/// A table, and rows read into it without sockets or stages.
+struct RowFixture {
+    /// What became of some lines.
+    struct Outcome {
+        var rows: [String] = []
+        var blocks: [Block] = []
+        var rejections: [Rejection] = []
+
+        /// `reason`, or `reason column`, of each refusal.
+        var refusals: [String] {
+            rejections.map { [$0.reason.rawValue, $0.column].compactMap { $0 }.joined(separator: " ") }
+        }
+    }
+
+    static let table = TableName(table: "t")
+    let structure: TableStructure
+    var settings = ValidateSettings()
+
+    /// - Parameter columns: names, ClickHouse's names of types, and expressions that the server would compute.
+    init(_ columns: [(name: String, type: String, expression: String?)], computed: [String] = []) throws {
+        structure = TableStructure(
+            columns: try columns.map { column in
+                TableStructure.Column(
+                    ColumnDefinition(name: column.name, type: try DataType(parsing: column.type)),
+                    defaultValue: column.expression.map { .expression($0) } ?? .type)
+            }, computedColumns: computed)
+    }
+
+    /// One column, `v`.
+    init(type: String) throws { try self.init([("v", type, nil)]) }
+
+    func reader() throws -> RowReader { try RowReader(table: Self.table, structure: structure, settings: settings) }
+
+    func read(_ lines: [String]) throws -> Outcome { try read([ByteBuffer(string: lines.map { $0 + "\n" }.joined())]) }
+
+    func read(_ chunks: [ByteBuffer]) throws -> Outcome {
+        let reader = try reader()
+        var outcome = Outcome()
+        for chunk in chunks { outcome.rejections += reader.read(chunk) }
+        outcome.blocks = reader.takeBlocks()
+        for block in outcome.blocks {
+            var printed = ByteBuffer()
+            try RowPrinter.print(block, into: &printed)
+            outcome.rows += String(buffer: printed).split(separator: "\n").map(String.init)
+        }
+        return outcome
+    }
+}
+
+extension Block {
+    /// The block as a file has it: equal bytes are equal rows.
+    var native: [UInt8] {
+        get throws { Array(try BlockEncoder.encode([self], as: .file).body.readableBytesView) }
+    }
+}

@@ -1,0 +1,168 @@
+import ClickHouseNative
+import Ingest
+import NIOCore
+import Pipeline
+import Testing
+
+/// What a row may look like as a whole: keys, omissions, nulls, and what stands around it.
+@Suite struct RowShapeTests {
+    private func outcome(
+        _ columns: [(name: String, type: String, expression: String?)], computed: [String] = [], _ lines: [String],
+        _ change: (inout ValidateSettings) -> Void = { _ in }
+    ) throws -> RowFixture.Outcome {
+        var fixture = try RowFixture(columns, computed: computed)
+        change(&fixture.settings)
+        return try fixture.read(lines)
+    }
+
+    private static let ab: [(name: String, type: String, expression: String?)] = [
+        ("a", "UInt8", nil), ("b", "Nullable(String)", nil),
+    ]
+
+    @Test func spaceStandsWhereItMayAndBlankLinesAreNoRows() throws {
+        let outcome = try outcome(
+            Self.ab,
+            ["", " \t\r", "\t { \"a\" : 1 , \"b\"\t:\r\"x\" } \r", "{}", "{ }", #"{"b":null}"#])
+        #expect(
+            outcome.rows == [
+                #"{"a":1,"b":"x"}"#, #"{"a":0,"b":null}"#, #"{"a":0,"b":null}"#, #"{"a":0,"b":null}"#,
+            ])
+        #expect(outcome.rejections.isEmpty)
+    }
+
+    @Test(
+        arguments: [
+            ("[1]", "malformed_json"), ("null", "malformed_json"), ("1", "malformed_json"), (#""x""#, "malformed_json"),
+            (#"{"a":1"#, "malformed_json"), (#"{"a":1,}"#, "malformed_json"), (#"{,"a":1}"#, "malformed_json"),
+            (#"{"a":1}{"a":2}"#, "malformed_json"), (#"{"a":1} ;"#, "malformed_json"), (#"{"a" 1}"#, "malformed_json"),
+            (#"{a:1}"#, "malformed_json"), (#"{'a':1}"#, "malformed_json"), (#"{"a":1,,"b":"x"}"#, "malformed_json"),
+            (#"{"a":1 "b":"x"}"#, "malformed_json"), (#"{"a":1,"a":1}"#, "duplicate_key a"),
+            (#"{"a":1,"\u0061":1}"#, "duplicate_key a"), (#"{"a":null,"a":1}"#, "duplicate_key a"),
+            (#"{"b":"x","a":2,"b":null}"#, "duplicate_key b"), (#"{"x":{"y":[1,2}}"#, "malformed_json"),
+            (#"{"x":nope}"#, "malformed_json"), (#"{"x":"#, "malformed_json"), (#"{"x"#, "malformed_json"),
+            ("{\"x\\", "malformed_json"), ("\u{FEFF}{\"a\":1}", "malformed_json"),
+        ])
+    func whatIsNoRowIsRefusedAlone(line: String, refusal: String) throws {
+        let outcome = try outcome(Self.ab, [#"{"a":7}"#, line, #"{"a":8}"#])
+        #expect(outcome.rows == [#"{"a":7,"b":null}"#, #"{"a":8,"b":null}"#])
+        #expect(outcome.refusals == [refusal])
+        #expect(outcome.rejections.map { String(buffer: $0.bytes) } == [line])
+    }
+
+    @Test func unknownFieldsOfAnyShapeAreSkippedUnlessTheStageFileForbidsThem() throws {
+        let lines = [
+            #"{"x":{"y":[1,{"z":null}],"s":"}"},"a":1,"w":-1.5e3,"v":"\"","u":[],"t":{},"k":true,"":0}"#,
+            #"{"a":2}"#,
+        ]
+        #expect(try outcome(Self.ab, lines).rows == [#"{"a":1,"b":null}"#, #"{"a":2,"b":null}"#])
+        let strict = try outcome(Self.ab, lines) { $0.input.skipUnknownFields = false }
+        #expect(strict.rows == [#"{"a":2,"b":null}"#])
+        #expect(strict.refusals == ["unknown_field"])
+    }
+
+    @Test func nullStandsForTheDefaultUnlessTheStageFileForbidsIt() throws {
+        let columns: [(name: String, type: String, expression: String?)] = [
+            ("a", "UInt8", nil), ("n", "Nullable(UInt8)", nil), ("l", "Array(UInt8)", nil),
+            ("c", "LowCardinality(String)", nil), ("e", "Enum8('x' = 3, 'y' = 1)", nil), ("d", "UInt8", "a + 1"),
+        ]
+        let lines = [
+            #"{"a":null,"d":1}"#, #"{"n":null,"d":1}"#, #"{"l":null,"d":1}"#, #"{"l":[1,null],"d":1}"#,
+            #"{"c":null,"d":1}"#, #"{"e":null,"d":1}"#, #"{"d":null}"#, #"{"a":5}"#, #"{"d":null}"#,
+        ]
+        let lax = try outcome(columns, lines)
+        let whole = #"{"a":0,"n":null,"l":[],"c":"","e":"y","d":1}"#
+        #expect(lax.rejections.isEmpty)
+        #expect(
+            lax.rows.filter { $0.contains("\"d\"") } == [
+                whole, whole, whole, whole.replacing("[]", with: "[1,0]"), whole, whole,
+            ])
+        // A null for what the server computes is an omission: it computes.
+        #expect(lax.rows.filter { !$0.contains("\"d\"") }.count == 3)
+
+        let strict = try outcome(columns, lines) { $0.input.nullAsDefault = false }
+        #expect(
+            strict.refusals == [
+                "null_not_allowed a", "null_not_allowed l", "null_not_allowed l", "null_not_allowed c",
+                "null_not_allowed e", "null_not_allowed d", "null_not_allowed d",
+            ])
+        #expect(strict.rows.count == 2)
+    }
+
+    @Test func valuesAreNestedAsDeepAsDepthMaxAndNoDeeper() throws {
+        func row(_ depth: Int) -> String {
+            #"{"x":"# + String(repeating: "[", count: depth) + String(repeating: "]", count: depth) + "}"
+        }
+        let lines = [row(5), row(6), row(7), row(100_000), #"{"a":1}"#]
+        let outcome = try outcome(Self.ab, lines) { $0.depthMax = 5 }
+        #expect(outcome.refusals == ["too_deep", "too_deep"])
+        #expect(outcome.rows.count == 3)
+    }
+
+    @Test func computedColumnsCannotBeWritten() throws {
+        let outcome = try outcome(Self.ab, computed: ["m"], [#"{"m":1,"a":2}"#, #"{"a":3}"#])
+        #expect(outcome.refusals == ["unknown_field m"])
+        #expect(outcome.rows == [#"{"a":3,"b":null}"#])
+    }
+
+    @Test func rowsThatLeaveOutWhatTheServerComputesComeInBlocksWithoutIt() throws {
+        let columns: [(name: String, type: String, expression: String?)] = [
+            ("a", "UInt8", nil), ("d", "UInt8", "a + 1"), ("t", "Nullable(UInt8)", "7"),
+        ]
+        let outcome = try outcome(
+            columns, [#"{"a":1,"d":2,"t":3}"#, #"{"a":4}"#, #"{"d":5,"a":6}"#, #"{"a":7,"t":null}"#, #"{"a":8}"#])
+        #expect(outcome.rejections.isEmpty)
+        #expect(
+            outcome.rows.sorted() == [
+                #"{"a":1,"d":2,"t":3}"#, #"{"a":4}"#, #"{"a":6,"d":5}"#, #"{"a":7,"t":null}"#, #"{"a":8}"#,
+            ])
+    }
+
+    @Test func moreSetsOfOmittedColumnsThanVariantsMaxAreRefused() throws {
+        let columns: [(name: String, type: String, expression: String?)] = [
+            ("a", "UInt8", nil), ("d", "UInt8", "1"), ("e", "UInt8", "2"),
+        ]
+        let lines = [#"{"d":1,"e":1}"#, #"{"d":1}"#, #"{"e":1}"#, #"{"d":2}"#, #"{"d":1,"e":3}"#]
+        let outcome = try outcome(columns, lines) { $0.variantsMax = 2 }
+        #expect(outcome.refusals == ["too_many_variants"])
+        #expect(outcome.rows.count == 4)
+    }
+
+    /// Each of these once sent a worker in circles.
+    @Test(
+        .timeLimit(.minutes(1)),
+        arguments: [
+            #"{"d":null,"d":5}"#, #"{"d":5,"d":null}"#, #"{"d":null,"d":null,"d":1}"#, #"{"d":nope}"#, #"{"d":nan}"#,
+            #"{"table":"t","table":"u"}"#, #"{"table":"u","table":"t"}"#, #"{"table":"t","table":"t","a":300}"#,
+        ])
+    func aRowThatContradictsItselfIsRefused(line: String) throws {
+        let columns: [(name: String, type: String, expression: String?)] = [("a", "UInt8", nil), ("d", "UInt8", "1")]
+        let outcome = try outcome(columns, [#"{"a":1}"#, line, #"{"a":2}"#, line, #"{"a":3,"d":1}"#, line])
+        #expect(outcome.rows.count == 3)
+        #expect(outcome.rejections.count == 3)
+    }
+
+    @Test func theTableMayBeNamedAnywhereInTheRow() throws {
+        let lines = [
+            #"{"table":"t","a":1}"#, #"{"a":2,"table":"t"}"#, #"{"a":3}"#, #"{"\u0074able":"\u0074","a":4}"#,
+            #"{"table":"other","a":5}"#, #"{"a":"not a number here","table":"other"}"#,
+            #"{"a":1,"a":2,"table":"other"}"#,
+            #"{"table":5,"a":6}"#, #"{"table":null,"a":7}"#, #"{"table":"","a":8}"#, #"{"a":9}"#,
+        ]
+        let outcome = try outcome(Self.ab, lines)
+        #expect(outcome.rows.count == 5)
+        #expect(
+            outcome.refusals == [
+                "unknown_table", "unknown_table", "unknown_table", "invalid_table", "invalid_table", "invalid_table",
+            ])
+        #expect(outcome.rejections.prefix(3).allSatisfy { $0.table?.table == "other" })
+    }
+
+    @Test(.timeLimit(.minutes(1))) func aColumnOfTheTableFieldsNameIsAColumnToo() throws {
+        let columns: [(name: String, type: String, expression: String?)] = [
+            ("a", "UInt8", nil), ("table", "String", nil),
+        ]
+        let outcome = try outcome(columns, [#"{"a":1,"table":"t"}"#, #"{"a":2}"#, #"{"table":"t","a":3}"#])
+        #expect(outcome.rejections.isEmpty)
+        #expect(outcome.rows == [#"{"a":1,"table":"t"}"#, #"{"a":2,"table":""}"#, #"{"a":3,"table":"t"}"#])
+    }
+}

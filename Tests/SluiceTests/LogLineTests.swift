@@ -1,0 +1,66 @@
+import Foundation
+import Logging
+import Pipeline
+import Synchronization
+import Testing
+
+@testable import sluice
+
+@Suite struct LogLineTests {
+    /// 2026-11-23T13:00:00.123Z.
+    private static let time = Date(timeIntervalSince1970: 1_795_438_800.123)
+
+    private func line(_ message: String, _ metadata: Logger.Metadata, _ format: LogSettings.Format) -> String {
+        LogLine(time: Self.time, level: .info, message: message, metadata: metadata).formatted(as: format)
+    }
+
+    @Test func aLineOfTextReadsFromTimeToFigures() {
+        let text = line("listening", ["stage": "receive", "socket": "/run/x y", "rows": "5"], .text)
+
+        #expect(text == "2026-11-23T13:00:00.123Z info receive: listening rows=5 socket=\"/run/x y\"\n")
+    }
+
+    @Test func aLineOfJSONHasTheSameInKeys() throws {
+        let text = line("listening", ["stage": "receive", "rows": "5", "level": "own"], .json)
+
+        #expect(
+            text == #"{"time":"2026-11-23T13:00:00.123Z","level":"info","stage":"receive","message":"listening","#
+                + #""level_":"own","rows":"5"}"# + "\n")
+    }
+
+    @Test(arguments: LogSettings.Format.allCases)
+    func whateverAValueHoldsItStaysOneLineThatNoTerminalObeys(format: LogSettings.Format) throws {
+        let hostile = "a\nb\r\u{1B}[31mred\u{202E}\u{2028}\u{85}\"\\="
+        let text = line(hostile, ["key\n": .string(hostile)], format)
+
+        #expect(text.unicodeScalars.filter { $0 == "\n" }.count == 1)
+        let controls = text.unicodeScalars.dropLast().filter {
+            [.control, .format, .lineSeparator].contains($0.properties.generalCategory)
+        }
+        #expect(controls.isEmpty)
+        if format == .json {
+            let object = try JSONSerialization.jsonObject(with: Data(text.utf8)) as? [String: String]
+            #expect(object?["message"] == hostile)
+        }
+    }
+
+    @Test func aLongValueIsCutOff() {
+        let text = line("m", ["value": .string(String(repeating: "é", count: 10_000))], .text)
+
+        #expect(text.utf8.count < LogLine.valueBytesMax + 100)
+    }
+
+    @Test func theLevelOfTheSettingsCounts() {
+        let lines = Mutex<[String]>([])
+        var settings = LogSettings()
+        settings.level = .warning
+        let logger = StandardErrorLogs(settings, write: { line in lines.withLock { $0.append(line) } }).logger()
+
+        logger.of(stage: "ship").info("not this")
+        logger.of(stage: "ship").error("but this", metadata: ["code": "252"])
+
+        let written = lines.withLock { $0 }
+        #expect(written.count == 1)
+        #expect(written.first?.hasSuffix(" error ship: but this code=252\n") == true)
+    }
+}
