@@ -26,7 +26,7 @@ import Testing
         try await withFolder { folder in
             let ndjson = folder.appendingPathComponent("rows.ndjson")
             try write(rows, of: table, to: ndjson)
-            var expected = ""
+            var expected: [String] = []
             for method in Self.methods {
                 try await server.withDatabase { database in
                     try await server.createTables(in: database)

@@ -121,7 +121,7 @@ import Testing
                     }
                 }
                 await eventually { fixture.telemetry.committedRows > 1000 }
-                fixture.daemon.runtime.stop()
+                fixture.stop()
                 _ = try await pushing.value
                 await eventually { fixture.daemon.telemetry.snapshot().conservation.inFlight == 0 }
                 return fixture.telemetry

@@ -18,7 +18,11 @@ extension LineCursor {
         let quoted = take(UInt8(ascii: "\""))
         let negative = p.pointee == UInt8(ascii: "-")
         if negative || p.pointee == UInt8(ascii: "+") { p += 1 }
-        guard let magnitude = try digits() else { return try boolean(quoted: quoted) ? 1 : 0 }
+        guard let magnitude = try digits() else {
+            // A sign belongs to digits.
+            guard !negative, p[-1] != UInt8(ascii: "+") else { throw ParseFault(.notANumber) }
+            return try boolean(quoted: quoted) ? 1 : 0
+        }
         try endScalar(quoted: quoted)
         if negative {
             if T.isSigned {

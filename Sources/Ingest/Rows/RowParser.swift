@@ -349,6 +349,10 @@ struct RowParser {
         throws(ParseFault) -> Int16
     {
         guard cursor.p.pointee == UInt8(ascii: "\"") else {
+            // A boolean stands for no member, though it is a number elsewhere.
+            guard cursor.p.pointee != UInt8(ascii: "t"), cursor.p.pointee != UInt8(ascii: "f") else {
+                throw ParseFault(.notAnEnumMember)
+            }
             let number = try cursor.integer(Int16.self)
             guard plan.enumerations[Int(op.pointee.detail)].values.contains(number) else {
                 throw ParseFault(.notAnEnumMember)

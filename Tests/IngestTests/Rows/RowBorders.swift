@@ -14,9 +14,7 @@ enum RowBorders {
 
     private static func integer(_ type: String, _ low: String, _ high: String, below: String, above: String) -> Border {
         Border(
-            type: type, values: numberShapes + [low, high, below, above, "\"\(low)\"", "\"\(high)\"", "\"\(above)\""],
-            // ClickHouse wraps around where a value does not fit, and reads 0 where there is none.
-            refused: [below, above, "\"\(above)\"", "12345678901234567890123", #""""#])
+            type: type, values: numberShapes + [low, high, below, above, "\"\(low)\"", "\"\(high)\"", "\"\(above)\""])
     }
 
     private static let integers: [Border] = [
@@ -181,7 +179,7 @@ enum RowBorders {
                 "[]", "[1]", "[1,2,255]", "[ 1 , 2 ]", "[1,]", "[,1]", "[1 2]", "[256]", "[null]", "[[1]]", #""[1,2]""#,
                 "1", "{}", "null",
                 #"["1","2"]"#, "[1", "[true]", "[1.5]", "[\t1\r]",
-            ], refused: ["[256]"]),
+            ]),
         Border(
             type: "Array(Nullable(Int32))",
             values: ["[]", "[null]", "[null,1,null]", "[nul]", #"["null"]"#, "null", "[null null]"]),
@@ -190,8 +188,7 @@ enum RowBorders {
             values: ["[]", "[[]]", #"[["a"],[],["b","c"]]"#, "[null]", "[[null]]", #"["a"]"#, "[[1,true,{}]]"]),
         Border(type: "Array(Enum8('a' = 1, 'b' = -2))", values: [#"["a","b"]"#, "[1,-2]", "[null]", "[3]", #"["c"]"#]),
         Border(
-            type: "LowCardinality(UInt32)", values: numberShapes + ["4294967295", "4294967296"],
-            refused: ["4294967296", #""""#, "-1", "-true"]),
+            type: "LowCardinality(UInt32)", values: numberShapes + ["4294967295", "4294967296"]),
         Border(type: "LowCardinality(Nullable(UInt32))", values: ["null", "0", "1", "[]"]),
         Border(type: "LowCardinality(Date)", values: [#""2024-02-29""#, #""1970-01-01""#, "null", #""2024-02-30""#]),
     ]

@@ -12,8 +12,6 @@ import Testing
     struct Border: Sendable {
         let type: String
         let values: [String]
-        /// Of the values, those which ClickHouse takes and sluice refuses on purpose.
-        var refused: Set<String> = []
     }
 
     private static let settings = ["session_timezone": "UTC", "allow_suspicious_low_cardinality_types": "1"]
@@ -30,13 +28,10 @@ import Testing
                 group.addTask {
                     for (value, ours) in zip(border.values, ours) {
                         let theirs = await theirs(value, border.type, format, server)
-                        if let ours {
-                            #expect(ours == theirs, "\(border.type) \(value)")
-                        } else {
-                            #expect(
-                                theirs == nil || border.refused.contains(value),
-                                "\(border.type) \(value) is refused; ClickHouse reads \(theirs ?? "nothing")")
-                        }
+                        // What is refused is in the dead letter and can be mended; what is stored wrongly cannot.
+                        guard let ours, ours != theirs else { continue }
+                        Issue.record(
+                            "\(border.type) \(value): \(ours) is stored, ClickHouse reads \(theirs ?? "nothing")")
                     }
                 }
             }

@@ -27,6 +27,9 @@ struct DaemonFixture: Sendable {
     let daemon: Daemon
     let folder: URL
 
+    /// Asked twice, the daemon would end the process.
+    private let stopping = Gate()
+
     var socketPath: String { daemon.settings.receive.socketPath }
     var telemetry: TelemetrySnapshot { daemon.telemetry.snapshot() }
 
@@ -66,11 +69,22 @@ struct DaemonFixture: Sendable {
         let result: Result<R, any Error>
         await fixture.daemon.listening.wait()
         do { result = .success(try await body(fixture)) } catch { result = .failure(error) }
-        fixture.daemon.runtime.stop()
+        fixture.stop()
         let reason = try await running.value
         let value = try result.get()
         guard reason == .drained else { throw NotDrained(reason: reason) }
         return value
+    }
+
+    func stop() {
+        guard !stopping.isOpen else { return }
+        stopping.open()
+        daemon.runtime.stop()
+    }
+
+    private init(daemon: Daemon, folder: URL) {
+        self.daemon = daemon
+        self.folder = folder
     }
 
     struct NotDrained: Error {

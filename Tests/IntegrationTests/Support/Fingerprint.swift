@@ -28,11 +28,19 @@ struct CarriedColumns: Sendable {
     }
 
     /// Rows, and for each column the sum of its hashes and the number of its nulls: equal whatever the order.
-    func fingerprint(from source: String) -> String {
-        let sums = columns.map {
-            "sum(cityHash64(`\($0.name)`)) AS `hash of \($0.name)`, countIf(isNull(`\($0.name)`))"
-        }
-        return "SELECT count(), \(sums.joined(separator: ", ")) FROM \(source) FORMAT Vertical"
+    private func query(_ source: String) -> String {
+        let sums = columns.map { "sum(cityHash64(`\($0.name)`)), countIf(isNull(`\($0.name)`))" }
+        return "SELECT count(), \(sums.joined(separator: ", ")) FROM \(source)"
+    }
+
+    /// A line for the rows and one for each column, so that a failure names it.
+    private func fingerprint(_ answer: String) -> [String] {
+        let values = answer.dropLast().split(separator: "\t", omittingEmptySubsequences: false)
+        guard values.count == 1 + 2 * columns.count else { return [answer] }
+        return ["\(values[0]) rows"]
+            + columns.enumerated().map { place, column in
+                "\(column.name): hashes \(values[1 + 2 * place]), nulls \(values[2 + 2 * place])"
+            }
     }
 
     static let settings = """
@@ -40,25 +48,27 @@ struct CarriedColumns: Sendable {
         """
 
     /// What ClickHouse makes of the rows when it reads them itself.
-    func oracle(ndjson: URL) async throws -> String {
-        try await ClickHouseOracle.query(
-            Self.settings + fingerprint(from: "file('\(ndjson.path)', JSONEachRow, \(structure))"))
+    func oracle(ndjson: URL) async throws -> [String] {
+        try await oracle("file('\(ndjson.path)', JSONEachRow, \(structure))")
     }
 
     /// Of Native files, as they are.
-    func oracle(files pattern: String) async throws -> String {
-        try await ClickHouseOracle.query(Self.settings + fingerprint(from: "file('\(pattern)', Native, \(structure))"))
+    func oracle(files pattern: String) async throws -> [String] {
+        try await oracle("file('\(pattern)', Native, \(structure))")
     }
 
     /// What a server stored, hashed where the expectation was hashed: cityHash64 differs between the servers of 2018
     /// and of today. The oracle reads the rows from the server itself.
-    func stored(in table: String, of database: String, _ server: ClickHouseServer) async throws -> String {
+    func stored(in table: String, of database: String, _ server: ClickHouseServer) async throws -> [String] {
         guard server.kind == .legacy else {
-            return try await server.query(fingerprint(from: table), database: database)
+            return fingerprint(try await server.query(query(table), database: database))
         }
         let select = "SELECT \(columns.map(\.name).joined(separator: ",")) FROM \(database).\(table) FORMAT Native"
         let url = "http://\(server.host):\(server.httpPort)/?query=" + select.replacing(" ", with: "%20")
-        return try await ClickHouseOracle.query(
-            Self.settings + fingerprint(from: "url('\(url)', Native, \(structure))"))
+        return try await oracle("url('\(url)', Native, \(structure))")
+    }
+
+    private func oracle(_ source: String) async throws -> [String] {
+        fingerprint(try await ClickHouseOracle.query(Self.settings + query(source)))
     }
 }
