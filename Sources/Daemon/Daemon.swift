@@ -30,9 +30,9 @@ public struct Daemon: Sendable {
         self.listening = listening
 
         let chunks = BoundedStream<Chunk>(settings.receive.queue, weight: { $0.memory })
-        let rowBatches = BoundedStream<RowBatch>(settings.validate.queue, weight: { $0.bytes })
-        let sealed = BoundedStream<SealedBlock>(settings.batch.queue, weight: { $0.bytes })
-        let encoded = BoundedStream<EncodedBlock>(settings.compress.queue, weight: { $0.body.readableBytes })
+        let rowBatches = BoundedStream<RowBatch>(settings.validate.queue, weight: { $0.memory })
+        let sealed = BoundedStream<SealedBlock>(settings.batch.queue, weight: { $0.memory })
+        let encoded = BoundedStream<EncodedBlock>(settings.compress.queue, weight: { $0.body.capacity })
         telemetry.observe(chunks, as: "validate")
         telemetry.observe(rowBatches, as: "batch")
         telemetry.observe(sealed, as: "compress")

@@ -26,8 +26,10 @@ public struct RowBatch: Sendable {
     public let firstReceived: ContinuousClock.Instant
 
     public var rows: Int { block.rows }
-    /// Memory that the rows' values take, in bytes.
+    /// Bytes of the rows' values.
     public var bytes: Int { block.byteCount }
+    /// Bytes of memory that the rows hold, room for growth included.
+    public var memory: Int { block.byteCapacity }
 
     public init(table: TableName, block: Block, origins: [Origin], firstReceived: ContinuousClock.Instant) {
         self.table = table
@@ -55,6 +57,7 @@ public struct SealedBlock: Sendable {
     public var layout: BlockLayout { parts[0].block.layout }
     public var rows: Int { parts.reduce(0) { $0 + $1.rows } }
     public var bytes: Int { parts.reduce(0) { $0 + $1.bytes } }
+    public var memory: Int { parts.reduce(0) { $0 + $1.memory } }
 
     public init(id: UInt64, table: TableName, parts: [RowBatch], reason: Reason) {
         precondition(!parts.isEmpty, "a sealed block has rows")

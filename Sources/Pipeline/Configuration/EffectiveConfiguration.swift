@@ -1,3 +1,5 @@
+import Foundation
+
 /// The configuration as it takes effect, with the source of every value.
 public struct EffectiveConfiguration: Sendable {
     public let settings: Settings
@@ -88,19 +90,36 @@ extension EffectiveConfiguration: CustomStringConvertible {
 extension Settings {
     /// What bounds the memory that rows take on their way through the daemon, in bytes.
     public var memoryBounds: [(key: String, bytes: Int)] {
-        [
+        let blockBytesMax = ([batch.defaults] + batch.tables.values).map(\.bytesMax).max() ?? 0
+        return [
             ("receive.queue.bytes_max", receive.queue.bytesMax),
             ("validate.queue.bytes_max", validate.queue.bytesMax),
             ("validate.recycled_bytes_max", validate.recycledBytesMax),
-            ("batch.memory_max", batch.memoryMax),
+            // Columns grow by half when they are full.
+            ("batch.memory_max, and half of it for room to grow", batch.memoryMax + batch.memoryMax / 2),
             ("batch.queue.bytes_max", batch.queue.bytesMax),
             ("compress.queue.bytes_max", compress.queue.bytesMax),
+            // A block as it was and as it becomes.
+            ("2 x batch bytes_max for each of compress.workers", 2 * blockBytesMax * compress.workersOrDefault),
+            ("batch bytes_max for each block in flight", blockBytesMax * ship.blocksInFlightMax),
         ]
     }
 
-    /// The sum of `memoryBounds`: an estimate of the ceiling. Beside it the process takes what it needs to run, each
-    /// parser up to one row batch, and each compressor and connection up to one block.
+    /// The sum of `memoryBounds`: a ceiling of what rows take, whatever their sink does. Beside it the process takes what
+    /// it needs to run (some 40 MiB), and each session up to a line (`receive.line_bytes_max`).
     public var memoryCeilingEstimate: Int { memoryBounds.reduce(0) { $0 + $1.bytes } }
+}
+
+extension CompressSettings {
+    /// `workers`, or for 0 one for two cores.
+    public var workersOrDefault: Int {
+        workers > 0 ? workers : max(1, ProcessInfo.processInfo.activeProcessorCount / 2)
+    }
+}
+
+extension ShipSettings {
+    /// Blocks that the sink has in hand at once.
+    fileprivate var blocksInFlightMax: Int { sink == .clickhouse ? clickhouse.connections : 1 }
 }
 
 /// Values as YAML that reads back as the same value.

@@ -1,5 +1,4 @@
 import ClickHouseNative
-import Foundation
 import Pipeline
 
 /// Turns sealed blocks into bytes: the columns of all their parts as one Native block, in compressed frames.
@@ -29,7 +28,7 @@ public actor CompressStage: Stage {
         self.recycle = recycle
         compression = settings.compression
         frameBytes = settings.frameBytes
-        workers = settings.workers > 0 ? settings.workers : max(1, ProcessInfo.processInfo.activeProcessorCount / 2)
+        workers = settings.workersOrDefault
     }
 
     public nonisolated var rowsHeld: Int { held.current }

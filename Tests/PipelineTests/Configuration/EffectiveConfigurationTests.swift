@@ -78,8 +78,9 @@ import Yams
 
     @Test func theMemoryCeilingIsReported() throws {
         let loaded = try loadConfiguration(main: nil)
-        #expect(loaded.settings.memoryCeilingEstimate == 152 << 20)
-        #expect(loaded.render().contains("#   152MiB  together"))
+        let compressors = loaded.settings.compress.workersOrDefault
+        #expect(loaded.settings.memoryCeilingEstimate == (208 + 64 * compressors) << 20)
+        #expect(loaded.render().contains("#   \(208 + 64 * compressors)MiB  together"))
     }
 
     @Test func theReferenceIsUpToDate() throws {
