@@ -98,6 +98,7 @@ let package = Package(
             name: "Benchmarks",
             dependencies: [
                 "Daemon", "Ingest", "Sinks", "Pipeline", "ClickHouseNative", "EventGenerator",
+                "CLZ4", "CSluice", "CZstd",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             path: "Benchmarks/Runner",

@@ -1,4 +1,5 @@
 import ArgumentParser
+import CSluice
 import Daemon
 import Foundation
 import Logging
@@ -14,6 +15,8 @@ struct ServeCommand: AsyncParsableCommand {
     @Argument var job: String
 
     func run() async throws {
+        // As `sluice run` does.
+        sluice_tune_malloc()
         let job = try JSONDecoder().decode(ServeJob.self, from: Data(job.utf8))
         var logger = Logger(label: "bench") { StreamLogHandler.standardError(label: $0) }
         logger.logLevel = .warning
@@ -59,14 +62,11 @@ struct ServeCommand: AsyncParsableCommand {
         return settings
     }
 
+    /// The most memory that the process had resident. Not from getrusage, whose figure begins with that of the process
+    /// that started this one; 0 where there is no /proc.
     private static var peakResidentBytes: Int {
-        var usage = rusage()
-        // 0 is RUSAGE_SELF everywhere; C libraries give its name different types.
-        getrusage(0, &usage)
-        #if canImport(Darwin)
-            return usage.ru_maxrss
-        #else
-            return usage.ru_maxrss * 1024
-        #endif
+        let status = (try? String(contentsOfFile: "/proc/self/status", encoding: .utf8)) ?? ""
+        let line = status.split(separator: "\n").first { $0.hasPrefix("VmHWM:") }
+        return (line?.split(whereSeparator: { $0.isWhitespace }).dropFirst().first.flatMap { Int($0) } ?? 0) * 1024
     }
 }

@@ -94,7 +94,8 @@ import Testing
         let one = try Self.packed(Self.block(), packing)
         for cut in [1, one.count / 2, one.count - 1] {
             let (found, problem) = try withFile(one + one + one.prefix(cut)) { try rows(of: $0) }
-            #expect(found == 2 * Self.rowsPerBlock, "cut at \(cut)")
+            // An LZ4 frame ends with a mark: without its last byte all rows are there, and the end is missing.
+            #expect(found >= 2 * Self.rowsPerBlock, "cut at \(cut)")
             #expect(try #require(problem?.offset) >= one.count * 2, "cut at \(cut)")
         }
     }

@@ -7,8 +7,8 @@ import Testing
 @testable import sluice
 
 @Suite struct LogLineTests {
-    /// 2026-11-23T13:00:00.123Z.
-    private static let time = Date(timeIntervalSince1970: 1_795_438_800.123)
+    /// 2026-11-23T13:00:00.125Z.
+    private static let time = Date(timeIntervalSince1970: 1_795_438_800.125)
 
     private func line(_ message: String, _ metadata: Logger.Metadata, _ format: LogSettings.Format) -> String {
         LogLine(time: Self.time, level: .info, message: message, metadata: metadata).formatted(as: format)
@@ -17,14 +17,14 @@ import Testing
     @Test func aLineOfTextReadsFromTimeToFigures() {
         let text = line("listening", ["stage": "receive", "socket": "/run/x y", "rows": "5"], .text)
 
-        #expect(text == "2026-11-23T13:00:00.123Z info receive: listening rows=5 socket=\"/run/x y\"\n")
+        #expect(text == "2026-11-23T13:00:00.125Z info receive: listening rows=5 socket=\"/run/x y\"\n")
     }
 
     @Test func aLineOfJSONHasTheSameInKeys() throws {
         let text = line("listening", ["stage": "receive", "rows": "5", "level": "own"], .json)
 
         #expect(
-            text == #"{"time":"2026-11-23T13:00:00.123Z","level":"info","stage":"receive","message":"listening","#
+            text == #"{"time":"2026-11-23T13:00:00.125Z","level":"info","stage":"receive","message":"listening","#
                 + #""level_":"own","rows":"5"}"# + "\n")
     }
 

@@ -17,7 +17,10 @@ struct Machine: Codable, Sendable {
         let model = about.split(separator: "\n").first { $0.hasPrefix("model name") }
         processor = model?.split(separator: ":").last?.trimmingCharacters(in: .whitespaces) ?? "unknown"
         cores = ProcessInfo.processInfo.activeProcessorCount
-        kernel = ProcessInfo.processInfo.operatingSystemVersionString
+        let release = try? String(contentsOfFile: "/proc/sys/kernel/osrelease", encoding: .utf8)
+        kernel =
+            release.map { "Linux " + $0.trimmingCharacters(in: .whitespacesAndNewlines) }
+            ?? ProcessInfo.processInfo.operatingSystemVersionString
         swift = Self.compiler
         date = Date.now.formatted(.iso8601)
         let head = Self.output(of: ["git", "rev-parse", "--short", "HEAD"])
