@@ -172,7 +172,9 @@ extension LineCursor {
         case UInt8(ascii: "n"):
             guard takeWord("nan") else { throw ParseFault(.notANumber) }
             value = .nan
-        default: return try boolean(quoted: quoted) ? 1 : 0
+        default:
+            guard !negative, p[-1] != UInt8(ascii: "+") else { throw ParseFault(.notANumber) }
+            return try boolean(quoted: quoted) ? 1 : 0
         }
         try endScalar(quoted: quoted)
         return negative ? -value : value

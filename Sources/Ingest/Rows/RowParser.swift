@@ -241,8 +241,10 @@ struct RowParser {
             guard day >= TimeZoneRules.dayMin, day <= TimeZoneRules.dayMax else { throw ParseFault(.outOfRange) }
             node.pointee.appendFixed(day)
         case .dateTime:
-            let time = try time(operation.pointee.zone, &cursor)
-            guard time.seconds >= 0, time.seconds <= Int64(UInt32.max) else { throw ParseFault(.outOfRange) }
+            let time = try time(operation, &cursor)
+            guard time.seconds >= 0, time.nanoseconds >= 0, time.seconds <= Int64(UInt32.max) else {
+                throw ParseFault(.outOfRange)
+            }
             node.pointee.appendFixed(UInt32(truncatingIfNeeded: time.seconds))
         case .dateTime64:
             node.pointee.appendFixed(try ticks(operation, &cursor))
@@ -317,12 +319,15 @@ struct RowParser {
 
     @inline(__always)
     private func time(
-        _ zone: Unmanaged<TimeZoneRules>?, _ cursor: inout LineCursor
+        _ op: UnsafeMutablePointer<FieldOperation>, _ cursor: inout LineCursor
     ) throws(ParseFault) -> ParsedTime {
-        guard let zone else { return try cursor.time(zone: nil, bestEffort: options.bestEffortTimes) }
+        let (bestEffort, takesFraction) = (options.bestEffortTimes, op.pointee.kind == .dateTime64)
+        guard let zone = op.pointee.zone else {
+            return try cursor.time(zone: nil, bestEffort: bestEffort, takesFraction: takesFraction)
+        }
         let result = zone._withUnsafeGuaranteedRef { rules in
             Result<ParsedTime, ParseFault> { () throws(ParseFault) in
-                try cursor.time(zone: rules, bestEffort: options.bestEffortTimes)
+                try cursor.time(zone: rules, bestEffort: bestEffort, takesFraction: takesFraction)
             }
         }
         return try result.get()
@@ -332,7 +337,7 @@ struct RowParser {
     private func ticks(_ op: UnsafeMutablePointer<FieldOperation>, _ cursor: inout LineCursor) throws(ParseFault)
         -> Int64
     {
-        let time = try time(op.pointee.zone, &cursor)
+        let time = try time(op, &cursor)
         let day = time.seconds.quotientAndRemainder(dividingBy: 86400).quotient
         guard day >= Int64(TimeZoneRules.dayMin), day <= Int64(TimeZoneRules.dayMax) else {
             throw ParseFault(.outOfRange)

@@ -7,7 +7,7 @@ import ClickHouseNative
 /// A point in time as text had it: seconds since the epoch, and up to nine digits behind the point.
 struct ParsedTime {
     var seconds: Int64
-    /// Nanoseconds, always counted upwards.
+    /// Nanoseconds, counted upwards; below zero only for a number below zero, which is cut off towards zero.
     var nanoseconds: Int64 = 0
 }
 
@@ -70,18 +70,22 @@ extension LineCursor {
     /// - Parameters:
     ///   - zone: in which a text without an offset is read; nil: UTC.
     ///   - bestEffort: whether offsets, and more than `YYYY-MM-DD hh:mm:ss.f`, are understood.
-    mutating func time(zone: TimeZoneRules?, bestEffort: Bool) throws(ParseFault) -> ParsedTime {
+    ///   - takesFraction: the column has digits behind the second, which `basic`, and numbers in quotes, may name then.
+    mutating func time(
+        zone: TimeZoneRules?, bestEffort: Bool, takesFraction: Bool
+    ) throws(ParseFault) -> ParsedTime {
         guard p.pointee == UInt8(ascii: "\"") else { return try epochTime(quoted: false) }
-        if let time = try usualTime(zone: zone) { return time }
+        if bestEffort || takesFraction, let time = try usualTime(zone: zone) { return time }
         p += 1
+        guard bestEffort else { return try basicTime(zone: zone, takesFraction: takesFraction) }
         let start = p
         var digits = 0
         while start[digits] &- 0x30 <= 9 { digits += 1 }
         let isEpoch = digits == 9 || digits == 10 || digits == 13 || digits == 16
         if digits == 4 || digits == 8 || digits == 14 {
-            return try civilTime(zone: zone, bestEffort: bestEffort)
+            return try civilTime(zone: zone)
         }
-        guard isEpoch else { throw ParseFault(.notATime) }
+        guard isEpoch, takesFraction || start[digits] != UInt8(ascii: ".") else { throw ParseFault(.notATime) }
         return try epochTime(quoted: true)
     }
 
@@ -131,10 +135,7 @@ extension LineCursor {
         }
         if negative {
             time.seconds = -time.seconds
-            if time.nanoseconds > 0 {
-                time.seconds -= 1
-                time.nanoseconds = 1_000_000_000 - time.nanoseconds
-            }
+            time.nanoseconds = -time.nanoseconds
         }
         if quoted {
             guard take(UInt8(ascii: "\"")) else { throw ParseFault(.notATime) }
@@ -159,7 +160,37 @@ extension LineCursor {
         return value * sluice_power10(9 - digits)
     }
 
-    private mutating func civilTime(zone: TimeZoneRules?, bestEffort: Bool) throws(ParseFault) -> ParsedTime {
+    /// `basic` (ClickHouse's IO/ReadHelpers.h, readDateTimeTextImpl): `YYYY-MM-DD`, with ` hh:mm:ss` behind it or not; or
+    /// seconds since the epoch. What else ClickHouse makes of longer numbers is refused.
+    private mutating func basicTime(zone: TimeZoneRules?, takesFraction: Bool) throws(ParseFault) -> ParsedTime {
+        let start = p
+        var digits = 0
+        while start[digits] &- 0x30 <= 9 { digits += 1 }
+        if (5...10).contains(digits) {
+            guard takesFraction || start[digits] != UInt8(ascii: ".") else { throw ParseFault(.notATime) }
+            return try epochTime(quoted: true)
+        }
+        guard digits == 4 else { throw ParseFault(.notATime) }
+        let day = try calendarDay(orFault: .notATime)
+        guard p - start == 10 else { throw ParseFault(.notATime) }
+        var second: Int32 = 0
+        var nanoseconds: Int64 = 0
+        if take(UInt8(ascii: " ")) || take(UInt8(ascii: "T")) {
+            let hour = try twoDigits(orFault: .notATime)
+            guard take(UInt8(ascii: ":")) else { throw ParseFault(.notATime) }
+            let minute = try twoDigits(orFault: .notATime)
+            guard take(UInt8(ascii: ":")) else { throw ParseFault(.notATime) }
+            let seconds = try twoDigits(orFault: .notATime)
+            guard hour <= 23, minute <= 59, seconds <= 59 else { throw ParseFault(.outOfRange) }
+            second = hour * 3600 + minute * 60 + seconds
+            if takesFraction, p.pointee == UInt8(ascii: ".") { nanoseconds = try fraction() }
+        }
+        guard take(UInt8(ascii: "\"")) else { throw ParseFault(.notATime) }
+        let seconds = zone?.epochSeconds(localDay: day, secondOfDay: second) ?? Int64(day) * 86400 + Int64(second)
+        return ParsedTime(seconds: seconds, nanoseconds: nanoseconds)
+    }
+
+    private mutating func civilTime(zone: TimeZoneRules?) throws(ParseFault) -> ParsedTime {
         let day = try calendarDay(orFault: .notATime)
         var second: Int32 = 0
         var time = ParsedTime(seconds: 0)
@@ -181,7 +212,7 @@ extension LineCursor {
             if p.pointee == UInt8(ascii: ".") { time.nanoseconds = try fraction() }
         }
         // The common case ends here, in the column's zone.
-        if p.pointee != UInt8(ascii: "\""), bestEffort {
+        if p.pointee != UInt8(ascii: "\"") {
             while p.pointee == UInt8(ascii: " ") { p += 1 }
             if let offset = try offset() {
                 time.seconds = Int64(day) * 86400 + Int64(second) - offset

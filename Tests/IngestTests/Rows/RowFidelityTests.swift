@@ -29,7 +29,7 @@ import Testing
                     for (value, ours) in zip(border.values, ours) {
                         let theirs = await theirs(value, border.type, format, server)
                         // What is refused is in the dead letter and can be mended; what is stored wrongly cannot.
-                        guard let ours, ours != theirs else { continue }
+                        guard let ours, ours != theirs, !isKinder(border.type, value, theirs) else { continue }
                         Issue.record(
                             "\(border.type) \(value): \(ours) is stored, ClickHouse reads \(theirs ?? "nothing")")
                     }
@@ -65,6 +65,14 @@ import Testing
             found[number][place] = fields[2].text
         }
         return found
+    }
+
+    /// What sluice takes and ClickHouse does not, though there is but one meaning: a zero with a sign or an exponent, and
+    /// a bare `nan`. For a null in the place of an enumeration ClickHouse stores 0 even where no member has it, and
+    /// fails when that is read; sluice stores the column's default.
+    private func isKinder(_ type: String, _ value: String, _ theirs: String?) -> Bool {
+        guard theirs == nil else { return false }
+        return ["-0", "0e100", "nan"].contains(value) || type.contains("Enum") && ["null", "[null]"].contains(value)
     }
 
     /// What ClickHouse itself makes of a value; nil: it refuses it.
