@@ -147,7 +147,10 @@ let package = Package(
             swiftSettings: strict),
         .testTarget(
             name: "IntegrationTests",
-            dependencies: ["Daemon", "Sinks", "Ingest", "Pipeline", "Admin", "EventGenerator", "TestSupport"],
+            dependencies: [
+                "Daemon", "Sinks", "Ingest", "Pipeline", "ClickHouseNative", "EventGenerator", "TestSupport",
+                .product(name: "Logging", package: "swift-log"),
+            ],
             swiftSettings: strict),
     ],
     swiftLanguageModes: [.v6]
