@@ -64,18 +64,19 @@ struct MutationTests {
     func frames() throws {
         var random = SplitMix64(seed: Self.seed &+ 1)
         var corpus: [ByteBuffer] = []
-        for file in Golden.files("modern", suffix: ".native.lz4") {
-            let framed = try Golden.bytes(file)
-            guard framed.readableBytes <= Self.fileBytesMax else { continue }
-            corpus.append(framed)
-            for compression in [Compression.none, .zstd(level: 1), .lz4hc(level: 9)] {
+        for suffix in ["lz4", "zstd", "none"] {
+            corpus += try Golden.files("modern", suffix: ".native.\(suffix)").map { try Golden.bytes($0) }
+        }
+        for file in Golden.files("modern", suffix: ".native") {
+            for compression in [Compression.none, .lz4, .zstd(level: 1), .lz4hc(level: 9)] {
                 corpus.append(
                     try BlockTranscoder.transcode(
-                        framed, from: BlockEncoding(revision: nil, compression: .lz4),
+                        try Golden.bytes(file), from: .file,
                         to: BlockEncoding(revision: nil, compression: compression)))
             }
         }
-        #expect(corpus.count > 50)
+        corpus.removeAll { $0.readableBytes > Self.fileBytesMax }
+        #expect(corpus.count > 100)
 
         let limits = FrameLimits(frameBytesMax: 1 << 20)
         var readable = 0
