@@ -49,9 +49,10 @@ public enum BlockTranscoder {
         limits: TranscodeLimits = TranscodeLimits(),
         frameBytes: Int = 1 << 20
     ) throws(TranscodeError) -> ByteBuffer {
-        guard source != target else { return body }
+        let alike = writesAlike(source.revision, target.revision)
+        guard !alike || source.compression != target.compression else { return body }
         var raw = try rawBytes(of: body, source, limits)
-        guard !writesAlike(source.revision, target.revision) else {
+        guard !alike else {
             return try framed(raw, target.compression, frameBytes)
         }
         var out = ByteBuffer()

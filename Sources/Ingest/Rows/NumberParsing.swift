@@ -137,18 +137,7 @@ extension LineCursor {
             digits += p - point
         }
         guard digits > 0 else { return try special(quoted: quoted, negative: negative) }
-        if p.pointee | 0x20 == UInt8(ascii: "e") {
-            p += 1
-            let down = p.pointee == UInt8(ascii: "-")
-            if down || p.pointee == UInt8(ascii: "+") { p += 1 }
-            guard p.pointee &- 0x30 <= 9 else { throw ParseFault(.notANumber) }
-            var power = 0
-            while p.pointee &- 0x30 <= 9 {
-                power = min(100_000, power * 10 + Int(p.pointee &- 0x30))
-                p += 1
-            }
-            exponent += down ? -power : power
-        }
+        exponent += try power()
         let length = p - start
         try endScalar(quoted: quoted)
         if digits <= 19, mantissa <= exactMantissaMax, abs(exponent) <= exactExponentMax {
@@ -161,6 +150,22 @@ extension LineCursor {
             text[length] = 0
             return slow(text.baseAddress!, nil)
         }
+    }
+
+    /// The power of ten behind an `e`, held within 100,000 either way; 0 when there is none.
+    @inline(__always)
+    private mutating func power() throws(ParseFault) -> Int {
+        guard p.pointee | 0x20 == UInt8(ascii: "e") else { return 0 }
+        p += 1
+        let down = p.pointee == UInt8(ascii: "-")
+        if down || p.pointee == UInt8(ascii: "+") { p += 1 }
+        guard p.pointee &- 0x30 <= 9 else { throw ParseFault(.notANumber) }
+        var power = 0
+        while p.pointee &- 0x30 <= 9 {
+            power = min(100_000, power * 10 + Int(p.pointee &- 0x30))
+            p += 1
+        }
+        return down ? -power : power
     }
 
     private mutating func special<F: BinaryFloatingPoint>(quoted: Bool, negative: Bool) throws(ParseFault) -> F {
@@ -213,18 +218,7 @@ extension LineCursor {
             p += 1
         }
         guard seen > 0 else { throw ParseFault(.notANumber) }
-        if p.pointee | 0x20 == UInt8(ascii: "e") {
-            p += 1
-            let down = p.pointee == UInt8(ascii: "-")
-            if down || p.pointee == UInt8(ascii: "+") { p += 1 }
-            guard p.pointee &- 0x30 <= 9 else { throw ParseFault(.notANumber) }
-            var power = 0
-            while p.pointee &- 0x30 <= 9 {
-                power = min(100_000, power * 10 + Int(p.pointee &- 0x30))
-                p += 1
-            }
-            fraction += down ? power : -power
-        }
+        fraction -= try power()
         try endScalar(quoted: quoted)
         var shift = scale - fraction
         if value == 0 { shift = 0 }
