@@ -49,10 +49,28 @@ public actor ValidateStage: Stage {
 
     public func run() async throws {
         defer { output.finish() }
+        // Cancelled when the workers are done, if the catalog has not answered by then.
+        async let _ = announceDefaultTable()
         let count = settings.workers > 0 ? settings.workers : max(1, System.coreCount / 2)
         try await withThrowingTaskGroup(of: Void.self) { group in
             for _ in 0..<count { group.addTask { try await self.work() } }
             try await group.waitForAll()
+        }
+    }
+
+    /// Says at start what would otherwise show with the first row only: that the default table cannot be written to.
+    private nonisolated func announceDefaultTable() async {
+        guard let table = settings.defaultTable.flatMap({ TableName(parsing: $0) }) else { return }
+        do {
+            let structure = try await catalog.structure(of: table)
+            logger.info(
+                "default table", metadata: ["table": "\(table)", "columns": "\(structure.columns.count)"])
+        } catch let error as CatalogError {
+            logger.error(
+                "the default table cannot be written to, its rows will be rejected",
+                metadata: ["table": "\(table)", "reason": "\(error.code.rawValue)", "detail": "\(error.message)"])
+        } catch {
+            // The daemon stops before the server has answered.
         }
     }
 
