@@ -39,12 +39,6 @@ static inline const uint8_t *sluice_scan_string(const uint8_t *p, const uint8_t 
     return p;
 }
 
-/// The first byte in [p, end) that is not blank space of JSON (space, tab, CR, LF); `end` when all are.
-static inline const uint8_t *sluice_skip_space(const uint8_t *p, const uint8_t *end) {
-    while (p < end && (*p == ' ' || *p == '\n' || *p == '\r' || *p == '\t')) p++;
-    return p;
-}
-
 /// 16 hexadecimal digits at p as 8 bytes, in their order. 0 when one of them is none.
 static inline int sluice_hex16(const uint8_t *p, uint8_t *out) {
 #if defined(__SSE2__)

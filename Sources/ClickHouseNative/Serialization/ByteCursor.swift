@@ -3,9 +3,6 @@
 
 /// Reads forward over bytes of someone else's.
 struct ByteCursor {
-    /// More bytes may make the input whole.
-    struct Short: Error {}
-
     private let base: UnsafeRawPointer?
     private let count: Int
     private(set) var offset = 0
@@ -52,6 +49,7 @@ struct ByteCursor {
 }
 
 enum BlockReadFailure: Error {
+    /// More bytes may make the input whole.
     case short
     case refused(BlockError)
 }

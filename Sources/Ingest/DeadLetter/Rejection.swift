@@ -5,8 +5,6 @@ import Pipeline
 public enum RejectReason: String, Hashable, Sendable, CaseIterable {
     /// Not JSON, or not an object.
     case malformedJSON = "malformed_json"
-    /// Bytes that are not UTF-8 where JSON needs text.
-    case invalidUTF8 = "invalid_utf8"
     case duplicateKey = "duplicate_key"
     /// Nested deeper than `depth_max`.
     case tooDeep = "too_deep"
@@ -27,7 +25,6 @@ public enum RejectReason: String, Hashable, Sendable, CaseIterable {
     /// More different sets of omitted DEFAULT columns than `variants_max`.
     case tooManyVariants = "too_many_variants"
     case unknownField = "unknown_field"
-    case missingField = "missing_field"
     case typeMismatch = "type_mismatch"
     case outOfRange = "out_of_range"
     case nullNotAllowed = "null_not_allowed"
