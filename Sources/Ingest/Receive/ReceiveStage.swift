@@ -51,7 +51,7 @@ public actor ReceiveStage: Stage {
         defer { output.finish() }
         let socket = try ListeningSocket.open(settings, environment: environment)
         defer { socket.removeFile() }
-        let group = MultiThreadedEventLoopGroup(numberOfThreads: threads)
+        let group = MultiThreadedEventLoopGroup(numberOfThreads: settings.threadsOrDefault)
         do {
             let listener = try await listen(on: socket, group)
             onListening()
@@ -70,10 +70,6 @@ public actor ReceiveStage: Stage {
         }
         output.finish()
         try await group.shutdownGracefully()
-    }
-
-    private var threads: Int {
-        settings.threads > 0 ? settings.threads : max(1, ProcessInfo.processInfo.activeProcessorCount / 4)
     }
 
     private func listen(on socket: ListeningSocket, _ group: MultiThreadedEventLoopGroup) async throws -> any Channel {

@@ -138,9 +138,12 @@ struct LineCursor {
         }
     }
 
-    /// The first byte of the next line.
-    mutating func skipLine() {
-        p = Bytes(memchr(p, 0x0A, end - p)!.assumingMemoryBound(to: UInt8.self)) + 1
+    /// The rest of the line, without its newline; the cursor is left at the next line.
+    mutating func takeLine() -> UnsafeRawBufferPointer {
+        let start = p
+        let newline = Bytes(memchr(p, 0x0A, end - p)!.assumingMemoryBound(to: UInt8.self))
+        p = newline + 1
+        return UnsafeRawBufferPointer(start: start, count: newline - start)
     }
 
     /// A scalar ends here: nothing that belongs to it follows.

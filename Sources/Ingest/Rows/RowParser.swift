@@ -188,7 +188,6 @@ struct RowParser {
         let operation = operations + column
         switch operation.pointee.kind {
         case .omitted: guard options.nullAsDefault else { throw ParseFault(.nullValue, column: Int32(column)) }
-        case .lowCardinality where operation.pointee.isNullable: block.appendDefault(Int(operation.pointee.root))
         case _ where operation.pointee.isNullable: block.appendDefault(Int(operation.pointee.root))
         default:
             guard options.nullAsDefault else { throw ParseFault(.nullValue, column: Int32(column)) }

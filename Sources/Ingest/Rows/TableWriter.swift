@@ -94,8 +94,7 @@ final class TableWriter {
                 variantChosenFor = start
                 if let fault {
                     guard decided else { return .otherTable }
-                    cursor.skipLine()
-                    reject(fault, self, Self.line(start, cursor.p))
+                    reject(fault, self, cursor.takeLine())
                     return .end
                 }
             }
@@ -137,19 +136,13 @@ final class TableWriter {
                 // The fault may be another table's virtue: the row may name its table further behind.
                 case _ where !decided && (error.code == .otherTable || !parser.namedTable): return .otherTable
                 default:
-                    cursor.skipLine()
                     let fault = error.code == .otherTable ? ParseFault(.duplicateKey) : error
-                    reject(fault, self, Self.line(start, cursor.p))
+                    reject(fault, self, cursor.takeLine())
                 }
             }
             if decided { return .finished }
         }
         return .finished
-    }
-
-    /// A row without its newline.
-    static func line(_ start: Bytes, _ next: Bytes) -> UnsafeRawBufferPointer {
-        UnsafeRawBufferPointer(start: start, count: next - start - 1)
     }
 
     // MARK: - Variants

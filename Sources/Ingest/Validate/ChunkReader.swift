@@ -119,24 +119,18 @@ final class ChunkReader {
             // No JSON: the table that it would go to says what is wrong, and where.
             case .failure(let fault) where fault.code != .badTableName && fallback != nil: named = nil
             case .failure(let fault):
-                let line = cursor.p
-                cursor.skipLine()
-                reject(fault, nil, TableWriter.line(line, cursor.p))
+                reject(fault, nil, cursor.takeLine())
                 continue
             }
             guard let table = named ?? fallback else {
-                let line = cursor.p
-                cursor.skipLine()
-                reject(ParseFault(.noTable), nil, TableWriter.line(line, cursor.p))
+                reject(ParseFault(.noTable), nil, cursor.takeLine())
                 continue
             }
             if let error = refused[table] {
-                let line = cursor.p
-                cursor.skipLine()
                 rejections.append(
                     Rejection(
                         table: table, reason: error.code.rejectReason, message: error.message,
-                        session: chunk.session, bytes: slice(whole, start, TableWriter.line(line, cursor.p))))
+                        session: chunk.session, bytes: slice(whole, start, cursor.takeLine())))
                 continue
             }
             guard let known = writers[table] else {

@@ -1,8 +1,6 @@
 import ClickHouseNative
 import Logging
-import NIOCore
 import Pipeline
-import Synchronization
 
 /// Reads chunks of lines into typed columns, table by table, and rejects the rows that cannot be stored.
 ///
@@ -51,9 +49,8 @@ public actor ValidateStage: Stage {
         defer { output.finish() }
         // Cancelled when the workers are done, if the catalog has not answered by then.
         async let _ = announceDefaultTable()
-        let count = settings.workers > 0 ? settings.workers : max(1, System.coreCount / 2)
         try await withThrowingTaskGroup(of: Void.self) { group in
-            for _ in 0..<count { group.addTask { try await self.work() } }
+            for _ in 0..<settings.workersOrDefault { group.addTask { try await self.work() } }
             try await group.waitForAll()
         }
     }

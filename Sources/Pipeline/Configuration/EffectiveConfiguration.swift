@@ -1,5 +1,3 @@
-import Foundation
-
 /// The configuration as it takes effect, with the source of every value.
 public struct EffectiveConfiguration: Sendable {
     public let settings: Settings
@@ -108,13 +106,6 @@ extension Settings {
     /// The sum of `memoryBounds`: a ceiling of what rows take, whatever their sink does. Beside it the process takes what
     /// it needs to run (some 40 MiB), and each session up to a line (`receive.line_bytes_max`).
     public var memoryCeilingEstimate: Int { memoryBounds.reduce(0) { $0 + $1.bytes } }
-}
-
-extension CompressSettings {
-    /// `workers`, or for 0 one for two cores.
-    public var workersOrDefault: Int {
-        workers > 0 ? workers : max(1, ProcessInfo.processInfo.activeProcessorCount / 2)
-    }
 }
 
 extension ShipSettings {

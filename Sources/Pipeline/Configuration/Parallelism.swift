@@ -1,0 +1,18 @@
+import Foundation
+
+extension ReceiveSettings {
+    /// `threads`, or for 0 one for four cores.
+    public var threadsOrDefault: Int { threads > 0 ? threads : oneFor(cores: 4) }
+}
+
+extension ValidateSettings {
+    /// `workers`, or for 0 one for two cores.
+    public var workersOrDefault: Int { workers > 0 ? workers : oneFor(cores: 2) }
+}
+
+extension CompressSettings {
+    /// `workers`, or for 0 one for two cores.
+    public var workersOrDefault: Int { workers > 0 ? workers : oneFor(cores: 2) }
+}
+
+private func oneFor(cores: Int) -> Int { max(1, ProcessInfo.processInfo.activeProcessorCount / cores) }
