@@ -90,7 +90,7 @@ final class ChunkReader {
     private func read(_ cursor: inout LineCursor, start: Bytes, chunk: Chunk, whole: ByteBuffer) -> Progress {
         let context = TableWriter.Context(
             options: options, tableKey: tableKey, pool: pool, variantsMax: settings.variantsMax,
-            session: chunk.session, chunk: chunk.number, received: chunk.received)
+            received: chunk.received)
         let fallback = chunk.table.flatMap { TableName(parsing: $0) } ?? defaultTable
         func reject(_ fault: ParseFault, _ writer: TableWriter?, _ line: UnsafeRawBufferPointer) {
             rejections.append(
