@@ -49,6 +49,7 @@ public final class Telemetry: Sendable {
     public let endToEndLatency = LatencyHistogram()
     public let discardedRows = CounterFamily()
     public let sealedBlocks = CounterFamily()
+    public let spool = SpoolTelemetry()
     public let health: Health
 
     let clock: StageClock
@@ -127,7 +128,7 @@ public final class Telemetry: Sendable {
             acceptLatency: acceptLatency.snapshot(), insertLatency: insertLatency.snapshot(),
             endToEndLatency: endToEndLatency.snapshot(), health: health.status, healthAge: health.age,
             startTimeUnix: startTimeUnix, uptime: elapsed,
-            eventsPerSecond: window.withLock { $0.perSecond(at: elapsed) })
+            eventsPerSecond: window.withLock { $0.perSecond(at: elapsed) }, spool: spool.snapshot())
     }
 
     private static let otherTable = TableName(table: other)
