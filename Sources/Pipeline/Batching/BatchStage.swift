@@ -16,6 +16,7 @@ public actor BatchStage: Stage {
     private let output: BoundedStream<SealedBlock>
     private let clock: StageClock
     private let telemetry: Telemetry
+    private let pressure: SinkPressure
     private let held = Gauge()
     private var planner: BatchPlanner
     /// Calls of `passOn` that are under way; `run()` ends the output when there is none.
@@ -24,12 +25,13 @@ public actor BatchStage: Stage {
 
     public init(
         settings: BatchSettings, input: BoundedStream<RowBatch>, output: BoundedStream<SealedBlock>,
-        telemetry: Telemetry, clock: StageClock = .continuous
+        telemetry: Telemetry, pressure: SinkPressure = SinkPressure(), clock: StageClock = .continuous
     ) {
         planner = BatchPlanner(settings: settings)
         self.input = input
         self.output = output
         self.telemetry = telemetry
+        self.pressure = pressure
         self.clock = clock
     }
 
@@ -44,7 +46,11 @@ public actor BatchStage: Stage {
             switch await wait() {
             case .arrived(let batches):
                 held.add(batches.reduce(0) { $0 + $1.rows })
-                for batch in batches { try await passOn(planner.rowBatchReceived(batch, now: clock.now)) }
+                for batch in batches {
+                    let now = clock.now
+                    let factor = pressure.factor(of: batch.table, now: now)
+                    try await passOn(planner.rowBatchReceived(batch, now: now, pressure: factor))
+                }
             case .deadline: break
             case .ended:
                 try Task.checkCancellation()
