@@ -41,13 +41,16 @@ public struct Daemon: Sendable {
         let deadLetter = try DeadLetter(
             settings: settings.validate.deadLetter, logger: logger.of(stage: "dead-letter"))
         let pool = BlockPool(bytesMax: settings.validate.recycledBytesMax)
+        let pressure = SinkPressure()
         let (sink, catalog) = try Self.sink(
-            settings.ship, input: encoded, schema: schema, telemetry: telemetry, logger: logger.of(stage: "ship"),
+            settings.ship, input: encoded, schema: schema, telemetry: telemetry, pressure: pressure,
+            logger: logger.of(stage: "ship"),
             handlers: BlockHandlers(refused: { try await Self.keep($0, $1, in: deadLetter) }))
         let compress = CompressStage(
             input: sealed, output: encoded, settings: settings.compress, sink: sink, telemetry: telemetry,
             recycle: { pool.give($0) })
-        let batch = BatchStage(settings: settings.batch, input: rowBatches, output: sealed, telemetry: telemetry)
+        let batch = BatchStage(
+            settings: settings.batch, input: rowBatches, output: sealed, telemetry: telemetry, pressure: pressure)
         let validate = ValidateStage(
             settings: settings.validate, input: chunks, output: rowBatches, catalog: catalog, pool: pool,
             telemetry: telemetry, logger: logger.of(stage: "validate"), deadLetter: { await deadLetter.record($0) })
@@ -64,7 +67,7 @@ public struct Daemon: Sendable {
 
     private static func sink(
         _ settings: ShipSettings, input: BoundedStream<EncodedBlock>, schema: SchemaCatalog, telemetry: Telemetry,
-        logger: Logger, handlers: BlockHandlers
+        pressure: SinkPressure, logger: Logger, handlers: BlockHandlers
     ) throws -> (any Sink, any TableCatalog) {
         switch settings.sink {
         case .clickhouse:
@@ -72,7 +75,7 @@ public struct Daemon: Sendable {
             let catalog = ClickHouseCatalog(servers: servers, logger: logger)
             let sink = ClickHouseSink(
                 input: input, servers: servers, catalog: catalog, telemetry: telemetry, logger: logger,
-                handlers: handlers)
+                handlers: handlers, pressure: pressure)
             return (sink, catalog)
         case .file:
             let sink = NativeFileSink(

@@ -51,6 +51,8 @@ public struct BlockRefusal: Error, Hashable, Sendable, CustomStringConvertible {
         case table = "table_refused"
         /// The table's columns are no longer those of the block.
         case structureChanged = "structure_changed"
+        /// It would be refused for another reason, but an attempt before may have written a part of it.
+        case outcomeUnknown = "outcome_unknown"
         /// An error that is not known here came back on every attempt.
         case unknownError = "unknown_error"
     }
