@@ -123,6 +123,15 @@ import Testing
         await server.stop()
     }
 
+    @Test func withoutASpoolPiecesHaveNumbersOfTheirOwn() async throws {
+        let handlers = BlockHandlers(refused: { _, _ in })
+        let encoded = try EncodedBlock(block(10), BlockEncoding(revision: .newest, compression: .lz4))
+        let first = try await handlers.split(encoded, BlockSplitting.halves(10))
+        let second = try await handlers.split(encoded, BlockSplitting.halves(10))
+        let identities = first + second
+        #expect(Set(identities.map(\.id)).count == 4 && identities.allSatisfy { $0.id > 1 << 62 && $0.token == nil })
+    }
+
     @Test func aSplitThatCannotBeWrittenDownIsTriedAgain() async throws {
         let server = try await server(refusing: [3])
         let fixture = try SinkFixture(SinkFixture.settings(port: server.port))

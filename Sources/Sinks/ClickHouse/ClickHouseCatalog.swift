@@ -72,19 +72,33 @@ public actor ClickHouseCatalog: TableCatalog {
         }
     }
 
-    /// By what the rows of a table are cut into partitions, as the server writes it; nil where it does not say.
-    func partitionKey(of table: TableName) async -> String? {
+    /// By what the rows of a table are cut into partitions, as the server writes it; nil where it does not say. Waits while
+    /// the server is away.
+    ///
+    /// - Throws: `CancellationError` when the task is cancelled meanwhile.
+    func partitionKey(of table: TableName) async throws -> String? {
         let database = table.database ?? servers.settings.database
         let query = Query(
             """
             SELECT partition_key FROM system.tables
             WHERE database = \(Self.literal(database)) AND name = \(Self.literal(table.table))
             """)
-        // Servers before 18.14 have no such column; then nothing is known.
-        guard let result = try? await ask(query).result.get() else { return nil }
-        var key: String?
-        for block in result.blocks { try? block.readTexts(of: "partition_key") { key = $1 } }
-        return key
+        var backoff = Backoff(
+            min: servers.settings.retryDelayMin, max: servers.settings.retryDelayMax, random: random)
+        while true {
+            do {
+                var key: String?
+                for block in try await ask(query).result.get().blocks {
+                    try block.readTexts(of: "partition_key") { key = $1 }
+                }
+                return key
+            } catch {
+                if Task.isCancelled { throw CancellationError() }
+                // An old server has no such column, and a user may not be allowed to look.
+                guard error is HostsUnavailable || (error as? ConnectionError)?.isTransient == true else { return nil }
+                try await clock.sleep(for: backoff.next())
+            }
+        }
     }
 
     private func ask(_ query: Query) async throws -> (result: Result<QueryResult, any Error>, hello: ServerHello) {
@@ -99,7 +113,7 @@ public actor ClickHouseCatalog: TableCatalog {
             await servers.giveBack(lease, .answered)
         } catch {
             result = .failure(error)
-            await servers.giveBack(lease, Task.isCancelled ? .abandoned : error.isFailureOfHost ? .failed : .answered)
+            await servers.giveBack(lease, Task.isCancelled ? .abandoned : error.outcomeForHost(otherwise: .answered))
         }
         return (result, lease.native.hello)
     }

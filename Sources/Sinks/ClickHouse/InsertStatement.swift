@@ -50,7 +50,6 @@ struct InsertStatement: Sendable {
 }
 
 extension ServerHello {
-    /// Since 22.2 (`insert_deduplication_token` in ClickHouse's Core/SettingsChangesHistory and the changelog of that
-    /// release); no revision of the protocol tells.
+    /// `insert_deduplication_token` came with 22.2 (ClickHouse's CHANGELOG.md, #32304); no revision of the protocol tells.
     var knowsDeduplicationTokens: Bool { (major, minor) >= (22, 2) }
 }

@@ -106,16 +106,19 @@ extension Error {
         }
     }
 
-    /// The host is at fault, not a table, a row or a user: it counts for its circuit breaker.
-    var isFailureOfHost: Bool {
-        guard let error = (self as? InsertFailure)?.error ?? (self as? ConnectionError) else { return false }
+    /// What it means for the circuit breaker of the host that was asked.
+    ///
+    /// - Parameter answered: what it is when the host did its part: it is the table, the rows or the user that is at fault.
+    func outcomeForHost(otherwise answered: ClickHouseServers.Pool.Outcome) -> ClickHouseServers.Pool.Outcome {
+        if self is StructureChange { return answered }
+        guard let error = (self as? InsertFailure)?.error ?? (self as? ConnectionError) else { return .abandoned }
         switch error.code {
-        case .timedOut, .connectionClosed, .protocolViolation: return true
-        case .notReady, .cancelled, .resultTooLarge: return false
+        case .timedOut, .connectionClosed, .protocolViolation: return .failed
+        case .notReady, .cancelled, .resultTooLarge: return .abandoned
         case .refusedByServer:
             // Network, disk, Keeper, shutdown. Not what one table may have alone, such as being read-only.
             let codes: Set<Int32> = [3, 32, 74, 173, 198, 203, 209, 210, 225, 236, 243, 279, 425, 499, 999, 1000]
-            return error.exception.map { codes.contains($0.code.rawValue) } ?? true
+            return error.exception.map { codes.contains($0.code.rawValue) } == false ? answered : .failed
         }
     }
 }

@@ -54,8 +54,7 @@ struct Shipper: Sendable {
                 error = thrown
             }
             let isCancelled = error is CancellationError || Task.isCancelled
-            await shared.servers.giveBack(
-                lease, isCancelled ? .abandoned : error.isFailureOfHost ? .failed : .succeeded)
+            await shared.servers.giveBack(lease, isCancelled ? .abandoned : error.outcomeForHost(otherwise: .succeeded))
             if isCancelled { throw CancellationError() }
             if error.leavesBlockInDoubt { attempts.isInDoubt = true }
 
@@ -200,7 +199,7 @@ struct Shipper: Sendable {
 
     /// The partition of each row, as numbers of our own; nil: the key is none that is understood here.
     private func partitions(of rows: Block, _ table: TableName) async throws -> [Int]? {
-        guard let text = await shared.catalog.partitionKey(of: table), let key = PartitionKey(parsing: text) else {
+        guard let text = try await shared.catalog.partitionKey(of: table), let key = PartitionKey(parsing: text) else {
             return nil
         }
         let zone = try? await shared.catalog.structure(of: table).timeZone
