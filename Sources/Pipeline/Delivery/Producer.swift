@@ -33,6 +33,8 @@ public enum ProducerNews: Sendable {
     case committed(upTo: UInt64)
     /// Another session has the name now; nothing more is taken from this one.
     case takenOver
+    /// Rows that were handed over are given back: the session ends with this reason, an error code of the protocol's.
+    case turnedAway(reason: String)
 }
 
 /// Why a producer is not let in.
@@ -63,6 +65,8 @@ public final class Producer: Sendable, Hashable {
 
     private struct State: Sendable {
         var taken: UInt64 = 0
+        /// The daemon knew nothing of this producer when it began behind this number.
+        var base: UInt64 = 0
         var durable = RowIntervals()
         var committed = RowIntervals()
         var session: UInt64?
@@ -137,6 +141,13 @@ public final class Producer: Sendable, Hashable {
     public func take(_ range: RowRange, session: UInt64) -> (taking: Taking, upTo: UInt64) {
         state.withLock { state in
             guard state.session == session else { return (.notOwner, 0) }
+            if state.taken == 0, state.durable.runs.isEmpty, range.first > 1 {
+                // What came before was acked by a daemon whose memory is gone: there is nobody left to ask for it.
+                state.base = range.first - 1
+                state.taken = state.base
+                state.durable.insert(RowRange(first: 1, last: state.base))
+                state.committed.insert(RowRange(first: 1, last: state.base))
+            }
             guard range.first <= state.taken + 1 else { return (.gap(expected: state.taken + 1), 0) }
             // Numbers that are durable beyond a gap count as taken as soon as the gap before them is filled.
             func skipDurable() {
@@ -167,7 +178,21 @@ public final class Producer: Sendable, Hashable {
         previous?(.takenOver)
     }
 
+    /// The numbers that become durable with rows of these: those before them as well, if the producer began with these.
+    public func covered(by range: RowRange) -> RowRange {
+        let base = state.withLock { $0.base }
+        return base > 0 && range.first == base + 1 ? RowRange(first: 1, last: range.last) : range
+    }
+
     // MARK: The spool's side
+
+    /// Before any session: an earlier run left these.
+    func restore(_ durable: RowIntervals) {
+        state.withLock { state in
+            state.durable.formUnion(durable)
+            state.taken = state.durable.contiguous
+        }
+    }
 
     /// Rows are durable; refusals are of rows in this range.
     public func becameDurable(_ range: RowRange, refusals: [RowRefusal] = []) {
@@ -185,6 +210,20 @@ public final class Producer: Sendable, Hashable {
             return { listener(.durable(upTo: now, refusals: refusals)) }
         }
         news?()
+    }
+
+    /// Rows that were taken are not kept: they have to be sent again.
+    func turnedAway(because reason: String) {
+        let listener = state.withLock { state in
+            defer {
+                state.session = nil
+                state.listener = nil
+                state.isWaiting = false
+                state.taken = state.durable.contiguous
+            }
+            return state.listener
+        }
+        listener?(.turnedAway(reason: reason))
     }
 
     /// Rows are settled: committed, dead-lettered or discarded.

@@ -125,17 +125,20 @@ public final class ProducerRegistry: Sendable {
                 let epoch = known.producer.identity.epoch
                 if epoch > memory.identity.epoch { return }
                 if epoch == memory.identity.epoch {
-                    var durable = known.producer.durable
-                    durable.formUnion(memory.durable)
-                    state.named[memory.identity.name] = Named(
-                        producer: Producer(memory.identity, durable: durable),
-                        lastUse: max(known.lastUse, memory.lastUse))
+                    known.producer.restore(memory.durable)
+                    state.named[memory.identity.name]?.lastUse = max(known.lastUse, memory.lastUse)
                     return
                 }
             }
             state.named[memory.identity.name] = Named(
                 producer: Producer(memory.identity, durable: memory.durable), lastUse: memory.lastUse)
         }
+    }
+
+    /// Takes up rows that a record has.
+    func restore(_ span: ProducerSpan) {
+        restore(
+            Memory(identity: span.identity, lastUse: wallClock(), durable: RowIntervals(CollectionOfOne(span.range))))
     }
 
     /// What the spool has to remember: the names that were used lately.

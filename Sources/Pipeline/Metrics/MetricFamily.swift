@@ -26,7 +26,9 @@ public struct MetricFamily: Hashable, Sendable {
 
 extension TelemetrySnapshot {
     /// All metrics, always in the same order.
-    public var families: [MetricFamily] { trafficFamilies + sinkFamilies + hostFamilies + stateFamilies }
+    public var families: [MetricFamily] {
+        trafficFamilies + spoolFamilies + sinkFamilies + hostFamilies + stateFamilies
+    }
 
     private var trafficFamilies: [MetricFamily] {
         [
@@ -50,6 +52,29 @@ extension TelemetrySnapshot {
             .counter("sluice_sessions_refused_total", "Sessions that were turned away.", sessionsRefused),
             .histogram(
                 "sluice_accept_latency_seconds", "From a row's arrival until its batch is validated.", acceptLatency),
+        ]
+    }
+
+    private var spoolFamilies: [MetricFamily] {
+        [
+            .gauge("sluice_spool_bytes", "Bytes of the spool on disk.", Double(spool.bytes)),
+            .gauge("sluice_spool_segments", "Files of the spool.", Double(spool.segments)),
+            .gauge(
+                "sluice_spool_unsettled_rows", "Rows in the spool that are not settled.", Double(spool.unsettledRows)),
+            .gauge(
+                "sluice_spool_oldest_timestamp_seconds",
+                "When the oldest file with unsettled rows was begun, since 1970; 0: there is none.",
+                Double(spool.oldest) / 1000),
+            .gauge("sluice_spool_full", "1 while rows wait because the spool has no room.", spool.isFull ? 1 : 0),
+            .counter("sluice_spool_restored_rows_total", "Rows that an earlier run left.", spool.restoredRows),
+            .counter("sluice_spool_commits_total", "Groups that were written.", spool.commits),
+            .counter("sluice_spool_errors_total", "Calls of the disk that failed.", labelled("reason", spool.errors)),
+            .counter(
+                "sluice_spool_damaged_places_total", "Places where the disk lost something that was whole.",
+                spool.damagedPlaces),
+            .histogram(
+                "sluice_spool_commit_latency_seconds", "From a group's first byte until it is durable.",
+                spool.commitLatency),
         ]
     }
 

@@ -51,6 +51,7 @@ public final class Telemetry: Sendable {
     public let sealedBlocks = CounterFamily()
     /// Blocks that were sent in pieces, by why.
     public let splitBlocks = CounterFamily()
+    public let spool = SpoolTelemetry()
     public let health: Health
 
     let clock: StageClock
@@ -136,7 +137,7 @@ public final class Telemetry: Sendable {
             acceptLatency: acceptLatency.snapshot(), insertLatency: insertLatency.snapshot(),
             endToEndLatency: endToEndLatency.snapshot(), health: health.status, healthAge: health.age,
             startTimeUnix: startTimeUnix, uptime: elapsed,
-            eventsPerSecond: window.withLock { $0.perSecond(at: elapsed) })
+            eventsPerSecond: window.withLock { $0.perSecond(at: elapsed) }, spool: spool.snapshot())
     }
 
     private static let otherTable = TableName(table: other)
