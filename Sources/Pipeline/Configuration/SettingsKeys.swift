@@ -114,7 +114,11 @@ public enum SettingsKeys {
         strategy.map { $0.lifted(into: \Settings.batch.defaults, under: "batch.defaults") } + [
             .bytes(
                 "batch.memory_max", \.batch.memoryMax, 1 << 20...1 << 40,
-                "All open blocks together. Beyond it the largest is sealed.")
+                "All open blocks together. Beyond it the largest is sealed."),
+            .count(
+                "batch.growth_max", \.batch.growthMax, 1...64,
+                "While the server complains of too many parts, a table's blocks grow up to so many times `rows_max` and `age_max`, never beyond `bytes_max`. 1: never."
+            ),
         ] + ConfigurationKey.queue("batch.queue", \.batch.queue, of: "sealed blocks for compression")
 
     static let compress: [ConfigurationKey<Settings>] =

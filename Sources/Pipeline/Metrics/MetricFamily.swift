@@ -1,7 +1,7 @@
 /// A metric with its samples, in the shape of Prometheus' text format; whoever serves it only writes it down.
 ///
 /// The names follow one convention: `sluice_`, what is counted, its unit (`rows`, `bytes`, `seconds`, …), and `_total` for
-/// what only grows. Labels: `table`, `reason`, `type`, `stage`, `status`; the values of each are bounded.
+/// what only grows. Labels: `table`, `reason`, `type`, `stage`, `status`, `host`, `state`; the values of each are bounded.
 public struct MetricFamily: Hashable, Sendable {
     public enum Kind: String, Sendable { case counter, gauge, histogram }
 
@@ -26,7 +26,9 @@ public struct MetricFamily: Hashable, Sendable {
 
 extension TelemetrySnapshot {
     /// All metrics, always in the same order.
-    public var families: [MetricFamily] { trafficFamilies + spoolFamilies + sinkFamilies + stateFamilies }
+    public var families: [MetricFamily] {
+        trafficFamilies + spoolFamilies + sinkFamilies + hostFamilies + stateFamilies
+    }
 
     private var trafficFamilies: [MetricFamily] {
         [
@@ -87,6 +89,9 @@ extension TelemetrySnapshot {
             .counter(
                 "sluice_insert_errors_total", "Attempts to insert that failed.",
                 labelled("type", Dictionary(uniqueKeysWithValues: insertErrors.map { ($0.rawValue, $1) }))),
+            .counter(
+                "sluice_split_blocks_total", "Blocks that were sent in pieces, by why.", labelled("reason", splitBlocks)
+            ),
             .gauge("sluice_in_flight_blocks", "Blocks that were sent and are not confirmed.", Double(blocksInFlight)),
             .gauge("sluice_in_flight_rows", "Rows that were sent and are not confirmed.", Double(rowsInFlight)),
             .gauge("sluice_sink_connections", "Open connections to the sink.", Double(sinkConnections)),
@@ -95,6 +100,35 @@ extension TelemetrySnapshot {
             .histogram(
                 "sluice_end_to_end_latency_seconds", "From a row's arrival to its confirmation.", endToEndLatency),
         ]
+    }
+
+    private var hostFamilies: [MetricFamily] {
+        [
+            .gauge(
+                "sluice_host_breaker", "1 for the state that the host's circuit breaker is in.",
+                hosts.flatMap { host in
+                    HostTelemetry.BreakerState.allCases.map {
+                        .init([("host", host.host), ("state", $0.rawValue)], $0 == host.breaker ? 1 : 0)
+                    }
+                }),
+            .counter(
+                "sluice_host_breaker_opened_total", "How often the host was left alone for a while.",
+                perHost(\.breakerOpened)),
+            .counter(
+                "sluice_host_failures_total", "Connects and inserts that failed at the host.", perHost(\.failures)),
+            .counter(
+                "sluice_host_committed_blocks_total", "Blocks that the host confirmed.", perHost(\.committedBlocks)),
+            .gauge(
+                "sluice_host_connections", "Open connections to the host.",
+                hosts.map { .init([("host", $0.host)], Double($0.connections)) }),
+            .gauge(
+                "sluice_host_in_flight_blocks", "Blocks that were sent to the host and are not confirmed.",
+                hosts.map { .init([("host", $0.host)], Double($0.blocksInFlight)) }),
+        ]
+    }
+
+    private func perHost(_ figure: KeyPath<HostTelemetry.Snapshot, UInt64>) -> [MetricFamily.Sample] {
+        hosts.map { .init([("host", $0.host)], $0[keyPath: figure]) }
     }
 
     private var stateFamilies: [MetricFamily] {

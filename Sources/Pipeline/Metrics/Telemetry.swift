@@ -49,6 +49,8 @@ public final class Telemetry: Sendable {
     public let endToEndLatency = LatencyHistogram()
     public let discardedRows = CounterFamily()
     public let sealedBlocks = CounterFamily()
+    /// Blocks that were sent in pieces, by why.
+    public let splitBlocks = CounterFamily()
     public let spool = SpoolTelemetry()
     public let health: Health
 
@@ -61,6 +63,7 @@ public final class Telemetry: Sendable {
 
     struct Registry: Sendable {
         var tables: [TableName: TableTelemetry] = [:]
+        var hosts: [HostTelemetry] = []
         var streams: [(name: String, snapshot: @Sendable () -> BoundedStreamSnapshot)] = []
     }
 
@@ -102,6 +105,11 @@ public final class Telemetry: Sendable {
 
     public func insertFailed(_ type: InsertErrorType) { insertErrors[type]?.add() }
 
+    /// Lets a scrape see a host of the sink. Once for each host; they are as many as the configuration names.
+    public func observe(_ host: HostTelemetry) {
+        registry.withLock { $0.hosts.append(host) }
+    }
+
     /// Lets a scrape see how full a stream is. Once for each stream.
     ///
     /// - Parameter name: The stage that takes from it.
@@ -110,7 +118,7 @@ public final class Telemetry: Sendable {
     }
 
     public func snapshot() -> TelemetrySnapshot {
-        let (tables, streams) = registry.withLock { (Array($0.tables.values), $0.streams) }
+        let (tables, streams, hosts) = registry.withLock { (Array($0.tables.values), $0.streams, $0.hosts) }
         let elapsed = clock.now - startedAt
         // What settles rows is read before what accepts them, so that nothing in flight can come out negative.
         let discarded = discardedRows.snapshot()
@@ -124,6 +132,7 @@ public final class Telemetry: Sendable {
             rawBytes: rawBytes.current, encodedBytes: encodedBytes.current, sessionsOpened: sessionsOpened.current,
             sessionsRefused: sessionsRefused.current, producerConnections: producerConnections.current,
             sinkConnections: sinkConnections.current,
+            splitBlocks: splitBlocks.snapshot(), hosts: hosts.map { $0.snapshot() },
             streams: streams.map { TelemetrySnapshot.Stream(name: $0.name, state: $0.snapshot()) },
             acceptLatency: acceptLatency.snapshot(), insertLatency: insertLatency.snapshot(),
             endToEndLatency: endToEndLatency.snapshot(), health: health.status, healthAge: health.age,

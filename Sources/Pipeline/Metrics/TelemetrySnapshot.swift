@@ -36,6 +36,9 @@ public struct TelemetrySnapshot: Sendable {
     public var sessionsRefused: UInt64
     public var producerConnections: Int
     public var sinkConnections: Int
+    public var splitBlocks: [String: UInt64]
+    /// In the order of the configuration; none with a sink that has no hosts.
+    public var hosts: [HostTelemetry.Snapshot]
     public var streams: [Stream]
     public var acceptLatency: LatencySnapshot
     public var insertLatency: LatencySnapshot
