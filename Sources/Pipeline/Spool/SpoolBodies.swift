@@ -191,7 +191,7 @@ extension SpoolFormat {
             guard let lastUse = body.readInteger(endianness: .little, as: Int64.self) else { throw SpoolBodyError() }
             var durable = RowIntervals()
             for _ in 0..<(try body.readCount()) { durable.insert(try body.readRange()) }
-            state.producers.append(.init(identity: identity, lastUse: lastUse, durable: durable))
+            state.producers.append(.init(identity: identity, lastUse: lastUse, durable: durable, unsettled: durable))
         }
         return state
     }
