@@ -50,7 +50,7 @@ public struct Daemon: Sendable {
             wallClock: Self.milliseconds)
         let keeper = try Keeper(
             settings: settings.spool, input: intakes, batches: rowBatches, blocks: sealed, registry: registry,
-            telemetry: telemetry, logger: logger.of(stage: "spool"), wallClock: Self.milliseconds,
+            environment: environment, telemetry: telemetry, logger: logger.of(stage: "spool"), wallClock: Self.milliseconds,
             recycle: { pool.give($0) })
         let (sink, catalog) = try Self.sink(
             settings.ship, input: encoded, schema: schema, telemetry: telemetry, pressure: pressure,

@@ -12,7 +12,7 @@ struct Keeper: Sendable {
     /// - Throws: when the directory of the spool cannot be used.
     init(
         settings: SpoolSettings, input: BoundedStream<Intake>, batches: BoundedStream<RowBatch>,
-        blocks: BoundedStream<SealedBlock>, registry: ProducerRegistry, telemetry: Telemetry, logger: Logger,
+        blocks: BoundedStream<SealedBlock>, registry: ProducerRegistry, environment: [String: String], telemetry: Telemetry, logger: Logger,
         wallClock: @escaping @Sendable () -> Int64, recycle: @escaping @Sendable ([Block]) -> Void
     ) throws {
         guard settings.enabled else {
@@ -23,8 +23,14 @@ struct Keeper: Sendable {
             split = { try await direct.split($0, into: $1) }
             return
         }
+        var disk: any SpoolDisk = try SystemSpoolDisk(path: settings.directory)
+        #if DEBUG
+            if let calls = environment["SLUICE_KILL_AFTER_SPOOL_CALLS"].flatMap({ Int($0) }) {
+                disk = KillingSpoolDisk(disk, after: calls)
+            }
+        #endif
         let core = try SpoolCore(
-            disk: try SystemSpoolDisk(path: settings.directory), settings: settings, registry: registry,
+            disk: disk, settings: settings, registry: registry,
             wallClock: wallClock)
         let spool = SpoolStage(
             core: core, input: input, batches: batches, blocks: blocks, registry: registry, telemetry: telemetry,

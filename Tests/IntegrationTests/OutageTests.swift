@@ -88,7 +88,10 @@ import Testing
                 try await own.stop()
                 await felt.wait()
                 _ = try await OwnServer.start(in: folder, tcp: own.tcp, http: own.http)
-                return try await pushing.value
+                let sent = try await pushing.value
+                // What is on disk only would wait for the next run.
+                await eventually { fixture.telemetry.conservation.inFlight == 0 }
+                return sent
             }
             // Blocks that were under way when the server stopped may be there twice.
             let stored = try await own.server.query("SELECT count() >= \(sent), uniqExact(seq) FROM mstore")

@@ -123,7 +123,9 @@ public actor SpoolStage: Stage {
             isInputEnded = true
             feederWaits.take()?.resume()
         }
-        while let intakes = await input.nextBatch(maxElements: 256, maxBytes: core.settings.groupBytes) {
+        // No group may need more room than there ever is.
+        let groupBytes = min(core.settings.groupBytes, core.settings.bytesMax / 8)
+        while let intakes = await input.nextBatch(maxElements: 256, maxBytes: groupBytes) {
             let rows = intakes.reduce(0) { $0 + $1.rows }
             held.add(rows)
             defer { held.subtract(rows) }
@@ -182,7 +184,7 @@ public actor SpoolStage: Stage {
             }
             telemetry.spool.isFull.set(1)
             let timer = Task { [clock] in
-                try? await clock.sleep(for: Self.roomCheckInterval)
+                guard (try? await clock.sleep(for: Self.roomCheckInterval)) != nil else { return }
                 self.roomMayBeThere()
             }
             await withTaskCancellationHandler {
