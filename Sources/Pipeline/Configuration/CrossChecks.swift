@@ -108,6 +108,14 @@ struct CrossChecks {
             "line_bytes_max: must be at most queue.bytes_max, \(ByteSize.format(receive.queue.bytesMax)), got \(ByteSize.format(receive.lineBytesMax))"
         )
         require(
+            receive.frameBytesMax <= receive.creditBytes, ["receive.frame_bytes_max", "receive.credit_bytes"],
+            "frame_bytes_max: must be at most credit_bytes, \(ByteSize.format(receive.creditBytes)), got \(ByteSize.format(receive.frameBytesMax))"
+        )
+        require(
+            receive.frameBytesMax <= receive.queue.bytesMax, ["receive.frame_bytes_max", "receive.queue.bytes_max"],
+            "frame_bytes_max: must be at most queue.bytes_max, \(ByteSize.format(receive.queue.bytesMax)), got \(ByteSize.format(receive.frameBytesMax))"
+        )
+        require(
             settings.validate.rowBatchBytesMax <= settings.batch.memoryMax,
             ["batch.memory_max", "validate.row_batch.bytes_max"],
             "memory_max: must be at least validate.row_batch.bytes_max, \(ByteSize.format(settings.validate.rowBatchBytesMax)), got \(ByteSize.format(settings.batch.memoryMax))"

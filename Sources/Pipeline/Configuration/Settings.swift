@@ -61,6 +61,16 @@ public struct ReceiveSettings: Sendable, Hashable {
     public var partialLineTimeout: Duration? = .seconds(60)
     /// Largest read from one session at once.
     public var readBytesMax = 256 << 10
+    /// Longest payload of a frame.
+    public var frameBytesMax = (1 << 20) + (64 << 10)
+    /// Payload bytes that a producer of frames may have sent beyond what is acked.
+    public var creditBytes = 4 << 20
+    /// Rejected rows that a producer is told of one by one, for each ack.
+    public var nacksMax = 100
+    /// Acks and nacks that may wait for a producer to read them.
+    public var unreadBytesMax = 64 << 10
+    /// A session of frames that says nothing for so long is ended; nil: never.
+    public var idleTimeout: Duration?
     /// Event loop threads of the listener; 0: one for four cores, at least one.
     public var threads = 0
     /// What waits for validation.

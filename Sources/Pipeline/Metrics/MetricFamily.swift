@@ -1,7 +1,7 @@
 /// A metric with its samples, in the shape of Prometheus' text format; whoever serves it only writes it down.
 ///
 /// The names follow one convention: `sluice_`, what is counted, its unit (`rows`, `bytes`, `seconds`, …), and `_total` for
-/// what only grows. Labels: `table`, `reason`, `type`, `stage`, `status`, `host`, `state`; the values of each are bounded.
+/// what only grows. Labels: `table`, `reason`, `code`, `type`, `stage`, `status`, `host`, `state`; the values of each are bounded.
 public struct MetricFamily: Hashable, Sendable {
     public enum Kind: String, Sendable { case counter, gauge, histogram }
 
@@ -50,6 +50,13 @@ extension TelemetrySnapshot {
             .gauge("sluice_producer_connections", "Open sessions.", Double(producerConnections)),
             .counter("sluice_sessions_opened_total", "Sessions that were opened.", sessionsOpened),
             .counter("sluice_sessions_refused_total", "Sessions that were turned away.", sessionsRefused),
+            .counter(
+                "sluice_session_errors_total", "Sessions that ended with an error.", labelled("code", sessionErrors)),
+            .counter("sluice_duplicate_rows_total", "Rows that were sent again and not taken twice.", duplicateRows),
+            .counter("sluice_nacks_total", "Rejected rows that their producers were told of.", nacks),
+            .counter(
+                "sluice_nacks_left_out_total", "Rejected rows of which producers were told only how many.", nacksLeftOut
+            ),
             .histogram(
                 "sluice_accept_latency_seconds", "From a row's arrival until its batch is validated.", acceptLatency),
         ]

@@ -26,6 +26,13 @@ public final class Telemetry: Sendable {
     /// Sessions that were ever opened, and those that were turned away.
     public let sessionsOpened = Counter()
     public let sessionsRefused = Counter()
+    /// Sessions that ended with an error, by its code.
+    public let sessionErrors = CounterFamily()
+    /// Rows that producers sent again and that were there already.
+    public let duplicateRows = Counter()
+    /// Rows whose producers were told that they were rejected, and rejections that they were only told the number of.
+    public let nacks = Counter()
+    public let nacksLeftOut = Counter()
     /// Sessions that are open.
     public let producerConnections = Gauge()
     /// Connections to the sink that are open.
@@ -130,7 +137,9 @@ public final class Telemetry: Sendable {
             insertErrors: insertErrors.mapValues(\.current), blocksInFlight: blocksInFlight.current,
             rowsInFlight: rowsInFlight.current, openRows: openRows.current, openBytes: openBytes.current,
             rawBytes: rawBytes.current, encodedBytes: encodedBytes.current, sessionsOpened: sessionsOpened.current,
-            sessionsRefused: sessionsRefused.current, producerConnections: producerConnections.current,
+            sessionsRefused: sessionsRefused.current, sessionErrors: sessionErrors.snapshot(),
+            duplicateRows: duplicateRows.current, nacks: nacks.current, nacksLeftOut: nacksLeftOut.current,
+            producerConnections: producerConnections.current,
             sinkConnections: sinkConnections.current,
             splitBlocks: splitBlocks.snapshot(), hosts: hosts.map { $0.snapshot() },
             streams: streams.map { TelemetrySnapshot.Stream(name: $0.name, state: $0.snapshot()) },

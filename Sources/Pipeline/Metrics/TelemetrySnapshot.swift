@@ -34,6 +34,10 @@ public struct TelemetrySnapshot: Sendable {
     public var encodedBytes: UInt64
     public var sessionsOpened: UInt64
     public var sessionsRefused: UInt64
+    public var sessionErrors: [String: UInt64]
+    public var duplicateRows: UInt64
+    public var nacks: UInt64
+    public var nacksLeftOut: UInt64
     public var producerConnections: Int
     public var sinkConnections: Int
     public var splitBlocks: [String: UInt64]
