@@ -75,7 +75,8 @@ public struct Daemon: Sendable {
             deadLetter: { await deadLetter.record($0) }, deadLetterSynced: { await deadLetter.sync() })
         let receive = ReceiveStage(
             settings: settings.receive, rowBytesMax: settings.validate.deadLetter.rowBytesMax, output: chunks,
-            deadLetter: deadLetter, telemetry: telemetry, logger: logger.of(stage: "receive"), environment: environment,
+            deadLetter: deadLetter, producers: registry, hasSpool: settings.spool.enabled, telemetry: telemetry,
+            logger: logger.of(stage: "receive"), environment: environment,
             onListening: { listening.begin() })
 
         let stages: [any Stage] = [deadLetter, sink, compress, batch, keeper.stage, validate, receive]

@@ -51,12 +51,9 @@ struct DeliverySimulation {
 
         func hear(_ news: ProducerNews) {
             heard.withLock { heard in
-                switch news {
-                case .ready(let resume): heard.resume = resume
-                case .durable(let upTo, _): heard.durable = max(heard.durable, upTo)
-                case .committed(let upTo): heard.committed = max(heard.committed, upTo)
-                case .takenOver, .turnedAway: break
-                }
+                heard.resume = news.ready ?? heard.resume
+                heard.durable = max(heard.durable, news.durable)
+                heard.committed = max(heard.committed, news.committed)
             }
         }
     }
@@ -228,13 +225,15 @@ struct DeliverySimulation {
         ears[place] = ear
         clients[place].session = sessions
         clients[place].sent = 0
-        let attached = registry.attach(name: clients[place].name, epoch: 1, session: sessions) { ear.hear($0) }
+        let attached = registry.attach(name: clients[place].name, epoch: 1, session: sessions) {}
         clients[place].producer = try? attached.get()
         hear(place)
     }
 
     private mutating func hear(_ place: Int) {
-        guard let heard = ears[place]?.heard.withLock({ $0 }), clients[place].session != nil else { return }
+        guard let ear = ears[place], let session = clients[place].session else { return }
+        if let news = clients[place].producer?.takeNews(session: session) { ear.hear(news) }
+        let heard = ear.heard.withLock { $0 }
         clients[place].acked = max(clients[place].acked, heard.durable, heard.resume ?? 0)
         clients[place].committed = max(clients[place].committed, heard.committed)
     }
