@@ -135,12 +135,18 @@ import Testing
     }
 
     @Test func aServerWithTooManyPartsMakesBlocksGrow() async throws {
-        let server = try await FakeServer.start([.refuseInsert(252), .refuseInsert(252)])
-        let fixture = try SinkFixture(settings([server]))
-        try await fixture.ship(blocks(1))
-        // Both within a second: one complaint.
-        #expect(fixture.pressure.factor(of: table, now: .now) == 2)
-        #expect(fixture.pressure.factor(of: TableName(table: "other"), now: .now) == 1)
+        let server = try await FakeServer.start([.refuseInsert(252)])
+        var settings = settings([server])
+        settings.retryDelayMax = .seconds(10)
+        let clock = ManualClock()
+        let fixture = try SinkFixture(settings, clock: stageClock(clock))
+        let blocks = blocks(1)
+        async let shipped: Void = fixture.ship(blocks)
+        await clock.waitForSleeper(until: clock.start + .seconds(1))
+        #expect(fixture.pressure.factor(of: table, now: clock.now) == 2)
+        #expect(fixture.pressure.factor(of: TableName(table: "other"), now: clock.now) == 1)
+        clock.advance(by: .seconds(1))
+        try await shipped
         await server.stop()
     }
 

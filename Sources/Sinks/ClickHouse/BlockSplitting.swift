@@ -47,17 +47,20 @@ struct SplitProgress: Sendable {
         return block.rows > first >> Self.blindLevelsMax
     }
 
-    /// What is said of a block that is refused now; notes it.
-    mutating func refusal(_ refusal: BlockRefusal, of block: EncodedBlock, _ attempts: Attempts) -> BlockRefusal {
+    /// Somebody took rows that were refused.
+    mutating func refused(_ refusal: BlockRefusal) {
+        if refusal.reason == .rows { refusedRows += 1 }
+    }
+
+    /// What is said of a block that is refused now.
+    func refusal(_ refusal: BlockRefusal, of block: EncodedBlock, _ attempts: Attempts) -> BlockRefusal {
         if attempts.isInDoubt {
             return BlockRefusal(
                 .outcomeUnknown, code: refusal.code,
                 message:
                     "an attempt before may have written a part of it. \(refusal.reason.rawValue): \(refusal.message)")
         }
-        guard refusal.reason == .rows else { return refusal }
-        refusedRows += 1
-        guard block.rows > 1 else { return refusal }
+        guard refusal.reason == .rows, block.rows > 1 else { return refusal }
         return BlockRefusal(
             .rows, code: refusal.code,
             message: "some of the rows, which were not looked for any further. \(refusal.message)")

@@ -69,9 +69,9 @@ struct Shipper: Sendable {
                 if !attempts.isInDoubt, let pieces = try await pieces(of: block, cause, &split, &attempts) {
                     return pieces
                 }
-                if await refused(block, split.refusal(refusal, of: block, attempts)) { return [] }
+                if await refused(block, refusal, &split, attempts) { return [] }
             case .refuse(let refusal):
-                if await refused(block, split.refusal(refusal, of: block, attempts)) { return [] }
+                if await refused(block, refusal, &split, attempts) { return [] }
             case .backOff(let isParts):
                 if isParts {
                     shared.pressure.complained(of: block.table, now: shared.clock.now)
@@ -127,12 +127,16 @@ struct Shipper: Sendable {
     }
 
     /// - Returns: Whether somebody took the block.
-    private func refused(_ block: EncodedBlock, _ refusal: BlockRefusal) async -> Bool {
+    private func refused(
+        _ block: EncodedBlock, _ refusal: BlockRefusal, _ split: inout SplitProgress, _ attempts: Attempts
+    ) async -> Bool {
+        let refusal = split.refusal(refusal, of: block, attempts)
         shared.logger.error(
             "block refused", metadata: block.metadata.merging(["reason": "\(refusal)"]) { $1 })
         do {
             try await shared.handlers.refused(block, refusal)
             shared.telemetry.deadLetteredRows.add(block.rows)
+            split.refused(refusal)
             return true
         } catch {
             shared.logger.error(
