@@ -205,7 +205,7 @@ public final class Producer: Sendable, Hashable {
     public func take(_ range: RowRange, session: UInt64) -> (taking: Taking, upTo: UInt64) {
         state.withLock { state in
             guard state.session == session else { return (.notOwner, 0) }
-            if state.taken == 0, state.durable.runs.isEmpty, range.first > 1 {
+            if state.taken == 0, state.durable.runs.isEmpty, range.first > 1, identity.isNamed {
                 // What came before was acked by a daemon whose memory is gone: there is nobody left to ask for it.
                 state.base = range.first - 1
                 state.taken = state.base
