@@ -51,6 +51,15 @@ final class AckedConnection: Sendable {
             }
         }
 
+        func sent(upTo number: UInt64, bytes: Int) {
+            let isAcked = state.withLock { state in
+                if number > state.acked { state.pieces.append((number, bytes)) }
+                return number <= state.acked
+            }
+            // The ack was faster.
+            if isAcked { onAcked(0, bytes) }
+        }
+
         private func acked(_ number: UInt64) {
             let (rows, bytes) = state.withLock { state in
                 let rows = number > state.acked ? Int(number - state.acked) : 0
@@ -90,10 +99,7 @@ final class AckedConnection: Sendable {
         let bytes = ByteBuffer(bytes: lines)
         try wait { [producer, state] in
             let numbers = try await producer.send(bytes)
-            state.state.withLock { state in
-                // The ack may have come before this.
-                if numbers.upperBound > state.acked { state.pieces.append((numbers.upperBound, bytes.readableBytes)) }
-            }
+            state.sent(upTo: numbers.upperBound, bytes: bytes.readableBytes)
         }
     }
 
