@@ -167,7 +167,8 @@ public final class Producer: Sendable, Hashable {
             guard !state.isWaiting else { return nil }
             news.ready = state.ready.take()
             news.durable = state.durable.contiguous
-            news.committed = state.committed.contiguous
+            // Who settles rows may be faster than who says that they are durable, and which were refused.
+            news.committed = min(state.committed.contiguous, state.durable.contiguous)
             swap(&news.refusals, &state.refusals)
             swap(&news.refusalsLeftOut, &state.refusalsLeftOut)
             return news
@@ -293,10 +294,9 @@ public final class Producer: Sendable, Hashable {
         wake?()
     }
 
-    /// Rows are settled: committed, dead-lettered or discarded. They need not have been durable before: without a spool
-    /// nothing is, and what is settled is not to be sent again either.
+    /// Rows are settled: committed, dead-lettered or discarded. Told only once they are durable, too: their refusals come
+    /// with that, and are never later than an ack.
     public func becameSettled(_ range: RowRange) {
-        becameDurable(range)
         let wake = state.withLock { state -> (@Sendable () -> Void)? in
             let before = state.committed.contiguous
             state.committed.insert(range)

@@ -74,11 +74,15 @@ import Testing
         #expect(news?.refusals.count == Producer.refusalsMax && news?.refusalsLeftOut == 5)
     }
 
-    @Test func whatIsSettledNeedNotHaveBeenDurable() throws {
+    @Test func whatIsSettledFirstIsToldWithItsRefusals() throws {
         let producer = try attach(registry(), session: 1)
+        _ = producer.takeNews(session: 1)
         _ = producer.take(range(1, 2), session: 1)
         producer.becameSettled(range(1, 2))
-        #expect(producer.durable.contiguous == 2 && !producer.isUnderWay)
+        #expect(producer.takeNews(session: 1)?.committed == 0)
+        producer.becameDurable(range(1, 2), refusals: [refusal(2)])
+        let news = producer.takeNews(session: 1)
+        #expect(news?.durable == 2 && news?.committed == 2 && news?.refusals.map(\.number) == [2])
     }
 
     // MARK: Sessions
