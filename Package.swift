@@ -168,7 +168,10 @@ let package = Package(
             swiftSettings: strict),
         .testTarget(
             name: "SluiceTests",
-            dependencies: ["sluice", "EventGenerator", "ClickHouseNative", "Pipeline", "TestSupport", "CLZ4", "CZstd"],
+            dependencies: [
+                "sluice", "Daemon", "SluiceClient", "EventGenerator", "ClickHouseNative", "Pipeline", "TestSupport",
+                "CLZ4", "CZstd", .product(name: "Logging", package: "swift-log"),
+            ],
             swiftSettings: strict),
         .testTarget(
             name: "IntegrationTests",

@@ -3,8 +3,8 @@ import ProducerProtocol
 
 /// The rows that are not acked yet, and what the daemon may be sent of them: a value.
 ///
-/// Rows have two numbers: the one that `send` returned, which only grows, and the one on the wire, which begins anew with
-/// each epoch, and for a producer without a name with each session. `base` is the difference.
+/// Rows have two numbers: the one that `send` returned, which only grows, and the one on the wire, which for a producer
+/// without a name begins anew with each session. `base` is the difference.
 struct DeliveryWindow {
     struct Frame {
         /// As `send` returned it.
@@ -19,7 +19,7 @@ struct DeliveryWindow {
     /// What a WELCOME means for the rows that are here.
     enum Resumption: Equatable {
         case resumed
-        /// The daemon has less than was acked and dropped.
+        /// The daemon has less than was acked and dropped; what is here goes on even so if it knows nothing at all.
         case forgotten(daemonHas: UInt64)
         /// The daemon has more than was ever sent.
         case ahead(daemonHas: UInt64)
@@ -64,16 +64,12 @@ struct DeliveryWindow {
             last = resume
             return .resumed
         }
-        let has = resume + base
-        guard has >= acked else { return .forgotten(daemonHas: has) }
-        guard has <= last else { return .ahead(daemonHas: has) }
-        ackReached(has)
+        guard resume >= acked else { return .forgotten(daemonHas: resume) }
+        guard resume <= last else { return .ahead(daemonHas: resume) }
+        ackReached(resume)
         trim(checksums: checksums)
         return .resumed
     }
-
-    /// A new epoch: the first row that is not acked is number 1 on the wire.
-    mutating func renumber() { base = acked }
 
     /// - Returns: Whether that is news.
     mutating func ackReceived(_ wire: UInt64) -> Bool {

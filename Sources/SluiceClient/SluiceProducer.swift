@@ -347,12 +347,15 @@ public actor SluiceProducer {
         switch window.welcomed(resume: resume, credit: credit, checksums: configuration.checksums) {
         case .resumed: break
         case .forgotten(let has):
-            epoch += 1
-            window.renumber()
-            onEvent(.daemonForgot(acked: window.acked, daemonHas: has, newEpoch: epoch))
-            disconnect()
-            beginConnecting()
-            return
+            // A daemon that knows nothing of a producer lets it begin where it is. One that knows something would see a gap:
+            // there it is another producer, by a new epoch.
+            if has > 0 { epoch += 1 }
+            onEvent(.daemonForgot(acked: window.acked, daemonHas: has, epoch: epoch))
+            guard has == 0 else {
+                disconnect()
+                beginConnecting()
+                return
+            }
         case .ahead(let has):
             fail(
                 SluiceClientError(

@@ -68,8 +68,9 @@ public enum SluiceEvent: Hashable, Sendable {
     /// More rows were rejected than the daemon tells one by one.
     case rejectionsLeftOut(Int)
     /// The daemon knows less than it had acked: with `received` after a crash, or because its spool is gone or has forgotten
-    /// the name. Rows up to `acked` that it did not keep are lost. The producer goes on with a new epoch.
-    case daemonForgot(acked: UInt64, daemonHas: UInt64, newEpoch: UInt64)
+    /// the name. Rows up to `acked` that it did not keep are lost, if it had not shipped them. The producer goes on, with a
+    /// higher epoch where that is needed.
+    case daemonForgot(acked: UInt64, daemonHas: UInt64, epoch: UInt64)
 }
 
 /// A row that the daemon did not take, and why.

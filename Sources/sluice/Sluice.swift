@@ -33,6 +33,8 @@ struct VersionCommand: ParsableCommand {
 /// How the process ends, beside 0 and what the daemon itself says.
 enum Exit {
     static let failure = ExitCode(1)
+    /// EX_DATAERR of sysexits.h: all was done, and some of the input was no good.
+    static let data = ExitCode(65)
     /// EX_CONFIG of sysexits.h: trying again helps only after somebody changed the configuration.
     static let configuration = ExitCode(78)
 }

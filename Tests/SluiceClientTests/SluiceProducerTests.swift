@@ -204,7 +204,7 @@ import Testing
             try await producer.close()
         }
         #expect(second.rows("w") == ["c"])
-        #expect(events.values.contains(.daemonForgot(acked: 2, daemonHas: 0, newEpoch: 2)))
+        #expect(events.values.contains(.daemonForgot(acked: 2, daemonHas: 0, epoch: 1)))
     }
 
     @Test func nobodyListeningIsSaidAtOnceIfThatWasAskedFor() async throws {

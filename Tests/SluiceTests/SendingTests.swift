@@ -65,9 +65,10 @@ import Testing
         let sending = Sending(
             Sending.Plan(socketPath: "/nonexistent/sluice.sock"), source: RowSource(.generated(1)))
 
-        let problems = sending.run { _ in }
+        let report = sending.run { _ in }
 
-        #expect(problems == ["no daemon listens on /nonexistent/sluice.sock: start it with `sluice run`"])
+        #expect(
+            report.problems == ["no daemon listens on /nonexistent/sluice.sock: start it with `sluice run`"])
     }
 
     @Test func theSummaryIsOneLine() {
@@ -81,13 +82,17 @@ import Testing
 
     @Test(arguments: [
         [], ["run"], ["check", "--quiet"], ["config", "reference"], ["send", "--generate", "5", "--table", "events"],
-        ["cat", "a", "--limit", "3"], ["version"],
+        ["cat", "a", "--limit", "3"], ["version"], ["send", "--ack", "committed"],
+        ["send", "--producer", "p", "--epoch", "3", "file"],
     ])
     func commandLinesThatAreUnderstood(arguments: [String]) throws { _ = try Sluice.parseAsRoot(arguments) }
 
     @Test(arguments: [
         ["send", "--generate", "5", "file"], ["send", "--generate", "5", "--table", "nosuch"],
         ["send", "--table", "a b"], ["send", "--producers", "0"], ["send", "--rate", "0"], ["cat"],
+        ["send", "--ack", "sure"], ["send", "--producer", "p"], ["send", "--epoch", "1"],
+        ["send", "--producer", "p", "--epoch", "1", "--ack", "none"],
+        ["send", "--producer", "p", "--epoch", "1", "--producers", "2"],
         ["cat", "a", "--count", "--limit", "1"], ["cat", "a", "--limit", "-1"],
     ])
     func commandLinesThatAreRefused(arguments: [String]) {

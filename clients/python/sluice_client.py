@@ -168,15 +168,16 @@ class Producer:
         elif self._fresh:
             self._acked = self._last = number
             self._fresh = False
-        elif number + self._base < self._acked:
-            # It acked more than it knows now: it crashed ("received"), or forgot the name. Another numbering.
-            self.epoch += 1
-            self._base = self._acked
-            raise OSError("the daemon forgot rows that it had acked")
-        elif number + self._base > self._last:
+        elif number < self._acked:
+            # It acked more than it knows now: it crashed ("received"), or forgot the name. One that knows nothing lets us
+            # go on where we are; another would see a gap, unless the epoch is new to it.
+            if number:
+                self.epoch += 1
+                raise OSError("the daemon forgot rows that it had acked")
+        elif number > self._last:
             raise Refused("somebody else sends rows under this name and epoch")
         else:
-            self._drop(number + self._base)
+            self._drop(number)
         first = self._frames[0] if self._frames else None
         if first and first.first <= self._acked:  # acked in part
             rows = self._acked - first.first + 1

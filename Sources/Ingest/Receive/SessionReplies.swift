@@ -3,7 +3,7 @@ import Pipeline
 import ProducerProtocol
 
 /// What a session with acks tells its producer, and when: a value. It gathers while what was written is not gone, so that
-/// a producer that does not read costs no more than `unreadBytesMax`.
+/// a producer that does not read costs no more than `unreadBytesMax` and the nacks of one ack.
 struct SessionReplies: Sendable {
     enum Dialect: Hashable, Sendable { case lines, frames }
 
@@ -55,7 +55,8 @@ struct SessionReplies: Sendable {
         self.limits = limits
     }
 
-    var isSlow: Bool { bytesUnwritten + nacks.readableBytes > limits.unreadBytesMax }
+    /// Whether too much waits because what was written before is not read.
+    var isSlow: Bool { bytesUnwritten > 0 && bytesUnwritten + nacks.readableBytes > limits.unreadBytesMax }
 
     mutating func takeFigures() -> Figures {
         defer { figures = Figures() }

@@ -229,6 +229,12 @@ struct SessionState: Sendable {
         Rejection(table: table, reason: reason, message: message, session: session, bytes: head, length: length)
     }
 
+    private static func numbered(_ rejection: Rejection, _ number: UInt64) -> Rejection {
+        var rejection = rejection
+        rejection.number = number
+        return rejection
+    }
+
     // MARK: Claims
 
     private mutating func nextClaim() -> Action? {
@@ -274,7 +280,9 @@ struct SessionState: Sendable {
                 refused = .chunk(chunk(bytes, received, numbering: claimed))
             case .tooLong(let head, let length, _):
                 refused = .chunk(
-                    chunk(ByteBuffer(), now, numbering: claimed, rejection: tooLong(head, length)))
+                    chunk(
+                        ByteBuffer(), now, numbering: claimed,
+                        rejection: Self.numbered(tooLong(head, length), range.first)))
             case .incomplete: break
             }
         case .nothing:
@@ -492,15 +500,19 @@ struct SessionState: Sendable {
 
     mutating func newsReceived(_ news: ProducerNews, at now: ContinuousClock.Instant) {
         self.now = now
-        if let reason = news.turnedAway {
-            fail(
-                SessionError(SessionErrorCode(rawValue: reason) ?? .stopping, "the rows were not kept; send them again later"),
-                dropsRest: true)
-            return
-        }
         if news.isTakenOver {
             fail(Self.takenOver, dropsRest: true)
             // What it had claimed goes on; of what becomes of it, the other session hears.
+            return
+        }
+        if let reason = news.turnedAway {
+            // What it had claimed is its producer's again.
+            refused = nil
+            isBlocked = false
+            let code = SessionErrorCode(rawValue: reason) ?? .spoolFull
+            fail(
+                SessionError(code, "the rows that are not acked were not taken: send them again later"), dropsRest: true
+            )
             return
         }
         if let resume = news.ready, case .waiting(let producer) = numbering {

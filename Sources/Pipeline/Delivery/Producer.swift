@@ -167,7 +167,8 @@ public final class Producer: Sendable, Hashable {
             guard !state.isWaiting else { return nil }
             news.ready = state.ready.take()
             news.durable = state.durable.contiguous
-            news.committed = state.committed.contiguous
+            // Who settles rows may be faster than who says that they are durable, and which were refused.
+            news.committed = min(state.committed.contiguous, state.durable.contiguous)
             swap(&news.refusals, &state.refusals)
             swap(&news.refusalsLeftOut, &state.refusalsLeftOut)
             return news
@@ -205,7 +206,7 @@ public final class Producer: Sendable, Hashable {
     public func take(_ range: RowRange, session: UInt64) -> (taking: Taking, upTo: UInt64) {
         state.withLock { state in
             guard state.session == session else { return (.notOwner, 0) }
-            if state.taken == 0, state.durable.runs.isEmpty, range.first > 1 {
+            if state.taken == 0, state.durable.runs.isEmpty, range.first > 1, identity.isNamed {
                 // What came before was acked by a daemon whose memory is gone: there is nobody left to ask for it.
                 state.base = range.first - 1
                 state.taken = state.base
@@ -293,10 +294,9 @@ public final class Producer: Sendable, Hashable {
         wake?()
     }
 
-    /// Rows are settled: committed, dead-lettered or discarded. They need not have been durable before: without a spool
-    /// nothing is, and what is settled is not to be sent again either.
+    /// Rows are settled: committed, dead-lettered or discarded. Told only once they are durable, too: their refusals come
+    /// with that, and are never later than an ack.
     public func becameSettled(_ range: RowRange) {
-        becameDurable(range)
         let wake = state.withLock { state -> (@Sendable () -> Void)? in
             let before = state.committed.contiguous
             state.committed.insert(range)

@@ -2,6 +2,7 @@ import ArgumentParser
 import EventGenerator
 import Foundation
 import Pipeline
+import SluiceClient
 
 struct SendCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -15,9 +16,21 @@ struct SendCommand: ParsableCommand {
               zcat old.ndjson.gz | sluice send --table events
               sluice send --generate 1000000 --table mstore --producers 4
 
-            Ends with 0 when the daemon has taken all lines. Rows that it rejects later are in its dead letter, and counted \
-            in its metrics.
+            Rows count as sent when they are durable: in the daemon's spool, on disk. A connection that breaks is made \
+            anew. --ack asks for another level; `none` only writes the lines to the socket. A daemon without a spool cannot \
+            grant `durable`: without --ack, that is said, and lines are sent without acks.
+
+            With --producer, a run that was cut short can be repeated: the daemon remembers which lines it has.
+
+              sluice send --producer import-42 --epoch 1 --table events events.ndjson
+
+            Ends with 0 when all rows were sent, with 65 when all were sent and the daemon told that it rejected some (they are \
+            in its dead letter), and with 1 when not all could be sent. Without acks, 0 says that the daemon has taken all \
+            lines, and nothing of what it rejects later.
             """)
+
+    /// As `--ack` takes it.
+    enum AckChoice: String, CaseIterable, ExpressibleByArgument { case none, received, durable, committed }
 
     @Option(help: ArgumentHelp("The daemon's socket; without it, the configuration's.", valueName: "path"))
     var socket: String?
@@ -43,6 +56,23 @@ struct SendCommand: ParsableCommand {
 
     @Option(help: "Share the rows out among so many connections.")
     var producers = 1
+
+    @Option(
+        help: ArgumentHelp(
+            "When rows count as sent: received (in the daemon's memory), durable (in its spool), committed (in ClickHouse), none (in the socket).",
+            valueName: "level"))
+    var ack: AckChoice?
+
+    @Option(
+        help: ArgumentHelp(
+            "A name under which the daemon remembers which lines it has; needs --epoch.", valueName: "name"))
+    var producer: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "Which numbering of lines this is: the same one goes on where the last run ended, a higher one begins anew.",
+            valueName: "number"))
+    var epoch: UInt64?
 
     @Flag(name: .customLong("no-progress"), help: "Show no progress, even on a terminal.")
     var hidesProgress = false
@@ -71,6 +101,16 @@ struct SendCommand: ParsableCommand {
         guard (1...Self.producersMax).contains(producers) else {
             throw ValidationError("--producers takes 1 to \(Self.producersMax).")
         }
+        guard (producer == nil) == (epoch == nil) else {
+            throw ValidationError("--producer and --epoch need each other.")
+        }
+        if let producer {
+            guard (1...128).contains(producer.utf8.count),
+                !producer.unicodeScalars.contains(where: { $0.properties.generalCategory == .control })
+            else { throw ValidationError("--producer takes a name of 1 to 128 bytes without control characters.") }
+            guard producers == 1 else { throw ValidationError("One --producer has one connection, not \(producers).") }
+            guard ack != AckChoice.none else { throw ValidationError("--producer needs acks.") }
+        }
         guard rate.map({ $0 > 0 }) ?? true else { throw ValidationError("--rate has to be more than 0.") }
     }
 
@@ -78,6 +118,15 @@ struct SendCommand: ParsableCommand {
         Output.ignoreBrokenPipes()
         let path = try socket ?? options.load().settings.receive.socketPath
         var plan = Sending.Plan(socketPath: path, table: table, rate: rate, producers: producers)
+        switch ack {
+        // A daemon that cannot remember the name must not be sent the rows as if it could.
+        case nil: plan.acks = producer == nil ? .durableIfGranted : .at(.durable)
+        case .some(.none): plan.acks = .none
+        case .received: plan.acks = .at(.received)
+        case .durable: plan.acks = .at(.durable)
+        case .committed: plan.acks = .at(.committed)
+        }
+        if let producer, let epoch { plan.identity = (producer, epoch) }
         let input: RowSource.Input
         if let generate {
             let shape = generatedTable ?? .mstore
@@ -98,18 +147,24 @@ struct SendCommand: ParsableCommand {
                 progress: $0, elapsed: .now - began, rowsTotal: source.rowsTotal, bytesTotal: source.bytesTotal)
         }
         let showsProgress = !hidesProgress && isatty(STDERR_FILENO) == 1
-        let problems = sending.run { progress in
+        let report = sending.run { progress in
             if showsProgress { Output.writeAll(Array("\r\u{1B}[K\(line(progress).text)".utf8), to: STDERR_FILENO) }
         }
         let sent = sending.progress
-        let summary = line(sent).summary
+        let summary = line(sent).summary + (report.ack.map { ", \($0.rawValue)" } ?? "")
         if showsProgress { Output.writeAll(Array("\r\u{1B}[K".utf8), to: STDERR_FILENO) }
-        guard problems.isEmpty else {
-            problems.forEach { Output.complain($0) }
+        report.notes.forEach { Output.complain($0) }
+        if report.resumedRows > 0 { Output.complain("\(report.resumedRows) rows were there already") }
+        guard report.problems.isEmpty else {
+            report.problems.forEach { Output.complain($0) }
             if sent.rows > 0 { Output.complain("sent before that: \(summary)") }
             throw Exit.failure
         }
         Output.write(summary + "\n")
+        guard report.rejectedRows == 0 else {
+            Output.complain("\(report.rejectedRows) of them rejected: see the daemon's dead letter")
+            throw Exit.data
+        }
     }
 
     private var generatedTable: EventGenerator.Table? {

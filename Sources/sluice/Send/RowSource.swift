@@ -16,6 +16,24 @@ enum Piece: Sendable {
     }
 }
 
+extension Piece {
+    /// What is left without so many rows; nil: nothing.
+    func dropping(rows: Int) -> (rest: Piece?, dropped: Int) {
+        guard rows > 0 else { return (self, 0) }
+        guard rows < self.rows else { return (nil, self.rows) }
+        switch self {
+        case .numbers(let numbers): return (.numbers(numbers.dropFirst(rows)), rows)
+        case .bytes(let bytes, let all):
+            var left = rows
+            let start = bytes.firstIndex {
+                if $0 == UInt8(ascii: "\n") { left -= 1 }
+                return left == 0
+            }
+            return (.bytes(Array(bytes[((start ?? 0) + 1)...]), rows: all - rows), rows)
+        }
+    }
+}
+
 /// What `sluice send` sends: several producers take pieces from it in turn.
 final class RowSource: Sendable {
     /// Bytes read at once.

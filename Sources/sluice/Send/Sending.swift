@@ -1,9 +1,19 @@
 import EventGenerator
 import Foundation
+import SluiceClient
 import Synchronization
 
 /// Sends all of a source to the daemon, over one connection or several, each with a thread of its own.
 final class Sending: Sendable {
+    /// When rows count as sent.
+    enum Acks: Hashable, Sendable {
+        /// When they are written to the socket.
+        case none
+        case at(SluiceAck)
+        /// When they are durable, if the daemon can say that; otherwise as `none`.
+        case durableIfGranted
+    }
+
     struct Plan: Sendable {
         var socketPath: String
         /// Said in each session's first line.
@@ -12,6 +22,9 @@ final class Sending: Sendable {
         /// Rows per second, of all producers together.
         var rate: Int?
         var producers = 1
+        var acks = Acks.durableIfGranted
+        /// Under which the daemon remembers the rows; only for one producer, with acks.
+        var identity: (name: String, epoch: UInt64)?
     }
 
     struct Progress: Sendable {
@@ -19,18 +32,35 @@ final class Sending: Sendable {
         var bytes = 0
     }
 
-    /// A problem that ended one producer or more.
-    struct Outcome: Sendable {
+    /// How it went, besides the figures.
+    struct Report: Sendable {
+        /// Rows that the daemon told to be in its dead letter.
+        var rejectedRows = 0
+        /// What the person at the terminal should know; none of it means that rows were not sent.
+        var notes: [String] = []
+        /// What ended one producer or more, one line each.
         var problems: [String] = []
+        /// Rows that the daemon had already, of an earlier run.
+        var resumedRows = 0
+        /// At which level all rows were acked; nil: they were written to the socket.
+        var ack: SluiceAck?
+    }
+
+    private struct Outcome: Sendable {
+        var report = Report()
         /// Producers that still run.
         var running: Int
+    }
+
+    private final class Figure: Sendable {
+        let value = Atomic<Int>(0)
     }
 
     private let plan: Plan
     private let source: RowSource
     private let began = ContinuousClock.now
-    private let rows = Atomic<Int>(0)
-    private let bytes = Atomic<Int>(0)
+    private let rows = Figure()
+    private let bytes = Figure()
     private let outcome: Mutex<Outcome>
     private let ended = DispatchSemaphore(value: 0)
 
@@ -40,21 +70,21 @@ final class Sending: Sendable {
         outcome = Mutex(Outcome(running: plan.producers))
     }
 
-    /// What was written to the socket so far.
+    /// What was sent so far: acked, or without acks written to the socket.
     var progress: Progress {
-        Progress(rows: rows.load(ordering: .relaxed), bytes: bytes.load(ordering: .relaxed))
+        Progress(rows: rows.value.load(ordering: .relaxed), bytes: bytes.value.load(ordering: .relaxed))
     }
 
     /// Blocks until all is sent.
     ///
     /// - Parameter report: called about ten times a second.
-    /// - Returns: What went wrong, one line each.
-    func run(report: (Progress) -> Void) -> [String] {
+    /// - Returns: What there is to tell.
+    func run(report: (Progress) -> Void) -> Report {
         for _ in 0..<plan.producers {
             let thread = Thread { [self] in
-                let problems = produce()
+                let report = produce()
                 outcome.withLock { outcome in
-                    outcome.problems += problems.filter { !outcome.problems.contains($0) }
+                    outcome.report.add(report)
                     outcome.running -= 1
                 }
                 ended.signal()
@@ -67,11 +97,71 @@ final class Sending: Sendable {
             _ = ended.wait(timeout: .now() + .milliseconds(100))
             report(progress)
         }
-        return outcome.withLock { $0.problems }
+        return outcome.withLock { $0.report }
     }
 
     /// One producer, from start to end.
-    private func produce() -> [String] {
+    private func produce() -> Report {
+        switch plan.acks {
+        case .none: return Report(problems: produceWithoutAcks())
+        case .at(let ack): return produce(ack)
+        case .durableIfGranted: return produce(.durable, orWithoutAcks: true)
+        }
+    }
+
+    private func produce(_ ack: SluiceAck, orWithoutAcks: Bool = false) -> Report {
+        let connection = AckedConnection(plan, ack: ack) { [rows, bytes] in
+            rows.value.add($0, ordering: .relaxed)
+            bytes.value.add($1, ordering: .relaxed)
+        }
+        let resume: UInt64
+        do {
+            resume = try connection.open()
+        } catch {
+            let code = (error as? SluiceClientError)?.code
+            if orWithoutAcks, code == .refused("no_spool") || code == .refused("not_allowed") {
+                return Report(
+                    notes: ["the daemon has no spool: rows are not acked, and a crash of the daemon may lose some"],
+                    problems: produceWithoutAcks())
+            }
+            let isAbsent = code == .notConnected && "\(error)".hasPrefix("no daemon listens")
+            return Report(problems: ["\(error)" + (isAbsent ? ": start it with `sluice run`" : "")])
+        }
+        var left = Int(clamping: resume)
+        var failure: String?
+        do {
+            var made: [UInt8] = []
+            while let (piece, rowsBefore) = try source.next() {
+                let (piece, skipped) = piece.dropping(rows: left)
+                left -= skipped
+                guard let piece else { continue }
+                wait(for: rowsBefore)
+                try connection.send(lines(of: piece, &made))
+            }
+            try connection.finish()
+        } catch {
+            let unacked = connection.unackedRows
+            connection.abandon()
+            failure = "\(error)" + (unacked > 0 ? " (\(unacked) rows that were handed over are not acked)" : "")
+        }
+        var report = connection.report
+        if let failure { report.problems.append(failure) }
+        report.resumedRows = Int(clamping: resume) - left
+        report.ack = ack
+        return report
+    }
+
+    private func lines(of piece: Piece, _ made: inout [UInt8]) -> [UInt8] {
+        switch piece {
+        case .bytes(let bytes, _): return bytes
+        case .numbers(let numbers):
+            made.removeAll(keepingCapacity: true)
+            plan.generator.append(rows: numbers, to: &made)
+            return made
+        }
+    }
+
+    private func produceWithoutAcks() -> [String] {
         do {
             let connection = try DaemonConnection(to: plan.socketPath)
             var isOpen = true
@@ -83,19 +173,12 @@ final class Sending: Sendable {
             var made: [UInt8] = []
             while isOpen, let (piece, rowsBefore) = try source.next() {
                 wait(for: rowsBefore)
-                let lines: [UInt8]
-                switch piece {
-                case .bytes(let bytes, _): lines = bytes
-                case .numbers(let numbers):
-                    made.removeAll(keepingCapacity: true)
-                    plan.generator.append(rows: numbers, to: &made)
-                    lines = made
-                }
+                let lines = lines(of: piece, &made)
                 isOpen =
                     try lines.withUnsafeBytes { (bytes) throws(SendError) in try connection.write(bytes) } == .written
                 guard isOpen else { break }
-                rows.add(piece.rows, ordering: .relaxed)
-                bytes.add(lines.count, ordering: .relaxed)
+                rows.value.add(piece.rows, ordering: .relaxed)
+                bytes.value.add(lines.count, ordering: .relaxed)
             }
             let (answers, isOrderly) = connection.finish()
             if !answers.isEmpty { return answers }
@@ -113,5 +196,16 @@ final class Sending: Sendable {
         if left > .zero {
             Thread.sleep(forTimeInterval: Double(left.components.seconds) + Double(left.components.attoseconds) / 1e18)
         }
+    }
+}
+
+extension Sending.Report {
+    /// Of another producer; what both say is said once.
+    mutating func add(_ other: Self) {
+        rejectedRows += other.rejectedRows
+        notes += other.notes.filter { !notes.contains($0) }
+        problems += other.problems.filter { !problems.contains($0) }
+        resumedRows += other.resumedRows
+        ack = ack ?? other.ack
     }
 }

@@ -215,6 +215,7 @@ import Testing
     @Test func aStopWaitsForNoCommit() {
         let session = AckedSession()
         _ = session.receive("#sluice ack=committed\na\nb\n")
+        _ = session.durable(1, 1)
         _ = session.settled(1, 1)
         _ = session.close()
         #expect(session.stop() == [])

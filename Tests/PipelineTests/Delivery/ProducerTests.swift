@@ -74,11 +74,15 @@ import Testing
         #expect(news?.refusals.count == Producer.refusalsMax && news?.refusalsLeftOut == 5)
     }
 
-    @Test func whatIsSettledNeedNotHaveBeenDurable() throws {
+    @Test func whatIsSettledFirstIsToldWithItsRefusals() throws {
         let producer = try attach(registry(), session: 1)
+        _ = producer.takeNews(session: 1)
         _ = producer.take(range(1, 2), session: 1)
         producer.becameSettled(range(1, 2))
-        #expect(producer.durable.contiguous == 2 && !producer.isUnderWay)
+        #expect(producer.takeNews(session: 1)?.committed == 0)
+        producer.becameDurable(range(1, 2), refusals: [refusal(2)])
+        let news = producer.takeNews(session: 1)
+        #expect(news?.durable == 2 && news?.committed == 2 && news?.refusals.map(\.number) == [2])
     }
 
     // MARK: Sessions
@@ -215,5 +219,36 @@ import Testing
                 #expect(seen == Int(rows))
             }
         }
+    }
+
+    // MARK: Turned away
+
+    @Test func rowsThatAreGivenBackAreTakenAgain() throws {
+        let registry = registry()
+        let ear = Ear()
+        let producer = try attach(registry, session: 1, ear)
+        _ = producer.takeNews(session: 1)
+        _ = producer.take(range(1, 4), session: 1)
+        producer.becameDurable(range(1, 2))
+        producer.turnedAway(because: "spool_full")
+        #expect(producer.takeNews(session: 1)?.turnedAway == "spool_full")
+        #expect(producer.take(range(5, 5), session: 1) == (.notOwner, 0))
+        registry.detach(producer, session: 1)
+        _ = try attach(registry, session: 2)
+        #expect(producer.takeNews(session: 2)?.ready == 2)
+        #expect(producer.take(range(3, 4), session: 2) == (.from(3), 4))
+    }
+
+    @Test func aProducerThatNobodyKnowsBeginsWhereItIs() throws {
+        let registry = registry()
+        let producer = try attach(registry, session: 1)
+        #expect(producer.take(range(100, 109), session: 1) == (.from(100), 109))
+        #expect(producer.covered(by: range(100, 109)) == range(1, 109))
+        #expect(producer.covered(by: range(110, 111)) == range(110, 111))
+        #expect(producer.durable.contiguous == 99)
+        #expect(producer.take(range(111, 111), session: 1) == (.gap(expected: 110), 0))
+        // Without a name there is no earlier session.
+        let unnamed = try attach(registry, nil, session: 2)
+        #expect(unnamed.take(range(2, 2), session: 2) == (.gap(expected: 1), 0))
     }
 }
