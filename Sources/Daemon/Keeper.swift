@@ -25,7 +25,7 @@ struct Keeper: Sendable {
         }
         var disk: any SpoolDisk = try SystemSpoolDisk(path: settings.directory)
         #if DEBUG
-            if let calls = environment["SLUICE_KILL_AFTER_SPOOL_CALLS"].flatMap({ Int($0) }) {
+            if let calls = environment["CHAOS_KILL_AFTER_SPOOL_CALLS"].flatMap({ Int($0) }) {
                 disk = KillingSpoolDisk(disk, after: calls)
             }
         #endif
