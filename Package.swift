@@ -113,7 +113,7 @@ let package = Package(
         .executableTarget(
             name: "Benchmarks",
             dependencies: [
-                "Daemon", "Ingest", "Sinks", "Pipeline", "ClickHouseNative", "EventGenerator",
+                "Daemon", "Ingest", "Sinks", "Pipeline", "ClickHouseNative", "EventGenerator", "ProducerProtocol",
                 "CLZ4", "CSluice", "CZstd",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],

@@ -52,7 +52,7 @@ public struct Daemon: Sendable {
             settings: settings.spool, input: intakes, batches: rowBatches, blocks: sealed, registry: registry,
             environment: environment, telemetry: telemetry, logger: logger.of(stage: "spool"), wallClock: Self.milliseconds,
             recycle: { pool.give($0) })
-        let (sink, catalog) = try Self.sink(
+        let (sink, source) = try Self.sink(
             settings.ship, input: encoded, schema: schema, telemetry: telemetry, pressure: pressure,
             logger: logger.of(stage: "ship"),
             handlers: BlockHandlers(
@@ -62,6 +62,11 @@ public struct Daemon: Sendable {
                     try await Self.keep(block, refusal, in: deadLetter)
                     await keeper.settled(block.id, .deadLettered)
                 }))
+        var catalog = source
+        if settings.spool.enabled, settings.ship.sink == .clickhouse {
+            catalog = RememberedCatalog(
+                source, directory: settings.spool.directory, schema: schema, logger: logger.of(stage: "validate"))
+        }
         let compress = CompressStage(
             input: sealed, output: encoded, settings: settings.compress, sink: sink, telemetry: telemetry,
             recycle: { pool.give($0) })
