@@ -72,13 +72,20 @@ private struct ColumnEncoder {
     let revision: Revision?
 
     /// What comes before a column's values, once: the version of each low-cardinality serialization
-    /// (ClickHouse's DataTypes/Serializations/SerializationLowCardinality.cpp).
+    /// (ClickHouse's DataTypes/Serializations/SerializationLowCardinality.cpp), the mode of each variant's, and what
+    /// `TextColumnFormat` tells.
     func writePrefix(_ place: Int, to writer: inout FrameWriter) throws(FrameError) {
         let node = layout.nodes[place]
         switch node.kind {
-        case .fixed, .string: break
+        case .fixed: break
+        case .string: try TextColumnFormat(layout.types[place]).writePrefix(to: &writer)
         case .nullable, .array: try writePrefix(node.child, to: &writer)
         case .lowCardinality: try writer.write(UInt64(1).littleEndian)
+        case .tuple:
+            for child in layout.children(of: place) { try writePrefix(child, to: &writer) }
+        case .variant:
+            try writer.write(VariantFormat.basic.littleEndian)
+            for child in layout.children(of: place) { try writePrefix(child, to: &writer) }
         }
     }
 
@@ -101,6 +108,11 @@ private struct ColumnEncoder {
             try writeValues(node.child, to: &writer)
         case .lowCardinality:
             try writeLowCardinality(place, to: &writer)
+        case .tuple:
+            for child in layout.children(of: place) { try writeValues(child, to: &writer) }
+        case .variant:
+            try writeRuns(place, to: &writer)
+            for child in layout.children(of: place) { try writeValues(child, to: &writer) }
         }
     }
 

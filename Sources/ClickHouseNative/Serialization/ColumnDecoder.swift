@@ -4,31 +4,45 @@ struct ColumnDecoder {
     let revision: Revision?
     /// Bound on the bytes that may be made where the input has fewer than the column.
     let bytesMax: Int
+    private var kinds: [SerializationKind] = []
+
+    init(block: Block, revision: Revision?, bytesMax: Int) {
+        self.block = block
+        self.revision = revision
+        self.bytesMax = bytesMax
+    }
 
     private var layout: BlockLayout { block.layout }
 
+    /// - Parameter kinds: of each node; only a column's root and the elements of its tuples can be other than plain.
     mutating func column(
-        _ rows: Int, kind: SerializationKind, from bytes: inout ByteCursor
+        _ rows: Int, kinds: [SerializationKind], from bytes: inout ByteCursor
     ) throws(BlockReadFailure) {
-        switch kind {
-        case .plain:
-            // The reader fills the nodes itself; what a fresh block has in its dictionaries goes.
-            for place in layout.nodes.indices {
-                block.nodes[place].data.truncate(to: 0)
-                block.nodes[place].rows = 0
-            }
-            try prefix(0, from: &bytes)
-            try values(0, rows, from: &bytes)
-        case .sparse:
-            try sparse(rows, from: &bytes)
+        // The reader fills the nodes itself; what a fresh block has in its dictionaries goes.
+        for place in layout.nodes.indices where block.nodes[place].dictionary != nil {
+            let child = layout.nodes[place].child
+            block.nodes[child].data.truncate(to: 0)
+            block.nodes[child].rows = 0
         }
+        self.kinds = kinds
+        try prefix(0, from: &bytes)
+        try values(0, rows, from: &bytes)
     }
 
     private func prefix(_ place: Int, from bytes: inout ByteCursor) throws(BlockReadFailure) {
         let node = layout.nodes[place]
         switch node.kind {
-        case .fixed, .string: break
+        case .fixed: break
+        case .string: try TextColumnFormat(layout.types[place]).readPrefix(from: &bytes)
         case .nullable, .array: try prefix(node.child, from: &bytes)
+        case .tuple:
+            for child in layout.children(of: place) { try prefix(child, from: &bytes) }
+        case .variant:
+            let mode = try bytes.take(UInt64.self)
+            guard mode == VariantFormat.basic else {
+                throw .refused(BlockError(.unsupportedSerialization, "variants of mode \(mode)"))
+            }
+            for child in layout.children(of: place) { try prefix(child, from: &bytes) }
         case .lowCardinality:
             let version = try bytes.take(UInt64.self)
             guard version == 1 else {
@@ -39,6 +53,7 @@ struct ColumnDecoder {
 
     private func values(_ place: Int, _ rows: Int, from bytes: inout ByteCursor) throws(BlockReadFailure) {
         let node = layout.nodes[place]
+        if kinds[place] == .sparse { return try sparse(place, rows, from: &bytes) }
         switch node.kind {
         case .fixed:
             block.nodes[place].data.append(try bytes.take(try product(rows, node.width)))
@@ -57,8 +72,26 @@ struct ColumnDecoder {
             try values(node.child, elements, from: &bytes)
         case .lowCardinality:
             try lowCardinality(place, rows, from: &bytes)
+        case .tuple:
+            for child in layout.children(of: place) { try values(child, rows, from: &bytes) }
+        case .variant:
+            let counts = try variants(place, rows, from: &bytes)
+            for (child, count) in zip(layout.children(of: place), counts) { try values(child, count, from: &bytes) }
         }
         block.nodes[place].rows = rows
+    }
+
+    /// Checks which child has each value; returns how many each has.
+    private func variants(_ place: Int, _ rows: Int, from bytes: inout ByteCursor) throws(BlockReadFailure) -> [Int] {
+        let taken = try bytes.take(rows)
+        var counts = Array(repeating: 0, count: 256)
+        for byte in taken { counts[Int(byte)] += 1 }
+        let children = layout.children(of: place).count
+        guard counts[children..<Int(BlockLayout.nullVariant)].allSatisfy({ $0 == 0 }) else {
+            throw .refused(BlockError(.malformed, "a variant of a type that it does not have"))
+        }
+        block.nodes[place].data.append(taken)
+        return counts
     }
 
     private func product(_ rows: Int, _ width: Int) throws(BlockReadFailure) -> Int {
@@ -160,7 +193,7 @@ struct ColumnDecoder {
 
     /// Groups of (defaults before the next value), the last of which has bit 62 set; then the values
     /// (ClickHouse's DataTypes/Serializations/SerializationSparse.cpp).
-    private func sparse(_ rows: Int, from bytes: inout ByteCursor) throws(BlockReadFailure) {
+    private func sparse(_ place: Int, _ rows: Int, from bytes: inout ByteCursor) throws(BlockReadFailure) {
         let endOfGranule: UInt64 = 1 << 62
         var gaps: [Int] = []
         var covered = 0
@@ -180,30 +213,30 @@ struct ColumnDecoder {
         }
         guard covered == rows else { throw .refused(BlockError(.malformed, "a sparse column has too few rows")) }
 
-        let type = layout.types[0]
+        let type = layout.types[place]
         let inner: DataType
         if case .nullable(let bare) = type { inner = bare } else { inner = type }
         try checkRoom(for: rows, width: (inner.fixedWidth ?? 1) + 1)
         let packed = Block(layout: BlockLayout([ColumnDefinition(name: "", type: inner)]))
-        var reader = ColumnDecoder(block: packed, revision: revision, bytesMax: bytesMax)
-        if gaps.count > 1 { try reader.column(gaps.count - 1, kind: .plain, from: &bytes) }
         guard packed.layout.nodes[0].kind == .fixed || packed.layout.nodes[0].kind == .string else {
             throw .refused(BlockError(.unsupportedSerialization, "sparse \(type)"))
         }
+        var reader = ColumnDecoder(block: packed, revision: revision, bytesMax: bytesMax)
+        if gaps.count > 1 { try reader.column(gaps.count - 1, kinds: [.plain], from: &bytes) }
         var values = ValueCursor(packed.nodes[0].data, width: packed.layout.nodes[0].width)
         for (number, gap) in gaps.enumerated() {
-            for _ in 0..<gap { block.appendDefault(0) }
+            for _ in 0..<gap { block.appendDefault(place) }
             guard number < gaps.count - 1, let value = values.next() else { continue }
-            appendValue(value)
+            append(value, to: place)
         }
     }
 
-    private func appendValue(_ value: UnsafeRawBufferPointer) {
-        var place = 0
-        if layout.nodes[0].kind == .nullable {
-            block.nodes[0].data.append(UInt8(0))
-            block.nodes[0].rows += 1
-            place = 1
+    private func append(_ value: UnsafeRawBufferPointer, to place: Int) {
+        var place = place
+        if layout.nodes[place].kind == .nullable {
+            block.nodes[place].data.append(UInt8(0))
+            block.nodes[place].rows += 1
+            place = layout.nodes[place].child
         }
         if layout.nodes[place].kind == .string { block.nodes[place].data.appendVarUInt(UInt64(value.count)) }
         block.nodes[place].data.append(value)

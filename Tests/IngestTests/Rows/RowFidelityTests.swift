@@ -14,7 +14,14 @@ import Testing
         let values: [String]
     }
 
-    private static let settings = ["session_timezone": "UTC", "allow_suspicious_low_cardinality_types": "1"]
+    /// A value as text, and as JSON: the one tells nan from null, the other texts from numbers.
+    private static let cell = "hex(ifNull(toString(v), 'NULL') || ' ' || formatRow('JSONCompactEachRow', v))"
+
+    /// What the oracle needs to have every type, and times of types without a zone in UTC.
+    private static let settings = [
+        "session_timezone": "UTC", "allow_suspicious_low_cardinality_types": "1", "allow_suspicious_variant_types": "1",
+        "allow_experimental_nullable_tuple_type": "1", "enable_time_time64_type": "1",
+    ]
 
     @Test(
         .timeLimit(.minutes(5)), .enabled { await ClickHouseServer.isAvailable(.modern) },
@@ -45,7 +52,7 @@ import Testing
         let folder = FileManager.default.temporaryDirectory.appendingPathComponent("sluice-rows-\(UUID().uuidString)")
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
         defer { try? FileManager.default.removeItem(at: folder) }
-        var sql = "SET session_timezone = 'UTC';\n"
+        var sql = "SET \(Self.settings.map { "\($0.key) = '\($0.value)'" }.joined(separator: ", "));\n"
         for (number, border) in borders.enumerated() {
             var fixture = try RowFixture([("n", "UInt32", nil), ("v", border.type, nil)])
             fixture.settings.input.dateTimeInputFormat = format
@@ -55,7 +62,7 @@ import Testing
             for block in outcome.blocks {
                 let file = folder.appendingPathComponent("\(number).native")
                 try Data(block.native).write(to: file)
-                sql += "SELECT \(number), n, hex(toString(v)) FROM file('\(file.path)', Native);\n"
+                sql += "SELECT \(number), n, \(Self.cell) FROM file('\(file.path)', Native);\n"
             }
         }
         var found = borders.map { [String?](repeating: nil, count: $0.values.count) }
@@ -83,7 +90,7 @@ import Testing
             "'" + text.replacing("\\", with: "\\\\").replacing("'", with: "\\'") + "'"
         }
         let row = quoted("{\"v\":\(value)}\n")
-        let sql = "SELECT hex(toString(v)) FROM format(JSONEachRow, \(quoted("v " + type)), \(row)) FORMAT TSVRaw"
+        let sql = "SELECT \(Self.cell) FROM format(JSONEachRow, \(quoted("v " + type)), \(row)) FORMAT TSVRaw"
         var settings = Self.settings
         settings["date_time_input_format"] = format.rawValue
         return try? await server.query(sql, settings: settings).dropLast().text
