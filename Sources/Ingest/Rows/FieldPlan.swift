@@ -57,7 +57,7 @@ struct FieldOperation {
     var precision: Int32 = 0
     /// Arrays: the elements' operation. Enums: place in `enumerations`. Low cardinality: the values' operation in the
     /// plan's `dictionaryPlans`; -1 for strings, which need none. Maps: the keys' operation, behind which the values' is.
-    /// Tuples: place in `tuples`. Variants: place in `variants`.
+    /// Tuples: place in `tuples`. Variants: place in `variants`. JSON: place in `objects`; -1 where no path has a type.
     var detail: Int32 = -1
     /// Of times; nil is UTC.
     var zone: Unmanaged<TimeZoneRules>?
@@ -80,6 +80,14 @@ struct VariantPlan {
     let order: [Int]
 }
 
+/// How a JSON object is checked.
+struct ObjectPlan {
+    /// The paths with types of their own.
+    let paths: KeyIndex
+    /// How each path's value is read.
+    let plans: [FieldPlan]
+}
+
 /// A table's structure made ready for reading rows: which columns a block has, and how each is read.
 final class FieldPlan: @unchecked Sendable {
     let structure: TableStructure
@@ -94,6 +102,7 @@ final class FieldPlan: @unchecked Sendable {
     private(set) var enumerations: [(names: KeyIndex, values: [Int16])] = []
     private(set) var tuples: [TuplePlan] = []
     private(set) var variants: [VariantPlan] = []
+    private(set) var objects: [ObjectPlan] = []
     /// Array nodes of columns `a.b` that stand for one Nested `a`: their arrays are of one length in each row
     /// (ClickHouse's DataTypes/NestedUtils.cpp).
     let nestedGroups: [[Int]]
@@ -142,6 +151,7 @@ final class FieldPlan: @unchecked Sendable {
         enumerations = builder.enumerations
         tuples = builder.tuples
         variants = builder.variants
+        objects = builder.objects
         dictionaryPlans = builder.dictionaryPlans
         zones = builder.zones
     }
@@ -152,6 +162,7 @@ final class FieldPlan: @unchecked Sendable {
         keys.deallocate()
         for enumeration in enumerations { enumeration.names.deallocate() }
         for tuple in tuples { tuple.names?.deallocate() }
+        for object in objects { object.paths.deallocate() }
     }
 
     private static func nestedGroups(of layout: BlockLayout) -> [[Int]] {
@@ -182,6 +193,7 @@ private struct PlanBuilder {
     var enumerations: [(names: KeyIndex, values: [Int16])] = []
     var tuples: [TuplePlan] = []
     var variants: [VariantPlan] = []
+    var objects: [ObjectPlan] = []
     var dictionaryPlans: [FieldPlan] = []
     var zones: [TimeZoneRules] = []
 
@@ -242,11 +254,7 @@ private struct PlanBuilder {
             let value = if case .nullable(let plain) = inner.underlying { plain.underlying } else { inner.underlying }
             if value != .string {
                 operation.detail = Int32(dictionaryPlans.count)
-                dictionaryPlans.append(
-                    try FieldPlan(
-                        TableStructure(
-                            columns: [TableStructure.Column(ColumnDefinition(name: "", type: value))],
-                            timeZone: structure.timeZone), omitting: [], isWithinVariant: isWithinVariant))
+                dictionaryPlans.append(try plan(ofValues: value))
             }
         case .int128: operation.kind = .int128
         case .int256: operation.kind = .int256
@@ -283,7 +291,14 @@ private struct PlanBuilder {
             if isOutermost { isWithinVariant = false }
             operation.detail = Int32(variants.count)
             variants.append(VariantPlan(first: first, order: VariantOrder.order(of: alternatives)))
-        case .json: operation.kind = .json
+        case .json:
+            operation.kind = .json
+            let paths = try bare.typedPaths()
+            guard !paths.isEmpty else { break }
+            operation.detail = Int32(objects.count)
+            objects.append(
+                ObjectPlan(
+                    paths: KeyIndex(paths.map(\.name)), plans: try paths.map { try plan(ofValues: $0.type) }))
         case .nullable, .nested, .named, .dynamic:
             preconditionFailure("\(bare), which no type name gives")
         }
@@ -292,6 +307,14 @@ private struct PlanBuilder {
             operation.kind = .tried
         }
         return operation
+    }
+
+    /// A plan for bare values of a type.
+    private func plan(ofValues type: DataType) throws -> FieldPlan {
+        try FieldPlan(
+            TableStructure(
+                columns: [TableStructure.Column(ColumnDefinition(name: "", type: type))], timeZone: structure.timeZone),
+            omitting: [], isWithinVariant: isWithinVariant)
     }
 
     /// Adds the operations for the children of an operation's node; the place of the first, behind which the others are.

@@ -152,18 +152,6 @@ extension RowParser {
         nodes[Int(op.pointee.value)].appendFixed(UInt64(entries.pointee.rows))
     }
 
-    // MARK: - JSON
-
-    /// An object as text, which the server reads.
-    mutating func json(
-        _ node: UnsafeMutablePointer<ColumnNode>, _ op: UnsafeMutablePointer<FieldOperation>, _ cursor: inout LineCursor
-    ) throws(ParseFault) {
-        guard cursor.p.pointee == UInt8(ascii: "{") else { throw ParseFault(.notAnObject) }
-        let start = cursor.p
-        try cursor.skipValue(depthMax: options.depthMax)
-        node.pointee.appendString(UnsafeRawPointer(start), count: cursor.p - start, node: op.pointee.node)
-    }
-
     // MARK: - Nested
 
     /// Columns of one Nested must have arrays of one length in each row: the server would refuse the whole block.

@@ -1,6 +1,6 @@
 /// Values of types that are wide, that name addresses and clocks, or that are made of parts.
 extension RowBorders {
-    static let ofParts: [Border] = wide + addresses + clocks + named + tuples + maps + alternatives
+    static let ofParts: [Border] = wide + addresses + clocks + named + tuples + maps + alternatives + objects
 
     private static let wideShapes =
         numberShapes + [
@@ -193,4 +193,47 @@ extension RowBorders {
             type: "Geometry",
             values: ["[1,2]", "[[1,2]]", "[[[1,2]]]", "[[[[1,2]]]]", "null", "[]", "[[]]", "[[[]]]", "[1]", "{}", "1"]),
     ]
+
+    private static let objectShapes =
+        [
+            "{}", #"{"a":1}"#, #" {"a" : 1 } "#, #"{"a":1,"a":2}"#, #"{"a":{"b":1},"a":{"c":2}}"#,
+            #"{"a":1,"a":{"b":2}}"#,
+            #"{"a":null,"a":1}"#, #"{"a.b":1,"a":{"b":2}}"#, #"{"a.b":1,"a":{"c":2}}"#, #"{"a":[1],"a":[2]}"#,
+            #"{"a":[{"b":1,"b":2}]}"#, #"{"a":[{"b":1},{"b":2}],"b":3}"#, #"{"a":{},"a":1}"#, #"{"a":{}}"#,
+            #"{"a":[{}]}"#,
+            #"{"":1}"#, #"{"a":{"":1}}"#, #"{"":{"a":1},".a":2}"#, #"{"a..b":1}"#, #"{"\u0061":1,"a":2}"#,
+            #"{"\u0061":{"\n":[true,false,null]}}"#, #"{"a":{"b.c":1,"b":{"c":2}}}"#,
+            #"{"a":[[{"b":[{"c":1}]}],{"b":1}]}"#,
+            #"{"a":[{"b":[{"c":1,"c":1}]}]}"#, "{a:1}", #"{"a"}"#, #"{"a":}"#, #"{"a":1,}"#, #"{"a":[1,]}"#,
+            #"{"a":[1 2]}"#,
+            #"{"a":1 "b":2}"#, "[]", "[1]", "1", #""x""#, #""{}""#, "null", "true", #"{"a":"2024-02-29"}"#,
+            #"{"a":"2024-02-29 12:34:56"}"#, #"{"a":"2024-02-29T12:34:56Z"}"#, #"{"a":[1,"x",null,1.5]}"#,
+            #"{"a":[{"b":1},{"c":2},null,[1]]}"#, #"{"t":5}"#, #"{"t":"5","s":{"x":1}}"#, #"{"t":300}"#, #"{"t":-1}"#,
+            #"{"t":"x"}"#, #"{"t":[1]}"#, #"{"t":{"b":1}}"#, #"{"t":null,"s":null}"#, #"{"t":true}"#, #"{"t":""}"#,
+            #"{"s":{"d":"2024-02-29 12:34:56"}}"#, #"{"s":{"d":"x"}}"#, #"{"s.d":5}"#, #"{"s":{"d":5},"s.d":6}"#,
+            #"{"s":{"e":[1,2]}}"#, #"{"s":{"e":1}}"#, #"{"s":{"e":["1",null]}}"#, #"{"s":{"e":[300]}}"#,
+            #"{"k":{"x":[],"y":1}}"#, #"{"k":1,"k":2}"#, #"{"k":[}"#,
+        ]
+        + [
+            "0", "-0", "01", "1.", ".5", "+1", "-", "1e5", "1E-5", "1e", "1e400", "-1e400", "1e-400", "nan", "-inf",
+            "1.5.5",
+            "18446744073709551615", "18446744073709551616", "-9223372036854775809", "123456789012345678901234567890",
+            String(repeating: "9", count: 400), String(repeating: "9", count: 400) + ".5", "True", "tru", "nul", "0x1",
+            #""\x""#, #""\u12""#, #""\ud83d""#, #""\ud83d\ude00""#, #""\ud83d\u0041""#, #""\ude00""#, #""\0""#,
+            #""\/\b""#,
+            "\"\t\"", "\"\u{1}\"", "\"\u{7F}\"", #""é日本😀""#, #""\u0000""#,
+        ].map { #"{"a":\#($0)}"# }
+
+    private static let objects: [Border] =
+        [
+            "JSON", "JSON(t UInt8, s.d DateTime('UTC'), s.e Array(Nullable(UInt8)), SKIP k)", "Nullable(JSON)",
+            "JSON(max_dynamic_paths=1)",
+        ].map { Border(type: $0, values: objectShapes) } + [
+            Border(type: "Array(JSON)", values: [#"[{"a":1},{},null]"#, "[]", "[1]", #"[{"a":1},{"a":1,"a":2}]"#]),
+            Border(
+                type: "Tuple(a JSON, b Map(String, JSON))",
+                values: [#"{"a":{"x":1},"b":{"y":{"z":[1]}}}"#, "{}", #"{"a":null}"#]),
+            Border(type: "Variant(JSON, UInt8)", values: [#"{"a":1}"#, "1", "300", "null", #"{"a":1,"a":2}"#, "[1]"]),
+            Border(type: "Variant(JSON, String)", values: [#"{"a":1}"#, "1", #""x""#]),
+        ]
 }
