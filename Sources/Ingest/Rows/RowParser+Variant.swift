@@ -85,9 +85,11 @@ extension RowParser {
             return isQuoted && first == UInt8(ascii: "\"")
         case .int128, .uint128, .int256, .uint256:
             return fault.code == .outOfRange || isQuoted && first == UInt8(ascii: "\"")
-        case .date, .date32: return !isQuoted || first &- 0x30 <= 9
-        case .dateTime, .dateTime64: return !isQuoted || start.stringHasDigit
-        case .time, .time64: return !isQuoted || first &- 0x30 <= 9 || first == UInt8(ascii: "-")
+        case .date: return isQuoted && start.stringIsLikeADay
+        case .date32: return isQuoted ? start.stringIsLikeADay : fault.code == .outOfRange
+        case .dateTime, .dateTime64:
+            return fault.code == .outOfRange || (isQuoted ? start.stringIsLikeATime : start.isLikeANumber)
+        case .time, .time64: return isQuoted ? start.stringIsLikeATime : start.isLikeANumber
         case .enum8, .enum16: return isQuoted && start.stringHasDigit
         default: return false
         }
@@ -104,14 +106,43 @@ extension ParseFault {
     }
 }
 
+// What ClickHouse may read where this parser does not. Better to refuse a text that is none of it than to store another.
 extension LineCursor {
-    /// Whether there is a digit in the string whose opening quote is at the cursor.
-    fileprivate var stringHasDigit: Bool {
+    /// The inside of the string whose opening quote is at the cursor, as far as there are no escapes.
+    private var inside: UnsafeBufferPointer<UInt8> {
         var q = p + 1
-        while q.pointee != UInt8(ascii: "\""), q.pointee != 0x0A {
-            if q.pointee &- 0x30 <= 9 { return true }
-            q += 1
+        while q.pointee != UInt8(ascii: "\""), q.pointee != UInt8(ascii: "\\"), q.pointee != 0x0A { q += 1 }
+        return UnsafeBufferPointer(start: p + 1, count: q - p - 1)
+    }
+
+    /// Whether there is a digit in the string.
+    fileprivate var stringHasDigit: Bool { inside.contains { $0 &- 0x30 <= 9 } }
+
+    /// Whether the string is as long as a day may be written, and begins with a year.
+    fileprivate var stringIsLikeADay: Bool {
+        let text = inside
+        return (6...10).contains(text.count) && text.prefix(4).allSatisfy { $0 &- 0x30 <= 9 }
+            && !text.contains { $0 == UInt8(ascii: ":") }
+    }
+
+    /// Whether the string has a digit, and no word that no time has (ClickHouse's IO/parseDateTimeBestEffort.cpp).
+    fileprivate var stringIsLikeATime: Bool {
+        guard stringHasDigit else { return false }
+        let words = inside.split { !($0 | 0x20 >= 0x61 && $0 | 0x20 <= 0x7A) }
+        return words.allSatisfy { word in
+            let start = String(decoding: word.prefix(3).map { $0 | 0x20 }, as: UTF8.self)
+            return Self.timeWords.contains(start)
         }
-        return false
+    }
+
+    private static let timeWords: Set<String> = [
+        "jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec", "mon", "tue", "wed", "thu",
+        "fri", "sat", "sun", "am", "pm", "utc", "gmt", "msk", "msd", "t", "z",
+    ]
+
+    /// Whether a bare value begins as a number does.
+    fileprivate var isLikeANumber: Bool {
+        let byte = p.pointee
+        return byte &- 0x30 <= 9 || byte == UInt8(ascii: "-") || byte == UInt8(ascii: "+") || byte == UInt8(ascii: ".")
     }
 }

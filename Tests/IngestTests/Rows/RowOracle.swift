@@ -5,10 +5,37 @@ import TestSupport
 
 /// ClickHouse's own reading of values, and its view of blocks that sluice made: both as text that tells any two values apart.
 struct RowOracle {
-    let format: ValidateSettings.DateTimeFormat
+    /// Columns, and rows for them: the members of each object as they stand in its line, without braces.
+    struct Table: Sendable {
+        let columns: [(name: String, type: String)]
+        let rows: [String]
 
-    /// A value as text, and as JSON: the one tells nan from null, the other texts from numbers.
-    private static let cell = "hex(ifNull(toString(v), 'NULL') || ' ' || formatRow('JSONCompactEachRow', v))"
+        /// Of one column, `v`.
+        init(type: String, values: [String]) {
+            self.init(columns: [("v", type)], rows: values.map { "\"v\":\($0)" })
+        }
+
+        init(columns: [(name: String, type: String)], rows: [String]) {
+            self.columns = columns
+            self.rows = rows
+        }
+
+        /// A row with its number in front.
+        func line(_ number: Int) -> String {
+            rows[number].isEmpty ? "{\"n\":\(number)}" : "{\"n\":\(number),\(rows[number])}"
+        }
+
+        var structure: String { (["n UInt32"] + columns.map { "`\($0.name)` \($0.type)" }).joined(separator: ", ") }
+
+        /// Each value as text, and as JSON: the one tells nan from null, the other texts from numbers.
+        var cells: String {
+            let texts = columns.map { "ifNull(toString(`\($0.name)`), 'NULL') || ' '" }.joined(separator: " || ")
+            return
+                "hex(\(texts) || formatRow('JSONCompactEachRow', \(columns.map { "`\($0.name)`" }.joined(separator: ", "))))"
+        }
+    }
+
+    let format: ValidateSettings.DateTimeFormat
 
     /// What the oracle needs to have every type, and times of types without a zone in UTC.
     private var settings: [String: String] {
@@ -20,68 +47,70 @@ struct RowOracle {
         ]
     }
 
-    /// What ClickHouse itself makes of values of a type; nil: it refuses the value.
+    /// What ClickHouse itself makes of a table's rows; nil: it refuses the row.
     ///
     /// It passes over most bad rows. Some end the query: then it is asked for either half.
-    func read(_ values: [String], as type: String, _ server: ClickHouseServer) async -> [String?] {
-        if values.count <= 1 {
-            var found: [String?] = []
-            for value in values { found.append(await read(value, as: type, server)) }
-            return found
-        }
-        if let found = try? await readAtOnce(values, as: type, server) { return found }
-        let middle = values.count / 2
-        return await read(Array(values[..<middle]), as: type, server)
-            + read(Array(values[middle...]), as: type, server)
+    func read(_ table: Table, _ server: ClickHouseServer) async -> [String?] {
+        await read(table, 0..<table.rows.count, server)
     }
 
-    private func readAtOnce(_ values: [String], as type: String, _ server: ClickHouseServer) async throws -> [String?] {
+    /// One row alone: neither what stands before it nor how ClickHouse goes on behind a bad row plays a part.
+    func read(_ table: Table, row: Int, _ server: ClickHouseServer) async -> String? {
+        try? await answer(table, row..<row + 1, settings, server).first?.text
+    }
+
+    private func read(_ table: Table, _ range: Range<Int>, _ server: ClickHouseServer) async -> [String?] {
+        if range.count <= 1 {
+            var found: [String?] = []
+            for row in range { found.append(await read(table, row: row, server)) }
+            return found
+        }
         var settings = self.settings
         settings["input_format_allow_errors_num"] = "1000000000"
         settings["input_format_allow_errors_ratio"] = "1"
-        let rows = values.enumerated().map { "{\"n\":\($0.offset),\"v\":\($0.element)}\n" }.joined()
+        if let answer = try? await answer(table, range, settings, server) {
+            var found = [String?](repeating: nil, count: range.count)
+            for (row, text) in answer where range.contains(row) { found[row - range.lowerBound] = text }
+            return found
+        }
+        let middle = range.lowerBound + range.count / 2
+        return await read(table, range.lowerBound..<middle, server) + read(table, middle..<range.upperBound, server)
+    }
+
+    private func answer(
+        _ table: Table, _ range: Range<Int>, _ settings: [String: String], _ server: ClickHouseServer
+    ) async throws -> [(row: Int, text: String)] {
+        let lines = range.map { table.line($0) + "\n" }.joined()
         let answer = try await server.query(
             """
-            SELECT n, \(Self.cell)
-            FROM format(JSONEachRow, \(Self.quoted("n UInt32, v " + type)), \(Self.quoted(rows))) FORMAT TSVRaw
-            """, settings: settings)
-        var found = [String?](repeating: nil, count: values.count)
-        for line in answer.split(separator: "\n") {
-            let fields = line.split(separator: "\t", omittingEmptySubsequences: false)
-            guard fields.count == 2, let place = Int(fields[0]), found.indices.contains(place) else { continue }
-            found[place] = fields[1].text
-        }
-        return found
-    }
-
-    /// One value alone: neither what stands before it nor how ClickHouse goes on behind a bad row plays a part.
-    func read(_ value: String, as type: String, _ server: ClickHouseServer) async -> String? {
-        let sql = """
-            SELECT \(Self.cell) FROM format(JSONEachRow, \(Self.quoted("v " + type)), \(Self.quoted("{\"v\":\(value)}\n")))
+            SELECT n, \(table.cells) FROM format(JSONEachRow, \(Self.quoted(table.structure)), \(Self.quoted(lines)))
             FORMAT TSVRaw
-            """
-        return try? await server.query(sql, settings: settings).dropLast().text
+            """, settings: settings)
+        return answer.split(separator: "\n").compactMap { line in
+            let fields = line.split(separator: "\t", omittingEmptySubsequences: false)
+            guard fields.count == 2, let row = Int(fields[0]) else { return nil }
+            return (row, fields[1].text)
+        }
     }
 
-    /// What ClickHouse finds in the blocks that sluice makes of values, for each type; nil: sluice refused the value.
-    func stored(_ borders: [RowFidelityTests.Border]) async throws -> [[String?]] {
+    /// What ClickHouse finds in the blocks that sluice makes of each table's rows; nil: sluice refused the row.
+    func stored(_ tables: [Table]) async throws -> [[String?]] {
         let folder = FileManager.default.temporaryDirectory.appendingPathComponent("sluice-rows-\(UUID().uuidString)")
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
         defer { try? FileManager.default.removeItem(at: folder) }
         var sql = "SET " + settings.map { "\($0.key) = '\($0.value)'" }.joined(separator: ", ") + ";\n"
-        for (number, border) in borders.enumerated() {
-            var fixture = try RowFixture([("n", "UInt32", nil), ("v", border.type, nil)])
+        for (number, table) in tables.enumerated() {
+            var fixture = try RowFixture([("n", "UInt32", nil)] + table.columns.map { ($0.name, $0.type, nil) })
             fixture.settings.input.dateTimeInputFormat = format
             fixture.isPrinted = false
-            let outcome = try fixture.read(
-                border.values.enumerated().map { "{\"n\":\($0.offset),\"v\":\($0.element)}" })
+            let outcome = try fixture.read(table.rows.indices.map(table.line))
             for block in outcome.blocks {
                 let file = folder.appendingPathComponent("\(number).native")
                 try Data(block.native).write(to: file)
-                sql += "SELECT \(number), n, \(Self.cell) FROM file('\(file.path)', Native);\n"
+                sql += "SELECT \(number), n, \(table.cells) FROM file('\(file.path)', Native);\n"
             }
         }
-        var found = borders.map { [String?](repeating: nil, count: $0.values.count) }
+        var found = tables.map { [String?](repeating: nil, count: $0.rows.count) }
         for line in try await ClickHouseOracle.query(sql).split(separator: "\n") {
             let fields = line.split(separator: "\t", omittingEmptySubsequences: false)
             guard fields.count == 3, let number = Int(fields[0]), let place = Int(fields[1]) else { continue }
