@@ -106,6 +106,7 @@ final class FieldPlan: @unchecked Sendable {
     /// Array nodes of columns `a.b` that stand for one Nested `a`: their arrays are of one length in each row
     /// (ClickHouse's DataTypes/NestedUtils.cpp).
     let nestedGroups: [[Int]]
+    let hasNestedGroups: Bool
     /// For low-cardinality columns of other than strings: a plan of the bare values.
     private(set) var dictionaryPlans: [FieldPlan] = []
     /// Columns with an expression that can be left out.
@@ -140,6 +141,7 @@ final class FieldPlan: @unchecked Sendable {
             + .init(
                 repeating: FieldOperation(kind: .computed), count: computedCount)
         nestedGroups = Self.nestedGroups(of: layout)
+        hasNestedGroups = !nestedGroups.isEmpty
         var root = layout.roots.makeIterator()
         for (place, column) in structure.columns.enumerated() where !omitted.contains(place) {
             builder.operations[place] = try builder.operation(for: column.definition.type, root: root.next()!)

@@ -104,7 +104,7 @@ struct RowParser {
             }
         }
         if plan.hasExpressions, values < plan.columnCount { try checkExpressions(rows) }
-        if !plan.nestedGroups.isEmpty { try checkNestedGroups(rows) }
+        if plan.hasNestedGroups { try checkNestedGroups(rows) }
     }
 
     /// Keys in the learned order that are compared before a key is looked up.
