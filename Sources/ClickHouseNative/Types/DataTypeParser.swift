@@ -140,6 +140,11 @@ private struct DataTypeParser {
                 isSpaced = false
             }
             guard open > 0 else { return String(decoding: text, as: UTF8.self) }
+            if byte == UInt8(ascii: "="), text.last != UInt8(ascii: "'") {
+                // A limit; only an enum's members have spaces there.
+                isSpaced = false
+                skipSpace()
+            }
             guard open + depth <= DataType.depthMax else {
                 throw Failure(code: .limit, reason: "nested deeper than \(DataType.depthMax)")
             }

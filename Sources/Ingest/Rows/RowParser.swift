@@ -30,6 +30,8 @@ struct RowParser {
     private(set) var namedTable = false
     /// Where the value of the Variant that is being read ends.
     var variantEnd: Bytes?
+    /// For each of the plan's dictionary plans, a block of one value, filled anew for each.
+    private let dictionaryBlocks: [Block]
 
     // Copies of what the plan and the block have: reading it through them costs a check each time.
     let nodes: UnsafeMutablePointer<ColumnNode>
@@ -52,6 +54,7 @@ struct RowParser {
         operations = plan.operations
         keys = plan.keys
         columnCount = plan.columnCount
+        dictionaryBlocks = plan.dictionaryPlans.map { Block(layout: $0.layout) }
     }
 
     // MARK: - A row
@@ -415,7 +418,8 @@ struct RowParser {
         }
         // Anything else is read into a column of its own first, whose bytes are then looked up.
         let nested = plan.dictionaryPlans[Int(op.pointee.detail)]
-        let single = Block(layout: nested.layout)
+        let single = dictionaryBlocks[Int(op.pointee.detail)]
+        single.removeAll()
         var parser = RowParser(
             plan: nested, block: single, options: options, tableKey: tableKey, tableName: tableName,
             successors: successors, scratch: scratch)
