@@ -20,7 +20,7 @@ import Testing
         ml Map(LowCardinality(String), LowCardinality(String)), mi Map(Int128, Array(IPv6)), lc LowCardinality(IPv4),
         lw LowCardinality(Nullable(Int256)), p Point, mp MultiPolygon, g Geometry, s SimpleAggregateFunction(sum, UInt64),
         v Variant(UInt64, String, Array(Variant(UInt8, String))), va Array(Variant(Float64, LowCardinality(String))),
-        j JSON, jt JSON(max_dynamic_paths=2, a.b UInt8, SKIP c), aj Array(JSON), nj Nullable(JSON),
+        j JSON, jt JSON(max_dynamic_paths=2, a.b UInt8, SKIP c), aj Array(JSON), nj Nullable(JSON), dy Dynamic, ady Array(Dynamic),
         tj Tuple(x JSON, y Map(String, JSON))
         """
 
@@ -36,6 +36,9 @@ import Testing
         #"{"id":7,"g":[[[1,2]]],"v":5,"va":[1.5,"x",null,"x"],"j":{"a":{"b":[1,"x",null]},"c":"2024-02-29"},"lw":null}"#,
         #"{"id":8,"v":[1,"a",null],"jt":{"a":{"b":5},"c":[1],"d":1,"e":"x","f":true},"aj":[{"x":1},{},{"x":[{"y":2}]}]}"#,
         #"{"id":9,"v":"text","g":[[3,4]],"nj":{"a":1},"tj":{"x":{"q":1.5},"y":{"k":{"z":"w"}}},"j":{"a":{"b":7}}}"#,
+        #"{"id":11,"dy":1,"ady":[1,"x",null,[1,"y"],{"b":true,"a":1.5}]}"#,
+        #"{"id":12,"dy":{"k":[1,null],"j":"2024-02-29"}}"#,
+        #"{"id":13,"dy":"text"}"#, #"{"id":14,"dy":"2024-02-29 12:34:56.5","ady":[[],[[1]]]}"#, #"{"id":15,"dy":[]}"#,
         #"{"id":10,"v":null,"g":null,"nj":null,"tj":{},"at":[],"m":{},"tn":null,"j":null,"ip6":null,"va":[]}"#,
     ]
 

@@ -5,8 +5,14 @@ struct ColumnDecoder {
     /// Bound on the bytes that may be made where the input has fewer than the column.
     let bytesMax: Int
     private var kinds: [SerializationKind] = []
+    /// Of Dynamic nodes: the columns of their types.
+    private var dynamics: [Int: DynamicReader] = [:]
 
-    init(block: Block, revision: Revision?, bytesMax: Int) {
+    /// How many Dynamic columns this one is within.
+    private let depth: Int
+
+    init(block: Block, revision: Revision?, bytesMax: Int, depth: Int = 0) {
+        self.depth = depth
         self.block = block
         self.revision = revision
         self.bytesMax = bytesMax
@@ -14,26 +20,35 @@ struct ColumnDecoder {
 
     private var layout: BlockLayout { block.layout }
 
-    /// - Parameter kinds: of each node; only a column's root and the elements of its tuples can be other than plain.
-    mutating func column(
-        _ rows: Int, kinds: [SerializationKind], from bytes: inout ByteCursor
-    ) throws(BlockReadFailure) {
-        // The reader fills the nodes itself; what a fresh block has in its dictionaries goes.
+    /// Before the prefix: empties what a fresh block has in its dictionaries.
+    mutating func begin(_ kinds: [SerializationKind]) {
         for place in layout.nodes.indices where block.nodes[place].dictionary != nil {
             let child = layout.nodes[place].child
             block.nodes[child].data.truncate(to: 0)
             block.nodes[child].rows = 0
         }
         self.kinds = kinds
+    }
+
+    /// - Parameter kinds: of each node; only a column's root and the elements of its tuples can be other than plain.
+    mutating func column(
+        _ rows: Int, kinds: [SerializationKind], from bytes: inout ByteCursor
+    ) throws(BlockReadFailure) {
+        begin(kinds)
         try prefix(0, from: &bytes)
         try values(0, rows, from: &bytes)
     }
 
-    private func prefix(_ place: Int, from bytes: inout ByteCursor) throws(BlockReadFailure) {
+    mutating func prefix(_ place: Int, from bytes: inout ByteCursor) throws(BlockReadFailure) {
         let node = layout.nodes[place]
         switch node.kind {
         case .fixed: break
-        case .string: try TextColumnFormat(layout.types[place]).readPrefix(from: &bytes)
+        case .string:
+            let format = TextColumnFormat(layout.types[place])
+            try format.readPrefix(from: &bytes)
+            if format == .dynamic {
+                dynamics[place] = try DynamicReader(&bytes, revision: revision, bytesMax: bytesMax, depth: depth + 1)
+            }
         case .nullable, .array: try prefix(node.child, from: &bytes)
         case .tuple:
             for child in layout.children(of: place) { try prefix(child, from: &bytes) }
@@ -51,13 +66,18 @@ struct ColumnDecoder {
         }
     }
 
-    private func values(_ place: Int, _ rows: Int, from bytes: inout ByteCursor) throws(BlockReadFailure) {
+    mutating func values(_ place: Int, _ rows: Int, from bytes: inout ByteCursor) throws(BlockReadFailure) {
         let node = layout.nodes[place]
         if kinds[place] == .sparse { return try sparse(place, rows, from: &bytes) }
         switch node.kind {
         case .fixed:
             block.nodes[place].data.append(try bytes.take(try product(rows, node.width)))
         case .string:
+            if var reader = dynamics[place] {
+                try reader.values(rows, from: &bytes, to: &block.nodes[place].data)
+                block.nodes[place].rows = rows
+                return
+            }
             let isDictionary = place > 0 && layout.nodes[place - 1].kind == .lowCardinality
             if revision?.supports(.stringSizesApart) == true, !isDictionary {
                 try stringsWithSizesApart(place, rows, from: &bytes)
@@ -150,7 +170,9 @@ struct ColumnDecoder {
         return Int(previous)
     }
 
-    private func lowCardinality(_ place: Int, _ rows: Int, from bytes: inout ByteCursor) throws(BlockReadFailure) {
+    private mutating func lowCardinality(_ place: Int, _ rows: Int, from bytes: inout ByteCursor)
+        throws(BlockReadFailure)
+    {
         // No values at all, as below empty arrays: nothing is written, not even the flags.
         guard rows > 0 else { return }
         let child = layout.nodes[place].child

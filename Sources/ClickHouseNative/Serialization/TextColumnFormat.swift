@@ -4,9 +4,15 @@ enum TextColumnFormat {
     /// JSON as text, which the server reads as it would read it in a row (ClickHouse's
     /// DataTypes/Serializations/SerializationObject.h, ObjectSerializationVersion).
     case json
+    /// Values with their types, which go as a column for each type (`DynamicColumns`).
+    case dynamic
 
     init(_ type: DataType) {
-        if case .json = type { self = .json } else { self = .string }
+        switch type {
+        case .json: self = .json
+        case .dynamic: self = .dynamic
+        default: self = .string
+        }
     }
 
     /// The version of JSON's serialization that is text.
@@ -14,14 +20,14 @@ enum TextColumnFormat {
 
     func writePrefix(to writer: inout FrameWriter) throws(FrameError) {
         switch self {
-        case .string: break
+        case .string, .dynamic: break
         case .json: try writer.write(Self.jsonAsText.littleEndian)
         }
     }
 
     func readPrefix(from bytes: inout ByteCursor) throws(BlockReadFailure) {
         switch self {
-        case .string: break
+        case .string, .dynamic: break
         case .json:
             let version = try bytes.take(UInt64.self)
             guard version == Self.jsonAsText else {

@@ -86,7 +86,11 @@ public struct RowPrinter {
             forms[place].append(value, to: &out, as: style)
         case .string:
             let value = takeString(from: place)
-            if case .json = forms[place] { out.append(contentsOf: value) } else { out.append(value, as: style) }
+            switch forms[place] {
+            case .json: out.append(contentsOf: value)
+            case .dynamic(let timeZone): appendDynamic(value, timeZone: timeZone, to: &out, as: style)
+            default: out.append(value, as: style)
+            }
         case .nullable:
             if take(1, from: place)[0] == 0 {
                 appendValue(of: node.child, to: &out, as: style)
@@ -112,6 +116,15 @@ public struct RowPrinter {
             guard alternative < children.count else { return appendNull(to: &out, as: style) }
             appendValue(of: children[alternative], to: &out, as: style)
         }
+    }
+
+    private func appendDynamic(
+        _ value: UnsafeRawBufferPointer, timeZone: String, to out: inout [UInt8], as style: ValueStyle
+    ) {
+        guard let block = DynamicValue.read(value), var printer = try? RowPrinter(block, timeZone: timeZone) else {
+            return appendNull(to: &out, as: style)
+        }
+        printer.appendValue(of: 0, to: &out, as: style)
     }
 
     private func appendNull(to out: inout [UInt8], as style: ValueStyle) {

@@ -27,6 +27,8 @@ enum ValueForm {
     case named([[UInt8]])
     /// Text that is JSON already.
     case json
+    /// A value with its type.
+    case dynamic(timeZone: String)
 
     /// - Parameter type: a node's: names are taken off.
     init(_ type: DataType, timeZone: String) throws(TimeZoneError) {
@@ -65,6 +67,7 @@ enum ValueForm {
         case .interval: self = .int64
         case .map: self = .map
         case .json: self = .json
+        case .dynamic: self = .dynamic(timeZone: timeZone)
         case .tuple(let elements) where elements.first?.name != nil:
             self = .named(
                 elements.map { element in
@@ -73,7 +76,7 @@ enum ValueForm {
                     key.append(UInt8(ascii: ":"))
                     return key
                 })
-        case .string, .nullable, .array, .nothing, .tuple, .nested, .named, .variant, .dynamic: self = .parts
+        case .string, .nullable, .array, .nothing, .tuple, .nested, .named, .variant: self = .parts
         }
     }
 
@@ -125,7 +128,7 @@ enum ValueForm {
         case .bfloat16:
             let upper = UInt32(bytes.loadUnaligned(as: UInt16.self)) << 16
             out.append(float: Float(bitPattern: upper), as: style)
-        case .nullable, .parts, .map, .named: out.append(text: "null")
+        case .nullable, .parts, .map, .named, .dynamic: out.append(text: "null")
         }
     }
 

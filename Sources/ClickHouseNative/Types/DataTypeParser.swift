@@ -239,8 +239,8 @@ private struct DataTypeParser {
 extension DataTypeParser {
     static func type(from node: TypeNode) throws(Failure) -> DataType {
         if case .opaque(let name, let arguments) = node {
-            guard name == "JSON" else { throw unsupported(name: name) }
-            return .json(name: "\(name)(\(arguments))")
+            let text = "\(name)(\(arguments))"
+            return name == "JSON" ? .json(name: text) : .dynamic(name: text)
         }
         guard case .name(let name, let arguments) = node else {
             throw Failure(code: .syntax, reason: "a type name is expected")
@@ -317,7 +317,7 @@ extension DataTypeParser {
         "Date": .date, "Date32": .date32,
         "Int128": .int128, "Int256": .int256, "UInt128": .uint128, "UInt256": .uint256, "BFloat16": .bfloat16,
         "IPv4": .ipv4, "IPv6": .ipv6, "Time": .time, "Nothing": .nothing,
-        "JSON": .json(name: "JSON"),
+        "JSON": .json(name: "JSON"), "Dynamic": .dynamic(name: "Dynamic"),
     ]
     .merging(IntervalUnit.allCases.map { ("Interval" + $0.rawValue, .interval($0)) }) { $1 }
     .merging(geometries) { $1 }

@@ -18,7 +18,7 @@ enum FieldKind: UInt8 {
     case int128, int256, uint128, uint256, bfloat16
     case ipv4, ipv6, time, time64
     case decimal256
-    case tuple, map, variant, json
+    case tuple, map, variant, json, dynamic
     /// A type without values.
     case nothing
     /// A value within a Variant, of the kind that `tried` says: some are read by other rules there.
@@ -30,7 +30,7 @@ extension FieldKind {
     fileprivate var hasRulesInVariants: Bool {
         switch self {
         case .float32, .float64, .bfloat16, .string, .fixedString, .uuid, .ipv4, .ipv6, .array, .tuple, .map,
-            .lowCardinality, .variant, .json, .nothing, .omitted, .computed, .tried:
+            .lowCardinality, .variant, .json, .dynamic, .nothing, .omitted, .computed, .tried:
             false
         default: true
         }
@@ -114,6 +114,10 @@ final class FieldPlan: @unchecked Sendable {
     let hasExpressions: Bool
     private var zones: [TimeZoneRules] = []
     private let operationCount: Int
+    /// Plans of bare values, for the types that values of Dynamic columns had. A plan is used by one worker.
+    private var dynamicPlans: [DataType: FieldPlan] = [:]
+    /// Types that are remembered; beyond it the memory starts anew.
+    private static let dynamicPlansMax = 256
 
     /// - Throws: `TimeZoneError` for a zone that this host does not know.
     convenience init(_ structure: TableStructure, omitting omitted: Set<Int> = []) throws {
@@ -165,6 +169,17 @@ final class FieldPlan: @unchecked Sendable {
         for enumeration in enumerations { enumeration.names.deallocate() }
         for tuple in tuples { tuple.names?.deallocate() }
         for object in objects { object.paths.deallocate() }
+    }
+
+    /// A plan for a bare value of a type.
+    func plan(ofDynamic type: DataType) throws -> FieldPlan {
+        if let known = dynamicPlans[type] { return known }
+        if dynamicPlans.count >= Self.dynamicPlansMax { dynamicPlans.removeAll() }
+        let plan = try FieldPlan(
+            TableStructure(
+                columns: [TableStructure.Column(ColumnDefinition(name: "", type: type))], timeZone: structure.timeZone))
+        dynamicPlans[type] = plan
+        return plan
     }
 
     private static func nestedGroups(of layout: BlockLayout) -> [[Int]] {
@@ -301,7 +316,10 @@ private struct PlanBuilder {
             objects.append(
                 ObjectPlan(
                     paths: KeyIndex(paths.map(\.name)), plans: try paths.map { try plan(ofValues: $0.type) }))
-        case .nullable, .nested, .named, .dynamic:
+        case .dynamic:
+            operation.kind = .dynamic
+            operation.takesNull = true
+        case .nullable, .nested, .named:
             preconditionFailure("\(bare), which no type name gives")
         }
         if isWithinVariant, operation.kind.hasRulesInVariants {

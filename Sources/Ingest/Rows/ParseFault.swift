@@ -38,6 +38,8 @@ struct ParseFault: Error {
         case noAlternative
         /// One of a Variant's types would read it, and ClickHouse would store something else than was written.
         case storedOtherwise
+        /// A value of a Dynamic column whose type is not certain.
+        case uncertainType
         /// Columns of one Nested have arrays of different lengths.
         case unequalLengths
     }
@@ -83,6 +85,7 @@ struct ParseFault: Error {
         case .noValue: "the column's type has no values"
         case .noAlternative: "the value is of none of the Variant's types"
         case .storedOtherwise: "one of the Variant's types would store another value than this one"
+        case .uncertainType: "ClickHouse's type for this value in a Dynamic column is not known here"
         case .unequalLengths: "the arrays of one Nested column must be of one length"
         case .badTableName: "the table's name is not a string that can name a table"
         }
@@ -97,7 +100,7 @@ struct ParseFault: Error {
         case .nullValue: .nullNotAllowed
         case .notANumber, .notABool, .notAUUID, .notADate, .notATime, .notAString, .notAnArray, .notAnAddress,
             .notATuple, .notAMap, .notAnObject, .noValue, .noAlternative,
-            .storedOtherwise, .unequalLengths:
+            .storedOtherwise, .uncertainType, .unequalLengths:
             .typeMismatch
         case .outOfRange, .tooLong: .outOfRange
         case .notAnEnumMember: .unknownEnumValue

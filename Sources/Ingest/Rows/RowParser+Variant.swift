@@ -84,7 +84,9 @@ extension RowParser {
             // An empty text is 0 there.
             return isQuoted && first == UInt8(ascii: "\"")
         case .int128, .uint128, .int256, .uint256:
+            // No digits at all are 0 there, too.
             return fault.code == .outOfRange || isQuoted && first == UInt8(ascii: "\"")
+                || [UInt8(ascii: "]"), UInt8(ascii: "}"), UInt8(ascii: ",")].contains(first)
         case .date: return isQuoted && start.stringIsLikeADay
         case .date32: return isQuoted ? start.stringIsLikeADay : fault.code == .outOfRange
         case .dateTime, .dateTime64:

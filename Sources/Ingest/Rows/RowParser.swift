@@ -299,6 +299,7 @@ struct RowParser {
         case .json: try json(node, operation, &cursor)
         case .nothing: throw ParseFault(.noValue)
         case .tried: try tried(operation, &cursor)
+        case .dynamic: try dynamic(node, operation, &cursor)
         }
     }
 

@@ -19,7 +19,8 @@ struct TypeNameTests {
             "SimpleAggregateFunction(sum, UInt64)", "SimpleAggregateFunction(groupArrayArray(10), Array(String))",
             "Point", "MultiPoint", "Ring", "LineString", "MultiLineString", "Polygon", "MultiPolygon", "Geometry",
             "Variant(Array(String), UInt8)", "LowCardinality(IPv6)", "LowCardinality(Nullable(Int256))",
-            "Nullable(Tuple(a UInt8))", "Nullable(JSON)", "JSON", "JSON(max_dynamic_paths=3, a.b UInt8, SKIP c)",
+            "Nullable(Tuple(a UInt8))", "Nullable(JSON)", "JSON", "Dynamic", "Array(Dynamic(max_types=3))",
+            "JSON(max_dynamic_paths=3, a.b UInt8, SKIP c)",
             "JSON(SKIP REGEXP 'a(b\\')', t Tuple(x UInt8))", "LowCardinality(SimpleAggregateFunction(any, String))",
         ])
     func canonical(name: String) throws {

@@ -8,7 +8,7 @@ struct RandomTypes {
     /// - Parameter depth: how many types may still be around others.
     mutating func type(depth: Int) -> DataType {
         guard depth > 0, !random.one(in: 3) else { return scalar() }
-        switch random.int(0...13) {
+        switch random.int(0...14) {
         case 0, 1, 2: return .array(type(depth: depth - 1))
         case 3, 4: return .tuple(elements(depth: depth - 1, named: true))
         case 5: return .tuple(elements(depth: depth - 1, named: false))
@@ -22,6 +22,7 @@ struct RandomTypes {
             ]
             return parsed(names.randomElement(using: &random)!)
         case 12: return parsed("SimpleAggregateFunction(any, \(scalar()))")
+        case 13: return .dynamic(name: "Dynamic")
         default: return .json(name: "JSON(t UInt8, s.d Array(Nullable(Int32)), SKIP k)")
         }
     }

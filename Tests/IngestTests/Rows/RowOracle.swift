@@ -29,7 +29,10 @@ struct RowOracle {
 
         /// Each value as text, and as JSON: the one tells nan from null, the other texts from numbers.
         var cells: String {
-            let texts = columns.map { "ifNull(toString(`\($0.name)`), 'NULL') || ' '" }.joined(separator: " || ")
+            let texts = columns.map { column in
+                let text = "ifNull(toString(`\(column.name)`), 'NULL') || ' '"
+                return column.type == "Dynamic" ? text + " || dynamicType(`\(column.name)`) || ' '" : text
+            }.joined(separator: " || ")
             return
                 "hex(\(texts) || formatRow('JSONCompactEachRow', \(columns.map { "`\($0.name)`" }.joined(separator: ", "))))"
         }

@@ -54,3 +54,5 @@ variants	SELECT CAST(multiIf(number % 4 = 0, NULL, number % 4 = 1, CAST(number, 
 variant_nulls	SELECT CAST(NULL, 'Variant(UInt64, String)') AS v FROM numbers(3)
 geometry	SELECT v FROM format(JSONEachRow, 'v Geometry', '{\"v\":[1,2]}{\"v\":[[1,2]]}{\"v\":[[[1,2]]]}{\"v\":null}')
 json_text	SELECT CAST(concat('{\"a\":', toString(number), ',\"b\":{\"c\":[\"x\"]}}'), 'JSON') AS j, [j] AS a, CAST(number % 2 ? NULL : '{}', 'Nullable(JSON)') AS n FROM numbers(3) SETTINGS output_format_native_write_json_as_string = 1
+dynamics	SELECT v, [v, NULL] AS a, (v, 1) AS t FROM format(JSONEachRow, 'v Dynamic', '{\"v\":1}{\"v\":\"x\"}{\"v\":null}{\"v\":[1,\"y\",[2]]}{\"v\":1.5}{\"v\":{\"b\":1,\"a\":[null,2]}}{\"v\":\"2024-02-29 12:34:56.5\"}{\"v\":[]}{\"v\":7}') SETTINGS output_format_native_use_flattened_dynamic_and_json_serialization = 1
+dynamic_dictionaries	SELECT CAST(tuple(toString(number % 2), number), 'Tuple(a LowCardinality(String), b UInt64)')::Dynamic AS v, CAST(NULL, 'Dynamic') AS n FROM numbers(5) SETTINGS output_format_native_use_flattened_dynamic_and_json_serialization = 1
