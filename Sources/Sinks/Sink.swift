@@ -1,5 +1,6 @@
 import ClickHouseNative
 import Pipeline
+import Synchronization
 
 /// The last stage: takes encoded blocks and sees them confirmed.
 ///
@@ -18,14 +19,34 @@ public struct BlockHandlers: Sendable {
     /// The sink refused a block for good; whoever takes it keeps it. Until this returns the block is held, and when it
     /// throws, the block is tried again after a while: it is never dropped.
     public var refused: RefusedBlockHandler
+    /// A block is to be sent in pieces, of the rows named, in this order; all its rows are in one of them. Returns what the pieces
+    /// are known by, once that is durable; only then may the first of them be sent. From then on the block does
+    /// not exist any more: each piece is committed or refused, or split further.
+    public var split: SplitBlockHandler
 
     public init(
-        committed: @escaping @Sendable (EncodedBlock) async -> Void = { _ in }, refused: @escaping RefusedBlockHandler
+        committed: @escaping @Sendable (EncodedBlock) async -> Void = { _ in },
+        split: SplitBlockHandler? = nil, refused: @escaping RefusedBlockHandler
     ) {
         self.committed = committed
         self.refused = refused
+        self.split = split ?? { _, pieces in pieces.map { _ in Self.nextIdentity() } }
     }
+
+    /// Without a spool nobody remembers pieces, but each has a number that no other block of this run has: what keeps
+    /// refused blocks goes by it.
+    private static func nextIdentity() -> BlockIdentity {
+        BlockIdentity(id: lastPiece.wrappingAdd(1, ordering: .relaxed).newValue)
+    }
+
+    /// Sealed blocks count from 1.
+    private static let lastPiece = Atomic<UInt64>(1 << 63)
 }
+
+/// Rows of a block that make a piece of it: runs in ascending order, with none in common.
+public typealias RowSelection = [Range<Int>]
+
+public typealias SplitBlockHandler = @Sendable (EncodedBlock, [RowSelection]) async throws -> [BlockIdentity]
 
 public typealias RefusedBlockHandler = @Sendable (EncodedBlock, BlockRefusal) async throws -> Void
 
@@ -40,6 +61,8 @@ public struct BlockRefusal: Error, Hashable, Sendable, CustomStringConvertible {
         case table = "table_refused"
         /// The table's columns are no longer those of the block.
         case structureChanged = "structure_changed"
+        /// It would be refused for another reason, but an attempt before may have written a part of it.
+        case outcomeUnknown = "outcome_unknown"
         /// An error that is not known here came back on every attempt.
         case unknownError = "unknown_error"
     }

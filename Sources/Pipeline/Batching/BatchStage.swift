@@ -16,20 +16,26 @@ public actor BatchStage: Stage {
     private let output: BoundedStream<SealedBlock>
     private let clock: StageClock
     private let telemetry: Telemetry
+    private let pressure: SinkPressure
     private let held = Gauge()
+    private let seal: @Sendable ([SealedBlock]) async -> [SealedBlock]
     private var planner: BatchPlanner
     /// Calls of `passOn` that are under way; `run()` ends the output when there is none.
     private var passing = 0
     private var waitingForQuiet: CheckedContinuation<Void, Never>?
 
+    /// - Parameter seal: freezes blocks; what it returns goes on.
     public init(
         settings: BatchSettings, input: BoundedStream<RowBatch>, output: BoundedStream<SealedBlock>,
-        telemetry: Telemetry, clock: StageClock = .continuous
+        telemetry: Telemetry, pressure: SinkPressure = SinkPressure(), clock: StageClock = .continuous,
+        seal: @escaping @Sendable ([SealedBlock]) async -> [SealedBlock] = { $0 }
     ) {
+        self.seal = seal
         planner = BatchPlanner(settings: settings)
         self.input = input
         self.output = output
         self.telemetry = telemetry
+        self.pressure = pressure
         self.clock = clock
     }
 
@@ -44,7 +50,11 @@ public actor BatchStage: Stage {
             switch await wait() {
             case .arrived(let batches):
                 held.add(batches.reduce(0) { $0 + $1.rows })
-                for batch in batches { try await passOn(planner.rowBatchReceived(batch, now: clock.now)) }
+                for batch in batches {
+                    let now = clock.now
+                    let factor = pressure.factor(of: batch.table, now: now)
+                    try await passOn(planner.rowBatchReceived(batch, now: now, pressure: factor))
+                }
             case .deadline: break
             case .ended:
                 try Task.checkCancellation()
@@ -112,7 +122,7 @@ public actor BatchStage: Stage {
             passing -= 1
             if passing == 0 { waitingForQuiet.take()?.resume() }
         }
-        for block in sealed {
+        for block in await seal(sealed) {
             do throws(SendError<SealedBlock>) {
                 try await output.send(block)
             } catch .finished {

@@ -177,7 +177,7 @@ private struct Run {
     }
 
     private mutating func apply(_ entry: KeyTree.Entry, _ scalar: RawScalar) {
-        guard entry.type.isSettings else {
+        guard entry.type.isMap else {
             assembly.apply(
                 Assignment(entry: entry, raw: .scalar(scalar), place: scalar.place, variables: []), layer: .environment)
             return
@@ -216,13 +216,23 @@ private struct Run {
         }
         schema.unsupported.forEach { assembly.warn($0) }
         let clickhouse = assembly.settings.ship.clickhouse
-        guard assembly.settings.ship.sink == .clickhouse, clickhouse.secure, let path = clickhouse.caCert else {
-            return
-        }
-        do { _ = try files.read(path, bytesMax: ConfigurationLimits.fileBytesMax) } catch {
-            // A warning, as the configuration may be checked on another machine than the one that it is for.
-            let place = assembly.origin("ship.clickhouse.ca_cert").place
-            assembly.warn(ConfigurationIssue(.unreadableFile, at: place, "ca_cert: cannot read \(path): \(error)"))
+        guard assembly.settings.ship.sink == .clickhouse, clickhouse.secure else { return }
+        let named = [
+            ("ca_cert", clickhouse.caCert), ("client_cert", clickhouse.clientCert),
+            ("client_key", clickhouse.clientKey),
+        ]
+        for case (let name, let path?) in named {
+            let place = assembly.origin("ship.clickhouse.\(name)").place
+            do { _ = try files.read(path, bytesMax: ConfigurationLimits.fileBytesMax) } catch {
+                // A warning, as the configuration may be checked on another machine than the one that it is for.
+                assembly.warn(ConfigurationIssue(.unreadableFile, at: place, "\(name): cannot read \(path): \(error)"))
+            }
+            if name == "client_key", files.isWorldReadable(path) == true {
+                assembly.report(
+                    ConfigurationIssue(
+                        .exposedSecret, at: place,
+                        "client_key: \(path) can be read by every user of this machine; chmod 600 takes that away"))
+            }
         }
     }
 }

@@ -1,7 +1,7 @@
 /// A metric with its samples, in the shape of Prometheus' text format; whoever serves it only writes it down.
 ///
 /// The names follow one convention: `sluice_`, what is counted, its unit (`rows`, `bytes`, `seconds`, …), and `_total` for
-/// what only grows. Labels: `table`, `reason`, `type`, `stage`, `status`; the values of each are bounded.
+/// what only grows. Labels: `table`, `reason`, `code`, `type`, `stage`, `status`, `host`, `state`; the values of each are bounded.
 public struct MetricFamily: Hashable, Sendable {
     public enum Kind: String, Sendable { case counter, gauge, histogram }
 
@@ -26,7 +26,9 @@ public struct MetricFamily: Hashable, Sendable {
 
 extension TelemetrySnapshot {
     /// All metrics, always in the same order.
-    public var families: [MetricFamily] { trafficFamilies + sinkFamilies + stateFamilies }
+    public var families: [MetricFamily] {
+        trafficFamilies + spoolFamilies + sinkFamilies + hostFamilies + stateFamilies
+    }
 
     private var trafficFamilies: [MetricFamily] {
         [
@@ -48,8 +50,38 @@ extension TelemetrySnapshot {
             .gauge("sluice_producer_connections", "Open sessions.", Double(producerConnections)),
             .counter("sluice_sessions_opened_total", "Sessions that were opened.", sessionsOpened),
             .counter("sluice_sessions_refused_total", "Sessions that were turned away.", sessionsRefused),
+            .counter(
+                "sluice_session_errors_total", "Sessions that ended with an error.", labelled("code", sessionErrors)),
+            .counter("sluice_duplicate_rows_total", "Rows that were sent again and not taken twice.", duplicateRows),
+            .counter("sluice_nacks_total", "Rejected rows that their producers were told of.", nacks),
+            .counter(
+                "sluice_nacks_left_out_total", "Rejected rows of which producers were told only how many.", nacksLeftOut
+            ),
             .histogram(
                 "sluice_accept_latency_seconds", "From a row's arrival until its batch is validated.", acceptLatency),
+        ]
+    }
+
+    private var spoolFamilies: [MetricFamily] {
+        [
+            .gauge("sluice_spool_bytes", "Bytes of the spool on disk.", Double(spool.bytes)),
+            .gauge("sluice_spool_segments", "Files of the spool.", Double(spool.segments)),
+            .gauge(
+                "sluice_spool_unsettled_rows", "Rows in the spool that are not settled.", Double(spool.unsettledRows)),
+            .gauge(
+                "sluice_spool_oldest_timestamp_seconds",
+                "When the oldest file with unsettled rows was begun, since 1970; 0: there is none.",
+                Double(spool.oldest) / 1000),
+            .gauge("sluice_spool_full", "1 while rows wait because the spool has no room.", spool.isFull ? 1 : 0),
+            .counter("sluice_spool_restored_rows_total", "Rows that an earlier run left.", spool.restoredRows),
+            .counter("sluice_spool_commits_total", "Groups that were written.", spool.commits),
+            .counter("sluice_spool_errors_total", "Calls of the disk that failed.", labelled("reason", spool.errors)),
+            .counter(
+                "sluice_spool_damaged_places_total", "Places where the disk lost something that was whole.",
+                spool.damagedPlaces),
+            .histogram(
+                "sluice_spool_commit_latency_seconds", "From a group's first byte until it is durable.",
+                spool.commitLatency),
         ]
     }
 
@@ -64,6 +96,9 @@ extension TelemetrySnapshot {
             .counter(
                 "sluice_insert_errors_total", "Attempts to insert that failed.",
                 labelled("type", Dictionary(uniqueKeysWithValues: insertErrors.map { ($0.rawValue, $1) }))),
+            .counter(
+                "sluice_split_blocks_total", "Blocks that were sent in pieces, by why.", labelled("reason", splitBlocks)
+            ),
             .gauge("sluice_in_flight_blocks", "Blocks that were sent and are not confirmed.", Double(blocksInFlight)),
             .gauge("sluice_in_flight_rows", "Rows that were sent and are not confirmed.", Double(rowsInFlight)),
             .gauge("sluice_sink_connections", "Open connections to the sink.", Double(sinkConnections)),
@@ -72,6 +107,35 @@ extension TelemetrySnapshot {
             .histogram(
                 "sluice_end_to_end_latency_seconds", "From a row's arrival to its confirmation.", endToEndLatency),
         ]
+    }
+
+    private var hostFamilies: [MetricFamily] {
+        [
+            .gauge(
+                "sluice_host_breaker", "1 for the state that the host's circuit breaker is in.",
+                hosts.flatMap { host in
+                    HostTelemetry.BreakerState.allCases.map {
+                        .init([("host", host.host), ("state", $0.rawValue)], $0 == host.breaker ? 1 : 0)
+                    }
+                }),
+            .counter(
+                "sluice_host_breaker_opened_total", "How often the host was left alone for a while.",
+                perHost(\.breakerOpened)),
+            .counter(
+                "sluice_host_failures_total", "Connects and inserts that failed at the host.", perHost(\.failures)),
+            .counter(
+                "sluice_host_committed_blocks_total", "Blocks that the host confirmed.", perHost(\.committedBlocks)),
+            .gauge(
+                "sluice_host_connections", "Open connections to the host.",
+                hosts.map { .init([("host", $0.host)], Double($0.connections)) }),
+            .gauge(
+                "sluice_host_in_flight_blocks", "Blocks that were sent to the host and are not confirmed.",
+                hosts.map { .init([("host", $0.host)], Double($0.blocksInFlight)) }),
+        ]
+    }
+
+    private func perHost(_ figure: KeyPath<HostTelemetry.Snapshot, UInt64>) -> [MetricFamily.Sample] {
+        hosts.map { .init([("host", $0.host)], $0[keyPath: figure]) }
     }
 
     private var stateFamilies: [MetricFamily] {

@@ -26,6 +26,13 @@ public final class Telemetry: Sendable {
     /// Sessions that were ever opened, and those that were turned away.
     public let sessionsOpened = Counter()
     public let sessionsRefused = Counter()
+    /// Sessions that ended with an error, by its code.
+    public let sessionErrors = CounterFamily()
+    /// Rows that producers sent again and that were there already.
+    public let duplicateRows = Counter()
+    /// Rows whose producers were told that they were rejected, and rejections that they were only told the number of.
+    public let nacks = Counter()
+    public let nacksLeftOut = Counter()
     /// Sessions that are open.
     public let producerConnections = Gauge()
     /// Connections to the sink that are open.
@@ -49,6 +56,9 @@ public final class Telemetry: Sendable {
     public let endToEndLatency = LatencyHistogram()
     public let discardedRows = CounterFamily()
     public let sealedBlocks = CounterFamily()
+    /// Blocks that were sent in pieces, by why.
+    public let splitBlocks = CounterFamily()
+    public let spool = SpoolTelemetry()
     public let health: Health
 
     let clock: StageClock
@@ -60,6 +70,7 @@ public final class Telemetry: Sendable {
 
     struct Registry: Sendable {
         var tables: [TableName: TableTelemetry] = [:]
+        var hosts: [HostTelemetry] = []
         var streams: [(name: String, snapshot: @Sendable () -> BoundedStreamSnapshot)] = []
     }
 
@@ -101,6 +112,11 @@ public final class Telemetry: Sendable {
 
     public func insertFailed(_ type: InsertErrorType) { insertErrors[type]?.add() }
 
+    /// Lets a scrape see a host of the sink. Once for each host; they are as many as the configuration names.
+    public func observe(_ host: HostTelemetry) {
+        registry.withLock { $0.hosts.append(host) }
+    }
+
     /// Lets a scrape see how full a stream is. Once for each stream.
     ///
     /// - Parameter name: The stage that takes from it.
@@ -109,7 +125,7 @@ public final class Telemetry: Sendable {
     }
 
     public func snapshot() -> TelemetrySnapshot {
-        let (tables, streams) = registry.withLock { (Array($0.tables.values), $0.streams) }
+        let (tables, streams, hosts) = registry.withLock { (Array($0.tables.values), $0.streams, $0.hosts) }
         let elapsed = clock.now - startedAt
         // What settles rows is read before what accepts them, so that nothing in flight can come out negative.
         let discarded = discardedRows.snapshot()
@@ -121,13 +137,16 @@ public final class Telemetry: Sendable {
             insertErrors: insertErrors.mapValues(\.current), blocksInFlight: blocksInFlight.current,
             rowsInFlight: rowsInFlight.current, openRows: openRows.current, openBytes: openBytes.current,
             rawBytes: rawBytes.current, encodedBytes: encodedBytes.current, sessionsOpened: sessionsOpened.current,
-            sessionsRefused: sessionsRefused.current, producerConnections: producerConnections.current,
+            sessionsRefused: sessionsRefused.current, sessionErrors: sessionErrors.snapshot(),
+            duplicateRows: duplicateRows.current, nacks: nacks.current, nacksLeftOut: nacksLeftOut.current,
+            producerConnections: producerConnections.current,
             sinkConnections: sinkConnections.current,
+            splitBlocks: splitBlocks.snapshot(), hosts: hosts.map { $0.snapshot() },
             streams: streams.map { TelemetrySnapshot.Stream(name: $0.name, state: $0.snapshot()) },
             acceptLatency: acceptLatency.snapshot(), insertLatency: insertLatency.snapshot(),
             endToEndLatency: endToEndLatency.snapshot(), health: health.status, healthAge: health.age,
             startTimeUnix: startTimeUnix, uptime: elapsed,
-            eventsPerSecond: window.withLock { $0.perSecond(at: elapsed) })
+            eventsPerSecond: window.withLock { $0.perSecond(at: elapsed) }, spool: spool.snapshot())
     }
 
     private static let otherTable = TableName(table: other)

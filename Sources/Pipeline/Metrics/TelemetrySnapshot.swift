@@ -34,8 +34,15 @@ public struct TelemetrySnapshot: Sendable {
     public var encodedBytes: UInt64
     public var sessionsOpened: UInt64
     public var sessionsRefused: UInt64
+    public var sessionErrors: [String: UInt64]
+    public var duplicateRows: UInt64
+    public var nacks: UInt64
+    public var nacksLeftOut: UInt64
     public var producerConnections: Int
     public var sinkConnections: Int
+    public var splitBlocks: [String: UInt64]
+    /// In the order of the configuration; none with a sink that has no hosts.
+    public var hosts: [HostTelemetry.Snapshot]
     public var streams: [Stream]
     public var acceptLatency: LatencySnapshot
     public var insertLatency: LatencySnapshot
@@ -46,13 +53,14 @@ public struct TelemetrySnapshot: Sendable {
     public var uptime: Duration
     /// Accepted rows per second, over the last `RateWindow.secondsMax` seconds.
     public var eventsPerSecond: Double
+    public var spool = SpoolTelemetry.Snapshot()
 
     public var acceptedRows: UInt64 { tables.reduce(0) { $0 + $1.acceptedRows } }
     public var committedRows: UInt64 { tables.reduce(0) { $0 + $1.committedRows } }
     public var rejectedRows: UInt64 { tables.reduce(0) { $0 + $1.rejectedRows.values.reduce(0, +) } }
 }
 
-/// Where the accepted rows are. `accepted == committed + deadLettered + discarded + inFlight`, always.
+/// Where the accepted rows are, those included that an earlier run left in the spool. `accepted == committed + deadLettered + discarded + inFlight`, always.
 public struct Conservation: Hashable, Sendable {
     public let accepted: UInt64
     public let committed: UInt64
@@ -67,7 +75,7 @@ public struct Conservation: Hashable, Sendable {
 extension TelemetrySnapshot {
     public var conservation: Conservation {
         Conservation(
-            accepted: acceptedRows, committed: committedRows, deadLettered: deadLetteredRows,
+            accepted: acceptedRows + spool.restoredRows, committed: committedRows, deadLettered: deadLetteredRows,
             discarded: discardedRows.values.reduce(0, +))
     }
 

@@ -66,9 +66,11 @@ public actor CompressStage: Stage {
         telemetry.rawBytes.add(encoded.rawBytes)
         telemetry.encodedBytes.add(encoded.body.readableBytes)
         let block = EncodedBlock(
-            id: sealed.id, table: sealed.table, layout: sealed.layout, rows: sealed.rows, rawBytes: encoded.rawBytes,
-            encoding: encoding, body: encoded.body, origins: sealed.parts.flatMap(\.origins),
-            firstReceived: sealed.parts.map(\.firstReceived).min() ?? sealed.parts[0].firstReceived)
+            identity: sealed.identity, table: sealed.table, layout: sealed.layout, rows: sealed.rows,
+            rawBytes: encoded.rawBytes,
+            encoding: encoding, body: encoded.body,
+            firstReceived: sealed.parts.map(\.firstReceived).min() ?? sealed.parts[0].firstReceived,
+            mayHaveBeenSent: sealed.reason == .restored)
         recycle?(parts)
         return block
     }
