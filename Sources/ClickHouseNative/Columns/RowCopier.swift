@@ -1,4 +1,5 @@
-/// Takes the rows of a block of one column apart, one after the other.
+/// Takes the rows of a block of one column apart, one after the other: where `Block.gathering(_:)` would look for the
+/// beginning of each row's strings anew, this goes over them once.
 struct RowCopier {
     private let source: Block
     /// Values, and bytes, taken so far from each node.
