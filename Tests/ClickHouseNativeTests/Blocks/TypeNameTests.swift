@@ -72,6 +72,16 @@ struct TypeNameTests {
         #expect(throws: DataTypeError.self) { try DataType(parsing: name) }
     }
 
+    @Test("Types whose form is younger than they are name the server that takes it")
+    func firstServers() throws {
+        let named: [(String, ServerVersion?)] = [
+            ("Map(String, Array(JSON))", ServerVersion(24, 10)), ("Tuple(a JSON, b Dynamic)", ServerVersion(25, 6)),
+            ("Nullable(JSON(a UInt8))", ServerVersion(24, 10)), ("Variant(String, UInt8)", nil), ("Point", nil),
+        ]
+        for (name, first) in named { #expect(try DataType(parsing: name).firstServer == first) }
+        #expect(ServerVersion(18, 16) < ServerVersion(24, 10) && ServerVersion(24, 9) < ServerVersion(24, 10))
+    }
+
     @Test("Nesting has an end")
     func depth() {
         let deep = String(repeating: "Array(", count: 100) + "String" + String(repeating: ")", count: 100)
