@@ -56,7 +56,9 @@ extension RowParser {
             // Without an exponent ClickHouse takes a decimal only where the whole value ends with its digits.
             var p = start.p
             while p < cursor.p, p.pointee | 0x20 != UInt8(ascii: "e") { p += 1 }
-            guard p < cursor.p || cursor.p == variantEnd && !isQuoted else { throw ParseFault(.notANumber) }
+            // What it makes of one with an exponent depends on how many digits there are.
+            guard p == cursor.p else { throw ParseFault(.storedOtherwise) }
+            guard cursor.p == variantEnd, !isQuoted else { throw ParseFault(.notANumber) }
         default: break
         }
     }
@@ -102,7 +104,7 @@ extension ParseFault {
     /// No other type of a Variant may take what was refused for this.
     fileprivate var isFinal: Bool {
         switch code {
-        case .storedOtherwise, .badEscape, .duplicateKey, .tooDeep, .unterminatedString: true
+        case .storedOtherwise, .uncertainType, .badEscape, .duplicateKey, .tooDeep, .unterminatedString: true
         default: false
         }
     }
