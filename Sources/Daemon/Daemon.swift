@@ -1,4 +1,5 @@
 import ClickHouseNative
+import Foundation
 import Ingest
 import Logging
 import NIOCore
@@ -34,9 +35,9 @@ public struct Daemon: Sendable {
         let sealed = BoundedStream<SealedBlock>(settings.batch.queue, weight: { $0.memory })
         let encoded = BoundedStream<EncodedBlock>(settings.compress.queue, weight: { $0.body.capacity })
         telemetry.observe(chunks, as: "validate")
-        telemetry.observe(rowBatches, as: "batch")
-        telemetry.observe(sealed, as: "compress")
-        telemetry.observe(encoded, as: "ship")
+        telemetry.observe(rowBatches, as: "batch", rows: { $0.rows })
+        telemetry.observe(sealed, as: "compress", rows: { $0.rows })
+        telemetry.observe(encoded, as: "ship", rows: { $0.rows })
 
         let deadLetter = try DeadLetter(
             settings: settings.validate.deadLetter, logger: logger.of(stage: "dead-letter"))
@@ -50,13 +51,23 @@ public struct Daemon: Sendable {
         let batch = BatchStage(settings: settings.batch, input: rowBatches, output: sealed, telemetry: telemetry)
         let validate = ValidateStage(
             settings: settings.validate, input: chunks, output: rowBatches, catalog: catalog, pool: pool,
-            telemetry: telemetry, logger: logger.of(stage: "validate"), deadLetter: { await deadLetter.record($0) })
+            telemetry: telemetry, logger: logger.of(stage: "validate"),
+            deadLetter: { rejections in
+                telemetry.rejectionSamples.record(rejections)
+                await deadLetter.record(rejections)
+            })
         let receive = ReceiveStage(
             settings: settings.receive, rowBytesMax: settings.validate.deadLetter.rowBytesMax, output: chunks,
             deadLetter: deadLetter, telemetry: telemetry, logger: logger.of(stage: "receive"), environment: environment,
-            onListening: { listening.begin() })
+            onListening: {
+                telemetry.intake = .open
+                listening.begin()
+            })
 
         let stages: [any Stage] = [deadLetter, sink, compress, batch, validate, receive]
+        stages.reversed().forEach(telemetry.observe)
+        telemetry.describe(sink: settings.ship.sink.rawValue)
+        telemetry.observe { $0.deadLetter = { deadLetter.status } }
         runtime = Runtime(
             stages: stages + (try beside(telemetry)), shutdownTimeout: settings.shutdownTimeout, logger: logger,
             telemetry: telemetry)
@@ -94,6 +105,26 @@ public struct Daemon: Sendable {
 }
 
 extension DeadLetter: Stage {}
+
+extension DeadLetter {
+    fileprivate nonisolated var status: DeadLetterStatus {
+        DeadLetterStatus(
+            rows: recordedRows.current, blocks: recordedBlocks.current, discardedRows: discardedRows.snapshot(),
+            diskErrors: diskErrors.current)
+    }
+}
+
+extension RejectionSamples {
+    fileprivate func record(_ rejections: [Rejection]) {
+        let time = Int64(Date().timeIntervalSince1970)
+        for rejection in rejections {
+            record(
+                table: rejection.table?.description, column: rejection.column, reason: rejection.reason.rawValue,
+                message: rejection.message, session: rejection.session, time: time
+            ) { RedactedRow.of(rejection.bytes.readableBytesView) }
+        }
+    }
+}
 
 extension Logger {
     /// For what a stage says: handlers show the stage before the message.

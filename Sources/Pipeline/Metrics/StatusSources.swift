@@ -1,0 +1,97 @@
+/// Where a scrape finds what the stages know and counters do not: each is asked when somebody looks, on the thread of who
+/// looks, and must answer without waiting. Registered once, while the daemon is put together.
+public struct StatusSources: Sendable {
+    public var hosts: (@Sendable () -> [HostStatus])?
+    public var spool: (@Sendable () -> SpoolStatus)?
+    public var producers: (@Sendable () -> [ProducerStatus])?
+    public var deadLetter: (@Sendable () -> DeadLetterStatus)?
+
+    public init() {}
+}
+
+/// One ClickHouse server that the configuration names.
+public struct HostStatus: Hashable, Sendable {
+    /// A circuit breaker's three states.
+    public enum Breaker: String, Sendable, CaseIterable {
+        /// Inserts go there.
+        case closed
+        /// It failed too often: nothing goes there for a while.
+        case open
+        /// One attempt is let through, to see.
+        case halfOpen = "half_open"
+    }
+
+    /// As configured: `ch1:9000`.
+    public var host: String
+    public var breaker: Breaker = .closed
+    public var breakerOpens: UInt64 = 0
+    public var connections = 0
+    /// Connections of this host that a pool may have; nil: there is no such limit.
+    public var connectionsMax: Int?
+    public var committedBlocks: UInt64 = 0
+    public var errors: [Telemetry.InsertErrorType: UInt64] = [:]
+
+    public init(host: String) { self.host = host }
+}
+
+/// The durable queue on disk.
+public struct SpoolStatus: Hashable, Sendable {
+    /// Everything on disk, shipped or not, that is not deleted yet.
+    public var bytes = 0
+    public var bytesMax = 0
+    /// Rows that are durable and not confirmed by the sink.
+    public var rows = 0
+    public var segments = 0
+    /// Of the oldest row that is not confirmed; zero when there is none.
+    public var oldestAge: Duration = .zero
+
+    public init() {}
+}
+
+/// A producer that gave itself a name, or a session of one that did not.
+public struct ProducerStatus: Hashable, Sendable {
+    /// So many at most are shown; which, is for the source to say.
+    public static let shownMax = 100
+
+    public var name: String
+    public var sessions: Int
+    public var rows: UInt64
+    public var bytes: UInt64
+    /// Highest sequence number that is durable, for producers that number their frames.
+    public var durableSequence: UInt64?
+
+    public init(name: String, sessions: Int, rows: UInt64, bytes: UInt64, durableSequence: UInt64? = nil) {
+        self.name = name
+        self.sessions = sessions
+        self.rows = rows
+        self.bytes = bytes
+        self.durableSequence = durableSequence
+    }
+}
+
+/// Where rejected rows are kept.
+public struct DeadLetterStatus: Hashable, Sendable {
+    public var rows: UInt64
+    public var blocks: UInt64
+    /// Rows that are kept no longer, or never were, by reason.
+    public var discardedRows: [String: UInt64]
+    public var diskErrors: UInt64
+
+    public init(rows: UInt64, blocks: UInt64, discardedRows: [String: UInt64], diskErrors: UInt64) {
+        self.rows = rows
+        self.blocks = blocks
+        self.discardedRows = discardedRows
+        self.diskErrors = diskErrors
+    }
+}
+
+/// Whether producers' rows are taken: what readiness means. Whoever begins or stops taking them says so.
+public enum IntakeState: String, Sendable, CaseIterable {
+    /// The socket does not listen yet.
+    case starting
+    case open
+    /// An operator asked for a pause.
+    case paused
+    /// The daemon is stopping.
+    case draining
+}
