@@ -215,14 +215,25 @@ private struct Run {
             assembly.report(ConfigurationIssue(error.code, at: place, "schema: \(path) \(error.message)"))
         }
         schema.unsupported.forEach { assembly.warn($0) }
+        let admin = assembly.settings.admin
+        if admin.enabled, admin.host != nil {
+            for (key, path) in [("certificate", admin.tlsCertificate), ("key", admin.tlsKey)] {
+                if let path { warnUnlessReadable(path, "admin.tls.\(key)", key) }
+            }
+        }
         let clickhouse = assembly.settings.ship.clickhouse
         guard assembly.settings.ship.sink == .clickhouse, clickhouse.secure, let path = clickhouse.caCert else {
             return
         }
+        warnUnlessReadable(path, "ship.clickhouse.ca_cert", "ca_cert")
+    }
+
+    /// A warning, as the configuration may be checked on another machine than the one that it is for.
+    private mutating func warnUnlessReadable(_ path: String, _ key: String, _ name: String) {
         do { _ = try files.read(path, bytesMax: ConfigurationLimits.fileBytesMax) } catch {
-            // A warning, as the configuration may be checked on another machine than the one that it is for.
-            let place = assembly.origin("ship.clickhouse.ca_cert").place
-            assembly.warn(ConfigurationIssue(.unreadableFile, at: place, "ca_cert: cannot read \(path): \(error)"))
+            assembly.warn(
+                ConfigurationIssue(
+                    .unreadableFile, at: assembly.origin(key).place, "\(name): cannot read \(path): \(error)"))
         }
     }
 }
@@ -237,7 +248,7 @@ enum EnvironmentVariables {
 
     static let byName: [String: KeyTree.Entry] = {
         let entries =
-            SettingsKeys.all.map(KeyTree.Entry.init) + AliasKey.all.map(KeyTree.Entry.init).filter(\.isOfStage)
+            SettingsKeys.all.map(KeyTree.Entry.init) + AliasKey.all.filter { !$0.isOfBlock }.map(KeyTree.Entry.init)
         return Dictionary(entries.map { (name(of: $0.path), $0) }) { first, _ in first }
     }()
 
