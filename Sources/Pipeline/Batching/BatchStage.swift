@@ -113,6 +113,9 @@ public actor BatchStage: Stage {
             if passing == 0 { waitingForQuiet.take()?.resume() }
         }
         for block in sealed {
+            // Read before the block is given away: whoever encodes it may reuse its parts at once.
+            let rows = block.rows
+            let firstReceived = block.parts.map(\.firstReceived).min() ?? clock.now
             do throws(SendError<SealedBlock>) {
                 try await output.send(block)
             } catch .finished {
@@ -120,7 +123,8 @@ public actor BatchStage: Stage {
             } catch .cancelled {
                 throw CancellationError()
             }
-            held.subtract(block.rows)
+            held.subtract(rows)
+            telemetry.sealLatency.observe(clock.now - firstReceived)
             telemetry.sealedBlocks.add(reason: block.reason.rawValue)
         }
     }
