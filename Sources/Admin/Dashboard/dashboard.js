@@ -68,10 +68,10 @@ const errorsText = (errors) => Object.entries(errors).map(([type, number]) => `$
 function outflow(name, rates) {
   if (!rates) return ["–", ""];
   switch (name) {
-    case "receive": return [bytes(rates.received_bytes) + "/s", "in"];
+    case "receive": return [bytes(rates.received_bytes) + "/s", ""];
     case "validate": return [count(rates.accepted_rows) + " rows/s", ""];
     case "batch": return [count(rates.sealed_blocks) + " blocks/s", ""];
-    case "compress": return [bytes(rates.encoded_bytes) + "/s", rates.raw_bytes > 0 ? (100 * rates.encoded_bytes / rates.raw_bytes).toFixed(0) + " % of raw" : ""];
+    case "compress": return [bytes(rates.encoded_bytes) + "/s", rates.raw_bytes > 0 ? `${(100 * rates.encoded_bytes / rates.raw_bytes).toFixed(0)} % of ${bytes(rates.raw_bytes)}/s` : ""];
     default: return [count(rates.committed_rows) + " rows/s", ""];
   }
 }
@@ -145,12 +145,17 @@ function rejections(data) {
   }
   const samples = new Map();
   for (const sample of data.rejections) if (!samples.has(sample.reason)) samples.set(sample.reason, sample);
-  return [...counts].sort((a, b) => b[1] - a[1]).map(([reason, rows]) => {
+  const items = [...counts].sort((a, b) => b[1] - a[1]).map(([reason, rows]) => {
     const sample = samples.get(reason);
-    const says = node("td", sample ? sample.message : "no sample was kept", "text");
-    if (sample && sample.row) says.append(node("code", sample.row));
-    return [reason, count(rows), sample ? sample.table || "–" : "–", sample ? sample.time.slice(11, 19) : "–", says];
+    const item = node("li");
+    item.append(node("span", reason, "name"), node("span", `${count(rows)} rows`, "warn"));
+    if (!sample) return item;
+    const where = [sample.table, sample.column].filter(Boolean).join(", column ");
+    item.append(node("span", `newest at ${sample.time.slice(11, 19)} UTC${where ? `, ${where}` : ""}`, "quiet"), node("div", sample.message));
+    if (sample.row) item.append(node("code", sample.row));
+    return item;
   });
+  byId("rejections").replaceChildren(...(items.length ? items : [node("li", "none", "quiet")]));
 }
 
 function hosts(data) {
@@ -239,7 +244,7 @@ function show(data) {
       table.committed_blocks ? count(Math.round(table.committed_rows / table.committed_blocks)) : "–", node("td", count(rejected), rejected > 0 ? "warn" : "")];
   }), "no rows yet");
   byId("more").textContent = data.tables_count > data.tables.length ? `The ${data.tables.length} with the most rows of ${data.tables_count}; /status has all.` : "";
-  body("rejections", rejections(data), "none");
+  rejections(data);
   byId("producers-section").hidden = data.producers.length === 0;
   body("producers", data.producers.map((producer) =>
     [producer.producer, count(producer.sessions), count(producer.rows), bytes(producer.bytes), producer.durable_sequence === null ? "–" : String(producer.durable_sequence)]), "");
