@@ -52,6 +52,7 @@ struct ServeCommand: AsyncParsableCommand {
         settings.receive.socketPath = job.socketPath
         settings.validate.defaultTable = job.table.rawValue
         settings.validate.deadLetter.directory = job.directory + "/dead-letter"
+        settings.spool.directory = job.directory + "/spool"
         guard let sink = ShipSettings.Sink(rawValue: job.sink) else { throw ValidationError("no such sink") }
         settings.ship.sink = sink
         settings.ship.file.directory = job.directory + "/data"

@@ -31,31 +31,49 @@ public struct Daemon: Sendable {
         self.listening = listening
 
         let chunks = BoundedStream<Chunk>(settings.receive.queue, weight: { $0.memory })
+        let intakes = BoundedStream<Intake>(settings.spool.queue, weight: { $0.memory })
         let rowBatches = BoundedStream<RowBatch>(settings.validate.queue, weight: { $0.memory })
         let sealed = BoundedStream<SealedBlock>(settings.batch.queue, weight: { $0.memory })
         let encoded = BoundedStream<EncodedBlock>(settings.compress.queue, weight: { $0.body.capacity })
-        telemetry.observe(chunks, as: "validate")
-        telemetry.observe(rowBatches, as: "batch", rows: { $0.rows })
-        telemetry.observe(sealed, as: "compress", rows: { $0.rows })
-        telemetry.observe(encoded, as: "ship", rows: { $0.rows })
 
         let deadLetter = try DeadLetter(
             settings: settings.validate.deadLetter, logger: logger.of(stage: "dead-letter"))
         let pool = BlockPool(bytesMax: settings.validate.recycledBytesMax)
+        let registry = ProducerRegistry(
+            producersMax: settings.spool.producersMax, ageMax: settings.spool.producerAgeMax,
+            wallClock: Self.milliseconds)
+        let keeper = try Keeper(
+            settings: settings.spool, input: intakes, batches: rowBatches, blocks: sealed, registry: registry,
+            telemetry: telemetry, logger: logger.of(stage: "spool"), wallClock: Self.milliseconds,
+            recycle: { pool.give($0) })
+        telemetry.observe(chunks, as: "validate")
+        telemetry.observe(intakes, as: keeper.stage.name, rows: { $0.rows })
+        telemetry.observe(rowBatches, as: "batch", rows: { $0.rows })
+        telemetry.observe(sealed, as: "compress", rows: { $0.rows })
+        telemetry.observe(encoded, as: "ship", rows: { $0.rows })
+        if settings.spool.enabled { telemetry.spool.bytesMax.set(settings.spool.bytesMax) }
         let (sink, catalog) = try Self.sink(
             settings.ship, input: encoded, schema: schema, telemetry: telemetry, logger: logger.of(stage: "ship"),
-            handlers: BlockHandlers(refused: { try await Self.keep($0, $1, in: deadLetter) }))
+            handlers: BlockHandlers(
+                committed: { await keeper.settled($0.id, .committed) },
+                split: { try await keeper.split($0.id, $1) },
+                refused: { block, refusal in
+                    try await Self.keep(block, refusal, in: deadLetter)
+                    await keeper.settled(block.id, .deadLettered)
+                }))
         let compress = CompressStage(
             input: sealed, output: encoded, settings: settings.compress, sink: sink, telemetry: telemetry,
             recycle: { pool.give($0) })
-        let batch = BatchStage(settings: settings.batch, input: rowBatches, output: sealed, telemetry: telemetry)
+        let batch = BatchStage(
+            settings: settings.batch, input: rowBatches, output: sealed, telemetry: telemetry, seal: keeper.seal)
         let validate = ValidateStage(
-            settings: settings.validate, input: chunks, output: rowBatches, catalog: catalog, pool: pool,
-            telemetry: telemetry, logger: logger.of(stage: "validate"),
+            settings: settings.validate, input: chunks, output: intakes,
+            spool: settings.spool.enabled ? settings.spool.compression : nil, catalog: catalog, pool: pool,
+            telemetry: telemetry, logger: logger.of(stage: "validate"), wallClock: Self.milliseconds,
             deadLetter: { rejections in
                 telemetry.rejectionSamples.record(rejections)
                 await deadLetter.record(rejections)
-            })
+            }, deadLetterSynced: { await deadLetter.sync() })
         let receive = ReceiveStage(
             settings: settings.receive, rowBytesMax: settings.validate.deadLetter.rowBytesMax, output: chunks,
             deadLetter: deadLetter, telemetry: telemetry, logger: logger.of(stage: "receive"), environment: environment,
@@ -64,7 +82,7 @@ public struct Daemon: Sendable {
                 listening.begin()
             })
 
-        let stages: [any Stage] = [deadLetter, sink, compress, batch, validate, receive]
+        let stages: [any Stage] = [deadLetter, sink, compress, batch, keeper.stage, validate, receive]
         stages.reversed().forEach(telemetry.observe)
         telemetry.describe(sink: settings.ship.sink.rawValue)
         telemetry.observe { $0.deadLetter = { deadLetter.status } }
@@ -87,12 +105,15 @@ public struct Daemon: Sendable {
             return (sink, catalog)
         case .file:
             let sink = NativeFileSink(
-                input: input, settings: settings.file, telemetry: telemetry, logger: logger)
+                input: input, settings: settings.file, telemetry: telemetry, logger: logger,
+                committed: handlers.committed)
             return (sink, schema)
         case .null:
-            return (NullSink(input: input, telemetry: telemetry), schema)
+            return (NullSink(input: input, telemetry: telemetry, committed: handlers.committed), schema)
         }
     }
+
+    @Sendable private static func milliseconds() -> Int64 { Int64(Date().timeIntervalSince1970 * 1000) }
 
     /// A block that the server refused for good, into the dead letter, as a file that any ClickHouse reads.
     private static func keep(_ block: EncodedBlock, _ refusal: BlockRefusal, in deadLetter: DeadLetter) async throws {

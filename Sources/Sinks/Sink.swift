@@ -18,14 +18,25 @@ public struct BlockHandlers: Sendable {
     /// The sink refused a block for good; whoever takes it keeps it. Until this returns the block is held, and when it
     /// throws, the block is tried again after a while: it is never dropped.
     public var refused: RefusedBlockHandler
+    /// A block is to be sent in pieces, of the rows named, in this order; all its rows are in one of them. Returns what the pieces
+    /// are known by, once that is durable; only then may the first of them be sent. From then on the block does
+    /// not exist any more: each piece is committed or refused, or split further.
+    public var split: SplitBlockHandler
 
     public init(
-        committed: @escaping @Sendable (EncodedBlock) async -> Void = { _ in }, refused: @escaping RefusedBlockHandler
+        committed: @escaping @Sendable (EncodedBlock) async -> Void = { _ in },
+        split: SplitBlockHandler? = nil, refused: @escaping RefusedBlockHandler
     ) {
         self.committed = committed
         self.refused = refused
+        self.split = split ?? { block, pieces in pieces.map { _ in BlockIdentity(id: block.id) } }
     }
 }
+
+/// Rows of a block that make a piece of it: runs in ascending order, with none in common.
+public typealias RowSelection = [Range<Int>]
+
+public typealias SplitBlockHandler = @Sendable (EncodedBlock, [RowSelection]) async throws -> [BlockIdentity]
 
 public typealias RefusedBlockHandler = @Sendable (EncodedBlock, BlockRefusal) async throws -> Void
 

@@ -38,6 +38,10 @@ import Testing
         settings.receive.queue.bytesMax = 256 << 10
         settings.validate.queue.bytesMax = 1 << 20
         settings.validate.rowBatchBytesMax = 256 << 10
+        settings.spool.bytesMax = 4 << 20
+        settings.spool.segmentBytes = 512 << 10
+        settings.spool.memoryMax = 1 << 20
+        settings.spool.queue.bytesMax = 1 << 20
         settings.validate.recycledBytesMax = 1 << 20
         settings.batch.memoryMax = 1 << 20
         settings.batch.defaults.rowsMax = 1000
@@ -107,6 +111,7 @@ import Testing
             var settings = DaemonFixture.settings(in: folder, server: own.server, database: "default")
             settings.validate.defaultTable = "mstore"
             settings.ship.clickhouse.insertTimeout = .seconds(3600)
+            settings.spool.bytesMax = 256 << 20
             if !Volume.isFull { small(&settings) }
             let ceiling = settings.memoryCeilingEstimate + Self.allowance
             let before = try Self.residentBytes()

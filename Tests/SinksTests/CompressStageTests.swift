@@ -9,7 +9,7 @@ import Testing
 @Suite(.timeLimit(.minutes(1))) struct CompressStageTests {
     private let table = TableName(table: "numbers")
 
-    @Test func everyBlockComesOutWithItsRowsAndOrigins() async throws {
+    @Test func everyBlockComesOutWithItsRows() async throws {
         let run = try await compress(
             (UInt64(0)..<20).map { id in
                 let start = id * 100
@@ -19,7 +19,6 @@ import Testing
         #expect(run.blocks.map(\.id).sorted() == Array(0..<20))
         for block in run.blocks {
             #expect(block.rows == 100)
-            #expect(block.origins.map(\.rows) == [60, 40])
             var body = block.body
             var raw = try FrameReader.readAll(&body)
             #expect(raw.readableBytes == block.rawBytes)

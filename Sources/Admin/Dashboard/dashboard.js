@@ -70,6 +70,7 @@ function outflow(name, rates) {
   switch (name) {
     case "receive": return [bytes(rates.received_bytes) + "/s", ""];
     case "validate": return [count(rates.accepted_rows) + " rows/s", ""];
+    case "spool": return [count(rates.durable_groups) + " syncs/s", ""];
     case "batch": return [count(rates.sealed_blocks) + " blocks/s", ""];
     case "compress": return [bytes(rates.encoded_bytes) + "/s", rates.raw_bytes > 0 ? `${(100 * rates.encoded_bytes / rates.raw_bytes).toFixed(0)} % of ${bytes(rates.raw_bytes)}/s` : ""];
     default: return [count(rates.committed_rows) + " rows/s", ""];
@@ -190,7 +191,8 @@ function show(data) {
   notice.textContent = data.backpressure ? `Backpressure: ${data.backpressure.message}.` : "No backpressure: nobody waits for room.";
   notice.className = "notice" + (data.backpressure ? " warn" : "");
 
-  const flow = ["receive", "validate", "batch", "compress", "ship"].map((name) => data.stages.find((entry) => entry.stage === name)).filter(Boolean);
+  // What stands in for the spool where there is none has nothing to show.
+  const flow = data.stages.filter((entry) => !["dead-letter", "direct"].includes(entry.stage));
   byId("flow").replaceChildren(...flow.map((entry) => stage(data, entry)));
   if (data.rates) {
     history.push({ accepted: data.rates.accepted_rows, committed: data.rates.committed_rows, rejected: data.rates.rejected_rows });
@@ -206,7 +208,7 @@ function show(data) {
     ["dead-lettered", count(rows.dead_lettered), rows.dead_lettered > 0 ? "bad" : ""],
     ["discarded", count(rows.discarded), rows.discarded > 0 ? "bad" : ""],
   ]);
-  const names = { accept: "accept", seal: "seal", encode: "encode", insert: "insert", end_to_end: "end to end" };
+  const names = { accept: "accept", durable: "durable", seal: "seal", encode: "encode", insert: "insert", end_to_end: "end to end" };
   body("latency", Object.entries(names).map(([key, name]) => {
     const latency = data.latency_ms[key];
     const figure = (value) => (latency.count === 0 ? "–" : value >= 100 ? value.toFixed(0) : value.toFixed(2));
@@ -222,9 +224,11 @@ function show(data) {
   const letter = data.dead_letter;
   const discarded = letter ? Object.values(letter.discarded_rows).reduce((sum, value) => sum + value, 0) : 0;
   list("spool", [
-    spool ? ["spool", `${bytes(spool.bytes)} of ${bytes(spool.bytes_max)}`, spool.bytes > 0.8 * spool.bytes_max ? "bad" : ""] : ["spool", "none"],
-    spool && ["not confirmed", `${count(spool.rows)} rows`],
+    spool ? ["on disk", `${bytes(spool.bytes)} of ${bytes(spool.bytes_max)}`, spool.full || spool.bytes > 0.8 * spool.bytes_max ? "bad" : ""] : ["spool", "none"],
+    spool && ["not confirmed", `${count(spool.unsettled_rows)} rows`],
     spool && ["oldest", time(spool.oldest_age_seconds), spool.oldest_age_seconds > 300 ? "warn" : ""],
+    spool && Object.keys(spool.errors).length > 0 && ["disk errors", errorsText(spool.errors), "bad"],
+    spool && spool.damaged_places > 0 && ["damaged places", count(spool.damaged_places), "bad"],
     letter && ["dead letter", `${count(letter.rows)} rows, ${count(letter.blocks)} blocks`],
     letter && ["not kept there", `${count(discarded)} rows`, discarded > 0 ? "bad" : ""],
     letter && letter.disk_errors > 0 && ["disk errors", count(letter.disk_errors), "bad"],

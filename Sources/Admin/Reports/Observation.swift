@@ -70,6 +70,8 @@ struct Backpressure: Sendable, Hashable {
             switch stage {
             case "ship": "the sink takes blocks more slowly than they come"
             case "compress": "compression is the slowest part: more workers, or a cheaper method"
+            case "spool": "the disk takes rows more slowly than they come, or the spool is full"
+            case "direct": "the stages behind it are full"
             case "batch": "open blocks fill batch.memory_max, or the stages behind it are full"
             default: "parsing is the slowest part: more validate.workers, or more cores"
             }

@@ -32,7 +32,7 @@ struct StatusReport: Sendable {
             ("connections", connections),
             ("hosts", .array(snapshot.hosts.map(host))),
             ("errors", errors),
-            ("spool", snapshot.spool.map(spool) ?? .null),
+            ("spool", snapshot.spool.bytesMax > 0 ? spool(snapshot.spool) : .null),
             ("dead_letter", snapshot.deadLetter.map(deadLetter) ?? .null),
             ("latency_ms", latencies),
             ("tables", .array(tables.map(table))),
@@ -68,6 +68,7 @@ struct StatusReport: Sendable {
             ("received_rows", rate(\.receivedRows)), ("received_bytes", rate(\.receivedBytes)),
             ("accepted_rows", rate(\.acceptedRows)), ("rejected_rows", rate(\.rejectedRows)),
             ("committed_rows", rate(\.committedRows)),
+            ("durable_groups", rate(\.spool.commits)),
             ("sealed_blocks", rate { $0.sealedBlocks.values.reduce(0, +) }),
             ("committed_blocks", rate { $0.tables.reduce(0) { $0 + $1.committedBlocks } }),
             ("raw_bytes", rate(\.rawBytes)), ("encoded_bytes", rate(\.encodedBytes)),
@@ -150,11 +151,18 @@ struct StatusReport: Sendable {
             })
     }
 
-    private func spool(_ spool: SpoolStatus) -> JSONValue {
-        .object([
-            ("rows", .whole(Int64(spool.rows))), ("bytes", .whole(Int64(spool.bytes))),
+    private func spool(_ spool: SpoolTelemetry.Snapshot) -> JSONValue {
+        let oldest = Double(spool.oldest) / 1000
+        return .object([
+            ("unsettled_rows", .whole(Int64(spool.unsettledRows))), ("bytes", .whole(Int64(spool.bytes))),
             ("bytes_max", .whole(Int64(spool.bytesMax))), ("segments", .whole(Int64(spool.segments))),
-            ("oldest_age_seconds", .fraction(spool.oldestAge.seconds, places: 1)),
+            ("full", .flag(spool.isFull)),
+            (
+                "oldest_age_seconds",
+                .fraction(oldest > 0 ? max(0, now.time.timeIntervalSince1970 - oldest) : 0, places: 1)
+            ),
+            ("restored_rows", .count(spool.restoredRows)), ("errors", byReason(spool.errors)),
+            ("damaged_places", .count(spool.damagedPlaces)),
         ])
     }
 
@@ -167,7 +175,8 @@ struct StatusReport: Sendable {
 
     private var latencies: JSONValue {
         let figures: [(String, (TelemetrySnapshot) -> LatencySnapshot)] = [
-            ("accept", \.acceptLatency), ("seal", \.sealLatency), ("encode", \.encodeLatency),
+            ("accept", \.acceptLatency), ("durable", \.spool.commitLatency), ("seal", \.sealLatency),
+            ("encode", \.encodeLatency),
             ("insert", \.insertLatency), ("end_to_end", \.endToEndLatency),
         ]
         return .object(

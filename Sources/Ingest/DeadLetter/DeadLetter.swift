@@ -33,6 +33,8 @@ public actor DeadLetter {
     struct Entry: Sendable {
         var lines = ByteBuffer()
         var rows = 0
+        /// Told when all before it is on the disk.
+        var whenDurable: CheckedContinuation<Void, Never>?
 
         mutating func append(_ other: Entry) {
             lines.writeImmutableBuffer(other.lines)
@@ -102,6 +104,22 @@ public actor DeadLetter {
         }
     }
 
+    /// Returns when all that was recorded before is on the disk, synced (or counted as discarded).
+    public nonisolated func sync() async {
+        await withCheckedContinuation { continuation in
+            var marker = Entry()
+            marker.whenDurable = continuation
+            Task {
+                do {
+                    try await input.send(marker)
+                } catch {
+                    // After the end; `run` has written and synced what it took.
+                    continuation.resume()
+                }
+            }
+        }
+    }
+
     /// For event loops: false when there is no room, and the rejection is not taken.
     nonisolated func tryRecord(_ rejection: Rejection) -> Bool {
         switch input.trySend(encode(rejection, time: TimeText(now()).text)) {
@@ -157,6 +175,16 @@ public actor DeadLetter {
     }
 
     private func write(_ entry: Entry) {
+        if let continuation = entry.whenDurable {
+            flush()
+            do {
+                try directory.sync()
+            } catch {
+                diskFailed(error)
+            }
+            continuation.resume()
+            return
+        }
         if unwritten.lines.readableBytes + entry.lines.readableBytes > entryBytesMax { flush() }
         unwritten.append(entry)
     }

@@ -30,6 +30,7 @@ final class DeadLetterDirectory {
         let descriptor: Int32
         var bytes = 0
         var rows = 0
+        var isUnsynced = false
     }
 
     static let openSuffix = ".open"
@@ -108,13 +109,29 @@ final class DeadLetterDirectory {
         }
         file.bytes += bytes
         file.rows += rows
+        file.isUnsynced = true
         open = file
         return Outcome(isKept: true, rowsRemoved: rowsRemoved)
+    }
+
+    /// Makes what was appended last.
+    func sync() throws {
+        guard let open, open.isUnsynced else { return }
+        try Self.sync(open.descriptor, open.name)
+        try syncNames()
+        self.open?.isUnsynced = false
+    }
+
+    private func syncNames() throws { try Self.sync(lock, path) }
+
+    private static func sync(_ descriptor: Int32, _ name: String) throws {
+        guard fsync(descriptor) == 0 else { throw failure("cannot sync \(name)") }
     }
 
     /// Gives the open file its final name.
     func closeFile() throws {
         guard let file = open else { return }
+        try sync()
         open = nil
         Foundation.close(file.descriptor)
         closed.append(ClosedFile(name: file.name, isBlock: false, bytes: file.bytes, rows: file.rows))
@@ -147,7 +164,9 @@ final class DeadLetterDirectory {
         defer { Foundation.close(descriptor) }
         do {
             try Self.write(bytes, to: descriptor)
+            try Self.sync(descriptor, name)
             try move(name)
+            try syncNames()
         } catch {
             unlink(path)
             throw error

@@ -46,11 +46,13 @@ public struct Rejection: Sendable {
     public var bytes: ByteBuffer
     /// Length of the whole row, in bytes.
     public var length: Int
+    /// The row's number, if its producer numbers them.
+    public var number: UInt64?
 
     /// - Parameter length: nil: `bytes` is the whole row.
     public init(
         table: TableName?, column: String? = nil, reason: RejectReason, message: String, session: UInt64,
-        bytes: ByteBuffer, length: Int? = nil
+        bytes: ByteBuffer, length: Int? = nil, number: UInt64? = nil
     ) {
         self.table = table
         self.column = column
@@ -59,6 +61,7 @@ public struct Rejection: Sendable {
         self.session = session
         self.bytes = bytes
         self.length = length ?? bytes.readableBytes
+        self.number = number
     }
 }
 

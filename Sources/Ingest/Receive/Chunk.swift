@@ -1,4 +1,5 @@
 import NIOCore
+import Pipeline
 
 /// Whole lines of one session, as they came: the unit between receive and validate.
 public struct Chunk: Sendable {
@@ -11,14 +12,28 @@ public struct Chunk: Sendable {
     /// One line or more, each ended by a newline but for the last, which may lack it at the end of a session.
     public let bytes: ByteBuffer
     public let received: ContinuousClock.Instant
+    /// Whose rows these are, and their numbers, if the session wants acks: one number for each line, blank ones too.
+    public let numbering: Numbering?
+
+    public struct Numbering: Sendable {
+        public let producer: Producer
+        public let range: RowRange
+
+        public init(producer: Producer, range: RowRange) {
+            self.producer = producer
+            self.range = range
+        }
+    }
 
     public init(
-        session: UInt64, number: UInt64, table: String?, bytes: ByteBuffer, received: ContinuousClock.Instant
+        session: UInt64, number: UInt64, table: String?, bytes: ByteBuffer, received: ContinuousClock.Instant,
+        numbering: Numbering? = nil
     ) {
         self.session = session
         self.number = number
         self.table = table
         self.bytes = bytes
         self.received = received
+        self.numbering = numbering
     }
 }

@@ -20,7 +20,6 @@ final class TableWriter {
     private struct Variant {
         let plan: FieldPlan
         var block: Block
-        var origins: [Origin] = []
         var firstReceived: ContinuousClock.Instant?
     }
 
@@ -30,8 +29,6 @@ final class TableWriter {
         let tableKey: KeyIndex
         let pool: BlockPool
         let variantsMax: Int
-        let session: UInt64
-        let chunk: UInt64
         let received: ContinuousClock.Instant
     }
 
@@ -79,10 +76,8 @@ final class TableWriter {
         while cursor.p < cursor.end {
             let before = variants[current].block.rows
             let stop = readRun(&cursor, context, takesUnnamed: takesUnnamed, decided: decided, reject: reject)
-            let rows = variants[current].block.rows - before
-            if rows > 0 {
-                variants[current].origins.append(Origin(session: context.session, chunk: context.chunk, rows: rows))
-                if variants[current].firstReceived == nil { variants[current].firstReceived = context.received }
+            if variants[current].block.rows > before, variants[current].firstReceived == nil {
+                variants[current].firstReceived = context.received
             }
             switch stop {
             case .finished: return .end
@@ -179,11 +174,8 @@ final class TableWriter {
             let variant = variants[place]
             variant.block.complete()
             batches.append(
-                RowBatch(
-                    table: table, block: variant.block, origins: variant.origins,
-                    firstReceived: variant.firstReceived ?? .now))
+                RowBatch(table: table, block: variant.block, firstReceived: variant.firstReceived ?? .now))
             variants[place].block = pool.take(variant.plan.layout)
-            variants[place].origins = []
             variants[place].firstReceived = nil
         }
         return batches

@@ -60,8 +60,11 @@ final class ChunkReader {
     var rows: Int { writers.values.reduce(0) { $0 + $1.rows } }
     var bytes: Int { writers.values.reduce(0) { $0 + $1.bytes } }
 
-    func takeBatches(where isDue: (TableWriter) -> Bool = { _ in true }) -> [RowBatch] {
-        writers.values.filter(isDue).flatMap { $0.takeBatches(pool: pool) }
+    func takeBatches() -> [RowBatch] { writers.values.flatMap { $0.takeBatches(pool: pool) } }
+
+    /// Whether what was read should go on before more is read.
+    var isFull: Bool {
+        bytes >= settings.rowBatchBytesMax || writers.values.contains { $0.rows >= settings.rowBatchRowsMax }
     }
 
     func takeRejections() -> [Rejection] {
@@ -90,13 +93,15 @@ final class ChunkReader {
     private func read(_ cursor: inout LineCursor, start: Bytes, chunk: Chunk, whole: ByteBuffer) -> Progress {
         let context = TableWriter.Context(
             options: options, tableKey: tableKey, pool: pool, variantsMax: settings.variantsMax,
-            session: chunk.session, chunk: chunk.number, received: chunk.received)
+            received: chunk.received)
         let fallback = chunk.table.flatMap { TableName(parsing: $0) } ?? defaultTable
+        var counted = LineCount(at: start, number: chunk.numbering?.range.first)
         func reject(_ fault: ParseFault, _ writer: TableWriter?, _ line: UnsafeRawBufferPointer) {
             rejections.append(
                 Rejection(
                     table: writer?.table, column: writer?.name(ofColumn: fault.column), reason: fault.reason,
-                    message: fault.message, session: chunk.session, bytes: slice(whole, start, line)))
+                    message: fault.message, session: chunk.session, bytes: slice(whole, start, line),
+                    number: counted.number(of: line, from: start)))
         }
 
         // The table of the last rows is the likeliest for the next; a row that names another says so.
@@ -127,10 +132,12 @@ final class ChunkReader {
                 continue
             }
             if let error = refused[table] {
+                let line = cursor.takeLine()
                 rejections.append(
                     Rejection(
                         table: table, reason: error.code.rejectReason, message: error.message,
-                        session: chunk.session, bytes: slice(whole, start, cursor.takeLine())))
+                        session: chunk.session, bytes: slice(whole, start, line),
+                        number: counted.number(of: line, from: start)))
                 continue
             }
             guard let known = writers[table] else {
@@ -177,6 +184,28 @@ final class ChunkReader {
         guard let base = line.baseAddress else { return ByteBuffer() }
         let offset = base - UnsafeRawPointer(start)
         return whole.getSlice(at: whole.readerIndex + offset, length: line.count) ?? ByteBuffer()
+    }
+}
+
+/// Finds the numbers of a chunk's lines. Asked for rejected rows only, in their order, so each newline is counted once.
+private struct LineCount {
+    private var at: Bytes
+    private var next: UInt64?
+
+    init(at start: Bytes, number: UInt64?) {
+        at = start
+        next = number
+    }
+
+    mutating func number(of line: UnsafeRawBufferPointer, from start: Bytes) -> UInt64? {
+        guard let base = line.baseAddress, var number = next else { return nil }
+        let end = base.assumingMemoryBound(to: UInt8.self)
+        while at < end {
+            if at.pointee == 0x0A { number += 1 }
+            at += 1
+        }
+        next = number
+        return number
     }
 }
 

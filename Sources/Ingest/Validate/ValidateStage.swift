@@ -17,24 +17,36 @@ public actor ValidateStage: Stage {
     public nonisolated let name = "validate"
     private let settings: ValidateSettings
     private let input: BoundedStream<Chunk>
-    private let output: BoundedStream<RowBatch>
+    private let output: BoundedStream<Intake>
+    /// nil: there is no spool.
+    private let spool: SpoolSettings.Compression?
     private let catalog: any TableCatalog
     private let telemetry: Telemetry
     private let clock: StageClock
     private let logger: Logger
     private let pool: BlockPool
     private let deadLetter: @Sendable ([Rejection]) async -> Void
+    private let deadLetterSynced: @Sendable () async -> Void
+    private let wallClock: @Sendable () -> Int64
     private let held = Gauge()
 
-    /// - Parameter deadLetter: keeps rejected rows; validation waits for it.
+    /// - Parameters:
+    ///   - wallClock: milliseconds since 1970.
+    ///   - deadLetter: keeps rejected rows; validation waits for it.
+    ///   - deadLetterSynced: returns when what it was given is on the disk.
     public init(
-        settings: ValidateSettings, input: BoundedStream<Chunk>, output: BoundedStream<RowBatch>,
-        catalog: any TableCatalog, pool: BlockPool, telemetry: Telemetry, logger: Logger,
-        clock: StageClock = .continuous, deadLetter: @escaping @Sendable ([Rejection]) async -> Void
+        settings: ValidateSettings, input: BoundedStream<Chunk>, output: BoundedStream<Intake>,
+        spool: SpoolSettings.Compression? = nil, catalog: any TableCatalog, pool: BlockPool, telemetry: Telemetry,
+        logger: Logger, clock: StageClock = .continuous, wallClock: @escaping @Sendable () -> Int64,
+        deadLetter: @escaping @Sendable ([Rejection]) async -> Void,
+        deadLetterSynced: @escaping @Sendable () async -> Void = {}
     ) {
         self.settings = settings
         self.input = input
         self.output = output
+        self.spool = spool
+        self.wallClock = wallClock
+        self.deadLetterSynced = deadLetterSynced
         self.catalog = catalog
         self.pool = pool
         self.telemetry = telemetry
@@ -75,6 +87,8 @@ public actor ValidateStage: Stage {
         let reader = ChunkReader(settings: settings, pool: pool)
         var tables: [TableName: TableTelemetry] = [:]
         var refusedUntil: StageClock.Instant?
+        // Of the chunks that were read and not passed on.
+        var numbered: [Intake.Numbered] = []
         while let chunks = await input.nextBatch(
             maxElements: Self.chunksAtOnceMax, maxBytes: Self.bytesAtOnceMax)
         {
@@ -88,15 +102,15 @@ public actor ValidateStage: Stage {
                     offset = at
                     try await learn(table, reader)
                 }
-                await settle(reader.takeRejections(), &tables)
-                let isFull = reader.bytes >= settings.rowBatchBytesMax
-                try await passOn(
-                    reader.takeBatches { isFull || $0.rows >= settings.rowBatchRowsMax }, &tables)
+                let rejections = reader.takeRejections()
+                await settle(rejections, &tables)
+                if let numbering = chunk.numbering { numbered.note(numbering, rejections) }
+                if reader.isFull { try await passOn(reader, &numbered, &tables) }
             }
             if reader.hasRefusals, refusedUntil == nil { refusedUntil = clock.now + Self.refusalTime }
-            if input.snapshot().elements == 0 { try await passOn(reader.takeBatches(), &tables) }
+            if input.snapshot().elements == 0 { try await passOn(reader, &numbered, &tables) }
         }
-        try await passOn(reader.takeBatches(), &tables)
+        try await passOn(reader, &numbered, &tables)
         try Task.checkCancellation()
     }
 
@@ -119,21 +133,34 @@ public actor ValidateStage: Stage {
         }
     }
 
-    private nonisolated func passOn(_ batches: [RowBatch], _ tables: inout [TableName: TableTelemetry]) async throws {
+    /// Passes on all that was read since the last time: whole chunks, so that they become durable as a whole.
+    private nonisolated func passOn(
+        _ reader: ChunkReader, _ numbered: inout [Intake.Numbered], _ tables: inout [TableName: TableTelemetry]
+    ) async throws {
+        let batches = reader.takeBatches()
+        guard !batches.isEmpty || !numbered.isEmpty else { return }
+        if numbered.contains(where: { !$0.refusals.isEmpty }) { await deadLetterSynced() }
+        let now = clock.now
+        var waited: Duration = .zero
         for batch in batches {
-            let counters = counters(batch.table, &tables)
             telemetry.receivedRows.add(batch.rows)
-            telemetry.accepted(rows: batch.rows, into: counters)
-            telemetry.acceptLatency.observe(clock.now - batch.firstReceived)
-            held.add(batch.rows)
-            defer { held.add(-batch.rows) }
-            do {
-                try await output.send(batch)
-            } catch .cancelled {
-                throw CancellationError()
-            } catch .finished {
-                throw StageError(.outputEnded, stage: name)
-            }
+            telemetry.accepted(rows: batch.rows, into: counters(batch.table, &tables))
+            let latency = now - batch.firstReceived
+            telemetry.acceptLatency.observe(latency)
+            waited = max(waited, latency)
+        }
+        let rows = batches.reduce(0) { $0 + $1.rows }
+        held.add(rows)
+        defer { held.add(-rows) }
+        let intake = try Intake(
+            batches: batches, numbered: numbered, received: wallClock() - Int64(waited.milliseconds), spool: spool)
+        numbered = []
+        do {
+            try await output.send(intake)
+        } catch .cancelled {
+            throw CancellationError()
+        } catch .finished {
+            throw StageError(.outputEnded, stage: name)
         }
     }
 
@@ -158,6 +185,29 @@ public actor ValidateStage: Stage {
         let counters = telemetry.table(table)
         if tables.count < settings.tablesMax { tables[table] = counters }
         return counters
+    }
+}
+
+extension [Intake.Numbered] {
+    /// A chunk was read: its numbers follow on the last ones, or begin another run.
+    fileprivate mutating func note(_ numbering: Chunk.Numbering, _ rejections: [Rejection]) {
+        let refusals = rejections.compactMap { rejection in
+            rejection.number.map {
+                RowRefusal(
+                    number: $0, reason: rejection.reason.rawValue, column: rejection.column, message: rejection.message)
+            }
+        }
+        let range = numbering.producer.covered(by: numbering.range)
+        if let place = lastIndex(where: { $0.producer === numbering.producer }),
+            self[place].range.last + 1 == range.first
+        {
+            self[place] = Intake.Numbered(
+                producer: numbering.producer,
+                range: RowRange(first: self[place].range.first, last: range.last),
+                refusals: self[place].refusals + refusals)
+        } else {
+            append(Intake.Numbered(producer: numbering.producer, range: range, refusals: refusals))
+        }
     }
 }
 

@@ -3,7 +3,8 @@ import NIOCore
 
 /// A sealed block as bytes: the Native block in compressed frames (or bare, with `.none` and no frames for a file).
 public struct EncodedBlock: Sendable {
-    public let id: UInt64
+    public let identity: BlockIdentity
+    public var id: UInt64 { identity.id }
     public let table: TableName
     public let layout: BlockLayout
     public let rows: Int
@@ -12,21 +13,20 @@ public struct EncodedBlock: Sendable {
     /// What `body` was written as; another encoding needs `BlockTranscoder`.
     public let encoding: BlockEncoding
     public let body: ByteBuffer
-    public let origins: [Origin]
     public let firstReceived: ContinuousClock.Instant
 
     public init(
-        id: UInt64, table: TableName, layout: BlockLayout, rows: Int, rawBytes: Int, encoding: BlockEncoding,
-        body: ByteBuffer, origins: [Origin], firstReceived: ContinuousClock.Instant
+        identity: BlockIdentity, table: TableName, layout: BlockLayout, rows: Int, rawBytes: Int,
+        encoding: BlockEncoding,
+        body: ByteBuffer, firstReceived: ContinuousClock.Instant
     ) {
-        self.id = id
+        self.identity = identity
         self.table = table
         self.layout = layout
         self.rows = rows
         self.rawBytes = rawBytes
         self.encoding = encoding
         self.body = body
-        self.origins = origins
         self.firstReceived = firstReceived
     }
 }

@@ -1,18 +1,18 @@
 import ClickHouseNative
 
-/// Where rows came from: one chunk of one session's input. Acks travel by it.
-public struct Origin: Hashable, Sendable {
-    /// Unique within one run of the daemon.
-    public let session: UInt64
-    /// Number of the chunk, counted from 0 within the session, in the order of receipt.
-    public let chunk: UInt64
-    /// Rows of the chunk that are in the batch; the others went to other tables or were rejected.
-    public let rows: Int
+/// Where a row batch lies in the spool: seals, settlements and acks find its rows by it (docs/specs/spool.md).
+public struct SpoolPlace: Hashable, Sendable {
+    /// Log sequence number of the record.
+    public let lsn: UInt64
+    /// Which of the record's row batches, counted from 0.
+    public let part: Int
+    /// The first of the rows within that row batch; 0 unless a split block is sent in pieces.
+    public let firstRow: Int
 
-    public init(session: UInt64, chunk: UInt64, rows: Int) {
-        self.session = session
-        self.chunk = chunk
-        self.rows = rows
+    public init(lsn: UInt64, part: Int, firstRow: Int = 0) {
+        self.lsn = lsn
+        self.part = part
+        self.firstRow = firstRow
     }
 }
 
@@ -21,7 +21,8 @@ public struct RowBatch: Sendable {
     public let table: TableName
     /// Frozen: nobody writes to it any more.
     public let block: Block
-    public let origins: [Origin]
+    /// nil until the spool has given it one.
+    public var place: SpoolPlace?
     /// When the first of the rows was received; age limits count from here.
     public let firstReceived: ContinuousClock.Instant
 
@@ -31,11 +32,25 @@ public struct RowBatch: Sendable {
     /// Bytes of memory that the rows hold, room for growth included.
     public var memory: Int { block.byteCapacity }
 
-    public init(table: TableName, block: Block, origins: [Origin], firstReceived: ContinuousClock.Instant) {
+    public init(table: TableName, block: Block, firstReceived: ContinuousClock.Instant, place: SpoolPlace? = nil) {
         self.table = table
         self.block = block
-        self.origins = origins
+        self.place = place
         self.firstReceived = firstReceived
+    }
+}
+
+/// What a frozen block is known by, to the spool and to the server.
+public struct BlockIdentity: Hashable, Sendable {
+    /// Grows from block to block, over all runs that share a spool.
+    public let id: UInt64
+    /// The deduplication token; the same in every attempt, and no other block's. nil without a spool: nothing remembers it
+    /// over a restart.
+    public let token: String?
+
+    public init(id: UInt64, token: String? = nil) {
+        self.id = id
+        self.token = token
     }
 }
 
@@ -45,10 +60,12 @@ public struct SealedBlock: Sendable {
     /// Why a block was sealed; a bounded set, for metrics.
     public enum Reason: String, Sendable, CaseIterable {
         case immediate, rows, bytes, age, memory, layout, flush, drain
+        /// By an earlier run of the daemon.
+        case restored
     }
 
-    /// Counts sealed blocks within one run of the daemon.
-    public let id: UInt64
+    public var identity: BlockIdentity
+    public var id: UInt64 { identity.id }
     public let table: TableName
     /// Never empty; all parts have the same layout.
     public let parts: [RowBatch]
@@ -59,9 +76,9 @@ public struct SealedBlock: Sendable {
     public var bytes: Int { parts.reduce(0) { $0 + $1.bytes } }
     public var memory: Int { parts.reduce(0) { $0 + $1.memory } }
 
-    public init(id: UInt64, table: TableName, parts: [RowBatch], reason: Reason) {
+    public init(identity: BlockIdentity, table: TableName, parts: [RowBatch], reason: Reason) {
         precondition(!parts.isEmpty, "a sealed block has rows")
-        self.id = id
+        self.identity = identity
         self.table = table
         self.parts = parts
         self.reason = reason

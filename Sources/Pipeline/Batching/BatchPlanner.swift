@@ -143,14 +143,14 @@ struct BatchPlanner: Sendable {
 
     private mutating func seal(_ batch: RowBatch) -> SealedBlock {
         lastID += 1
-        return SealedBlock(id: lastID, table: batch.table, parts: [batch], reason: .immediate)
+        return SealedBlock(identity: BlockIdentity(id: lastID), table: batch.table, parts: [batch], reason: .immediate)
     }
 
     private mutating func seal(_ block: OpenBlock, _ table: TableName, _ reason: SealedBlock.Reason) -> SealedBlock {
         openRows -= block.rows
         openBytes -= block.bytes
         lastID += 1
-        return SealedBlock(id: lastID, table: table, parts: block.parts, reason: reason)
+        return SealedBlock(identity: BlockIdentity(id: lastID), table: table, parts: block.parts, reason: reason)
     }
 
     private mutating func seal(_ name: TableName, _ place: Int, _ reason: SealedBlock.Reason) -> SealedBlock {

@@ -17,15 +17,19 @@ public actor BatchStage: Stage {
     private let clock: StageClock
     private let telemetry: Telemetry
     private let held = Gauge()
+    private let seal: @Sendable ([SealedBlock]) async -> [SealedBlock]
     private var planner: BatchPlanner
     /// Calls of `passOn` that are under way; `run()` ends the output when there is none.
     private var passing = 0
     private var waitingForQuiet: CheckedContinuation<Void, Never>?
 
+    /// - Parameter seal: freezes blocks; what it returns goes on.
     public init(
         settings: BatchSettings, input: BoundedStream<RowBatch>, output: BoundedStream<SealedBlock>,
-        telemetry: Telemetry, clock: StageClock = .continuous
+        telemetry: Telemetry, clock: StageClock = .continuous,
+        seal: @escaping @Sendable ([SealedBlock]) async -> [SealedBlock] = { $0 }
     ) {
+        self.seal = seal
         planner = BatchPlanner(settings: settings)
         self.input = input
         self.output = output
@@ -112,7 +116,7 @@ public actor BatchStage: Stage {
             passing -= 1
             if passing == 0 { waitingForQuiet.take()?.resume() }
         }
-        for block in sealed {
+        for block in await seal(sealed) {
             // Read before the block is given away: whoever encodes it may reuse its parts at once.
             let rows = block.rows
             let firstReceived = block.parts.map(\.firstReceived).min() ?? clock.now

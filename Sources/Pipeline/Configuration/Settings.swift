@@ -3,6 +3,7 @@
 public struct Settings: Sendable, Hashable {
     public var receive = ReceiveSettings()
     public var validate = ValidateSettings()
+    public var spool = SpoolSettings()
     public var batch = BatchSettings()
     public var compress = CompressSettings()
     public var ship = ShipSettings()

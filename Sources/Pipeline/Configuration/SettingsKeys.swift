@@ -1,12 +1,12 @@
 /// Every key of the configuration, in the order of the reference.
 public enum SettingsKeys {
     public static let all: [ConfigurationKey<Settings>] =
-        daemon + receive + validate + batch + compress + ship
+        daemon + receive + validate + spool + batch + compress + ship
 
     static let byPath = Dictionary(uniqueKeysWithValues: all.map { ($0.path, $0) })
 
     /// Names of the stages, which are also the names of their files.
-    public static let stages = ["receive", "validate", "batch", "compress", "ship"]
+    public static let stages = ["receive", "validate", "spool", "batch", "compress", "ship"]
 
     static let receive: [ConfigurationKey<Settings>] =
         [

@@ -21,6 +21,8 @@ public struct StageError: Error, Hashable, Sendable, CustomStringConvertible {
     public enum Code: String, Sendable, CaseIterable {
         /// The next stage takes no more.
         case outputEnded = "output_ended"
+        /// A block was named that is settled, or never was.
+        case unknownBlock = "unknown_block"
         /// The stage ended though nobody asked it to.
         case endedEarly = "ended_early"
     }
@@ -36,6 +38,7 @@ public struct StageError: Error, Hashable, Sendable, CustomStringConvertible {
     public var description: String {
         switch code {
         case .outputEnded: "stage \(stage): the stage after it takes no more"
+        case .unknownBlock: "stage \(stage): a block was named that it does not know"
         case .endedEarly: "stage \(stage) ended though nobody asked it to"
         }
     }

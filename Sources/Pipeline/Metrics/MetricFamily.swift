@@ -72,6 +72,30 @@ extension TelemetrySnapshot {
         ]
     }
 
+    private var spoolFamilies: [MetricFamily] {
+        [
+            .gauge("sluice_spool_bytes", "Bytes of the spool on disk.", Double(spool.bytes)),
+            .gauge("sluice_spool_bytes_max", "Their bound; 0: there is no spool.", Double(spool.bytesMax)),
+            .gauge("sluice_spool_segments", "Files of the spool.", Double(spool.segments)),
+            .gauge(
+                "sluice_spool_unsettled_rows", "Rows in the spool that are not settled.", Double(spool.unsettledRows)),
+            .gauge(
+                "sluice_spool_oldest_timestamp_seconds",
+                "When the oldest file with unsettled rows was begun, since 1970; 0: there is none.",
+                Double(spool.oldest) / 1000),
+            .gauge("sluice_spool_full", "1 while rows wait because the spool has no room.", spool.isFull ? 1 : 0),
+            .counter("sluice_spool_restored_rows_total", "Rows that an earlier run left.", spool.restoredRows),
+            .counter("sluice_spool_commits_total", "Groups that were written.", spool.commits),
+            .counter("sluice_spool_errors_total", "Calls of the disk that failed.", labelled("reason", spool.errors)),
+            .counter(
+                "sluice_spool_damaged_places_total", "Places where the disk lost something that was whole.",
+                spool.damagedPlaces),
+            .histogram(
+                "sluice_spool_commit_latency_seconds", "From a group's first byte until it is durable.",
+                spool.commitLatency),
+        ]
+    }
+
     private var sinkFamilies: [MetricFamily] {
         [
             .counter("sluice_committed_rows_total", "Rows that the sink confirmed.", perTable(\.committedRows)),
@@ -144,18 +168,6 @@ extension TelemetrySnapshot {
         ]
     }
 
-    private var spoolFamilies: [MetricFamily] {
-        [
-            .gauge("sluice_spool_bytes", "Bytes of the spool on disk.", fromSpool { Double($0.bytes) }),
-            .gauge("sluice_spool_bytes_max", "Their bound.", fromSpool { Double($0.bytesMax) }),
-            .gauge("sluice_spool_rows", "Rows in the spool that are not confirmed.", fromSpool { Double($0.rows) }),
-            .gauge("sluice_spool_segments", "Files of the spool.", fromSpool { Double($0.segments) }),
-            .gauge(
-                "sluice_spool_oldest_age_seconds", "Age of the oldest row in the spool that is not confirmed.",
-                fromSpool { $0.oldestAge.seconds }),
-        ]
-    }
-
     private var stateFamilies: [MetricFamily] {
         [
             .gauge(
@@ -188,10 +200,6 @@ extension TelemetrySnapshot {
 
     private func perHost(_ figure: (HostStatus) -> Double) -> [MetricFamily.Sample] {
         hosts.map { .init([("host", $0.host)], figure($0)) }
-    }
-
-    private func fromSpool(_ figure: (SpoolStatus) -> Double) -> [MetricFamily.Sample] {
-        spool.map { [.init([], figure($0))] } ?? []
     }
 }
 

@@ -2,7 +2,6 @@
 /// looks, and must answer without waiting. Registered once, while the daemon is put together.
 public struct StatusSources: Sendable {
     public var hosts: (@Sendable () -> [HostStatus])?
-    public var spool: (@Sendable () -> SpoolStatus)?
     public var producers: (@Sendable () -> [ProducerStatus])?
     public var deadLetter: (@Sendable () -> DeadLetterStatus)?
 
@@ -32,20 +31,6 @@ public struct HostStatus: Hashable, Sendable {
     public var errors: [Telemetry.InsertErrorType: UInt64] = [:]
 
     public init(host: String) { self.host = host }
-}
-
-/// The durable queue on disk.
-public struct SpoolStatus: Hashable, Sendable {
-    /// Everything on disk, shipped or not, that is not deleted yet.
-    public var bytes = 0
-    public var bytesMax = 0
-    /// Rows that are durable and not confirmed by the sink.
-    public var rows = 0
-    public var segments = 0
-    /// Of the oldest row that is not confirmed; zero when there is none.
-    public var oldestAge: Duration = .zero
-
-    public init() {}
 }
 
 /// A producer that gave itself a name, or a session of one that did not.

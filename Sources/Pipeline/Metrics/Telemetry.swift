@@ -53,6 +53,7 @@ public final class Telemetry: Sendable {
     public let endToEndLatency = LatencyHistogram()
     public let discardedRows = CounterFamily()
     public let sealedBlocks = CounterFamily()
+    public let spool = SpoolTelemetry()
     public let health: Health
     /// Requests to the endpoints by how they ended, and what kept the audit log from being written.
     public let adminRequests = CounterFamily()
@@ -181,7 +182,7 @@ public final class Telemetry: Sendable {
                 TelemetrySnapshot.Stream(name: stream.name, state: stream.state(), rows: stream.rows.map { $0() })
             },
             stages: registry.stages.map { TelemetrySnapshot.Stage(name: $0.name, rows: $0.rows()) },
-            hosts: registry.sources.hosts?() ?? [], spool: registry.sources.spool?(),
+            hosts: registry.sources.hosts?() ?? [],
             producers: Array((registry.sources.producers?() ?? []).prefix(ProducerStatus.shownMax)),
             deadLetter: registry.sources.deadLetter?(),
             acceptLatency: acceptLatency.snapshot(), sealLatency: sealLatency.snapshot(),
@@ -190,7 +191,7 @@ public final class Telemetry: Sendable {
             auditErrors: auditErrors.current, version: registry.version, sink: registry.sink, intake: registry.intake,
             health: health.status, healthAge: health.age,
             startTimeUnix: startTimeUnix, uptime: elapsed,
-            eventsPerSecond: window.withLock { $0.perSecond(at: elapsed) })
+            eventsPerSecond: window.withLock { $0.perSecond(at: elapsed) }, spool: spool.snapshot())
     }
 
     private static let otherTable = TableName(table: other)

@@ -48,8 +48,6 @@ public struct TelemetrySnapshot: Sendable {
     /// In the order of the flow, from the producers to the sink.
     public var stages: [Stage]
     public var hosts: [HostStatus]
-    /// nil: there is none.
-    public var spool: SpoolStatus?
     public var producers: [ProducerStatus]
     public var deadLetter: DeadLetterStatus?
     public var acceptLatency: LatencySnapshot
@@ -69,13 +67,14 @@ public struct TelemetrySnapshot: Sendable {
     public var uptime: Duration
     /// Accepted rows per second, over the last `RateWindow.secondsMax` seconds.
     public var eventsPerSecond: Double
+    public var spool = SpoolTelemetry.Snapshot()
 
     public var acceptedRows: UInt64 { tables.reduce(0) { $0 + $1.acceptedRows } }
     public var committedRows: UInt64 { tables.reduce(0) { $0 + $1.committedRows } }
     public var rejectedRows: UInt64 { tables.reduce(0) { $0 + $1.rejectedRows.values.reduce(0, +) } }
 }
 
-/// Where the accepted rows are. `accepted == committed + deadLettered + discarded + inFlight`, always.
+/// Where the accepted rows are, those included that an earlier run left in the spool. `accepted == committed + deadLettered + discarded + inFlight`, always.
 public struct Conservation: Hashable, Sendable {
     public let accepted: UInt64
     public let committed: UInt64
@@ -90,7 +89,7 @@ public struct Conservation: Hashable, Sendable {
 extension TelemetrySnapshot {
     public var conservation: Conservation {
         Conservation(
-            accepted: acceptedRows, committed: committedRows, deadLettered: deadLetteredRows,
+            accepted: acceptedRows + spool.restoredRows, committed: committedRows, deadLettered: deadLetteredRows,
             discarded: discardedRows.values.reduce(0, +))
     }
 

@@ -70,8 +70,9 @@ public actor CompressStage: Stage {
         telemetry.rawBytes.add(encoded.rawBytes)
         telemetry.encodedBytes.add(encoded.body.readableBytes)
         let block = EncodedBlock(
-            id: sealed.id, table: sealed.table, layout: sealed.layout, rows: sealed.rows, rawBytes: encoded.rawBytes,
-            encoding: encoding, body: encoded.body, origins: sealed.parts.flatMap(\.origins),
+            identity: sealed.identity, table: sealed.table, layout: sealed.layout, rows: sealed.rows,
+            rawBytes: encoded.rawBytes,
+            encoding: encoding, body: encoded.body,
             firstReceived: sealed.parts.map(\.firstReceived).min() ?? sealed.parts[0].firstReceived)
         recycle?(parts)
         return block

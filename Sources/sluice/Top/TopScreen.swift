@@ -47,9 +47,7 @@ struct TopScreen {
             colored(
                 "STAGE      OUT              QUEUE                 BYTES                  ELEMENTS       ROWS", .quiet)
         ]
-            + ["receive", "validate", "batch", "compress", "ship"].compactMap { name in
-                status.stages.first { $0.stage == name }.map(stage)
-            }
+            + status.stages.filter { !["dead-letter", "direct"].contains($0.stage) }.map(stage)
     }
 
     private func stage(_ stage: TopStatus.Stage) -> String {
@@ -75,6 +73,7 @@ struct TopScreen {
         return switch stage {
         case "receive": "\(Figure.bytes(Int(rates.receivedBytes)))/s"
         case "validate": "\(Figure.count(rates.acceptedRows)) rows/s"
+        case "spool": "\(Figure.count(rates.durableGroups)) syncs/s"
         case "batch": "\(Figure.count(rates.sealedBlocks)) blocks/s"
         case "compress": "\(Figure.bytes(Int(rates.encodedBytes)))/s"
         default: "\(Figure.count(rates.committedRows)) rows/s"
@@ -111,7 +110,8 @@ struct TopScreen {
     private var latencies: [String] {
         let all = status.latencyMs
         let named = [
-            ("accept", all.accept), ("seal", all.seal), ("encode", all.encode), ("insert", all.insert),
+            ("accept", all.accept), ("durable", all.durable), ("seal", all.seal), ("encode", all.encode),
+            ("insert", all.insert),
             ("end to end", all.endToEnd),
         ]
         return [colored("LATENCY ms     average        p50        p99        max", .quiet)]

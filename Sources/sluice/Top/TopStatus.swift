@@ -6,7 +6,8 @@ struct TopStatus: Decodable {
     }
 
     struct Rates: Decodable {
-        var receivedBytes, acceptedRows, rejectedRows, committedRows, sealedBlocks, encodedBytes, cores: Double
+        var receivedBytes, acceptedRows, rejectedRows, committedRows, durableGroups, sealedBlocks, encodedBytes,
+            cores: Double
     }
 
     struct Backpressure: Decodable {
@@ -43,7 +44,7 @@ struct TopStatus: Decodable {
     }
 
     struct Spool: Decodable {
-        var rows, bytes, bytesMax: Int
+        var unsettledRows, bytes, bytesMax: Int
         var oldestAgeSeconds: Double
     }
 
@@ -53,7 +54,7 @@ struct TopStatus: Decodable {
     }
 
     struct Latencies: Decodable {
-        var accept, seal, encode, insert, endToEnd: Latency
+        var accept, durable, seal, encode, insert, endToEnd: Latency
     }
 
     struct Table: Decodable {

@@ -38,6 +38,7 @@ struct DaemonFixture: Sendable {
         var settings = Settings()
         settings.receive.socketPath = folder.appendingPathComponent("s.sock").path
         settings.validate.deadLetter.directory = folder.appendingPathComponent("dead-letter").path
+        settings.spool.directory = folder.appendingPathComponent("spool").path
         settings.ship.file.directory = folder.appendingPathComponent("data").path
         settings.shutdownTimeout = .seconds(Volume.isFull ? 600 : 120)
         settings.batch.defaults.ageMax = .milliseconds(200)

@@ -28,7 +28,7 @@ enum BatchFixtures {
         }
         return RowBatch(
             table: TableName(table: table), block: block,
-            origins: [Origin(session: 1, chunk: number, rows: rows)], firstReceived: time)
+            firstReceived: time, place: SpoolPlace(lsn: number, part: 0))
     }
 
     static func strategy(_ kind: BatchStrategy.Kind, _ change: (inout BatchStrategy) -> Void = { _ in })

@@ -126,7 +126,7 @@ import TestSupport
         let qualified = { (database: String) in
             let plain = batch("t", rows: 2)
             return RowBatch(
-                table: TableName(database: database, table: "t"), block: plain.block, origins: [], firstReceived: start)
+                table: TableName(database: database, table: "t"), block: plain.block, firstReceived: start)
         }
         #expect(planner.rowBatchReceived(qualified("lake"), now: start).first?.reason == .rows)
         #expect(planner.rowBatchReceived(qualified("other"), now: start).first?.reason == .immediate)
@@ -205,7 +205,7 @@ import TestSupport
                 let key = "\(block.table) \(block.layout.columns[0].name)"
                 for part in block.parts {
                     #expect(part.table == block.table && part.block.layout == block.layout)
-                    got[key, default: []] += part.origins.map(\.chunk)
+                    got[key, default: []] += [part.place?.lsn ?? 0]
                 }
                 let strategy = settings.tables[block.table.table] ?? settings.defaults
                 if [.size, .hybrid, .adaptive].contains(strategy.kind), block.parts.count > 1 {

@@ -39,9 +39,9 @@ import Testing
         telemetry.adminRequests.add(reason: "ok")
         telemetry.observe(BoundedStream<Int>(elementsMax: 1, bytesMax: 1) { $0 }, as: "batch", rows: { $0 })
         telemetry.observe(Nothing())
+        telemetry.spool.errors.add(reason: "r")
         telemetry.observe {
             $0.deadLetter = { DeadLetterStatus(rows: 1, blocks: 1, discardedRows: ["r": 1], diskErrors: 1) }
-            $0.spool = { SpoolStatus() }
             $0.hosts = {
                 var host = HostStatus(host: "h:9000")
                 host.errors = [.timeout: 1]

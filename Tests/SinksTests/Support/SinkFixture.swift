@@ -68,9 +68,9 @@ extension SealedBlock {
     init(id: UInt64 = 1, _ table: TableName, _ parts: [Block]) {
         let batches = parts.map {
             RowBatch(
-                table: table, block: $0, origins: [Origin(session: 1, chunk: id, rows: $0.rows)], firstReceived: .now)
+                table: table, block: $0, firstReceived: .now)
         }
-        self.init(id: id, table: table, parts: batches, reason: .rows)
+        self.init(identity: BlockIdentity(id: id), table: table, parts: batches, reason: .rows)
     }
 }
 
@@ -90,7 +90,8 @@ extension EncodedBlock {
     init(_ sealed: SealedBlock, _ encoding: BlockEncoding) throws {
         let encoded = try BlockEncoder.encode(sealed.parts.map(\.block), as: encoding)
         self.init(
-            id: sealed.id, table: sealed.table, layout: sealed.layout, rows: sealed.rows, rawBytes: encoded.rawBytes,
-            encoding: encoding, body: encoded.body, origins: sealed.parts.flatMap(\.origins), firstReceived: .now)
+            identity: sealed.identity, table: sealed.table, layout: sealed.layout, rows: sealed.rows,
+            rawBytes: encoded.rawBytes,
+            encoding: encoding, body: encoded.body, firstReceived: .now)
     }
 }

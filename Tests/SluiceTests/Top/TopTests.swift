@@ -81,7 +81,8 @@ import Testing
             rows: .init(
                 received: 10, accepted: 9, rejected: 1, committed: 5, deadLettered: 0, discarded: 0, inFlight: 4),
             rates: .init(
-                receivedBytes: 1_048_576, acceptedRows: 12_345, rejectedRows: 1, committedRows: 99, sealedBlocks: 2,
+                receivedBytes: 1_048_576, acceptedRows: 12_345, rejectedRows: 1, committedRows: 99, durableGroups: 3,
+                sealedBlocks: 2,
                 encodedBytes: 2048, cores: 0.5),
             backpressure: nil,
             stages: [
@@ -92,7 +93,8 @@ import Testing
             ],
             connections: .init(producers: 2, sink: 1, producersRefused: 0), hosts: [], errors: ["timeout": 2],
             spool: nil,
-            latencyMs: .init(accept: latency, seal: latency, encode: latency, insert: latency, endToEnd: latency),
+            latencyMs: .init(
+                accept: latency, durable: latency, seal: latency, encode: latency, insert: latency, endToEnd: latency),
             tables: [
                 .init(
                     table: "mstore", acceptedRows: 9, committedRows: 5, committedBlocks: 2,

@@ -1,0 +1,37 @@
+import ClickHouseNative
+import Logging
+import Pipeline
+
+/// What stands between validate and batch, and what the stages behind ask of it: the spool, or nothing much.
+struct Keeper: Sendable {
+    let stage: any Stage
+    let seal: @Sendable ([SealedBlock]) async -> [SealedBlock]
+    let settled: @Sendable (UInt64, BlockOutcome) async -> Void
+    let split: @Sendable (UInt64, [[Range<Int>]]) async throws -> [BlockIdentity]
+
+    /// - Throws: when the directory of the spool cannot be used.
+    init(
+        settings: SpoolSettings, input: BoundedStream<Intake>, batches: BoundedStream<RowBatch>,
+        blocks: BoundedStream<SealedBlock>, registry: ProducerRegistry, telemetry: Telemetry, logger: Logger,
+        wallClock: @escaping @Sendable () -> Int64, recycle: @escaping @Sendable ([Block]) -> Void
+    ) throws {
+        guard settings.enabled else {
+            let direct = DirectStage(input: input, output: batches, registry: registry)
+            stage = direct
+            seal = { await direct.seal($0) }
+            settled = { await direct.settled($0, as: $1) }
+            split = { try await direct.split($0, into: $1) }
+            return
+        }
+        let core = try SpoolCore(
+            disk: try SystemSpoolDisk(path: settings.directory), settings: settings, registry: registry,
+            wallClock: wallClock)
+        let spool = SpoolStage(
+            core: core, input: input, batches: batches, blocks: blocks, registry: registry, telemetry: telemetry,
+            logger: logger, wallClock: wallClock, recycle: recycle)
+        stage = spool
+        seal = { await spool.seal($0) }
+        settled = { await spool.settled($0, as: $1) }
+        split = { try await spool.split($0, into: $1) }
+    }
+}

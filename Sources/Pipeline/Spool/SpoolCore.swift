@@ -1,0 +1,371 @@
+import ClickHouseNative
+import NIOCore
+
+/// What is to be written, with what it changes.
+public enum SpoolEntry: Sendable {
+    /// - Parameter rows: of each row batch.
+    case rows(PreparedRecord, rows: [Int], spans: [ProducerSpan])
+    case seal([SealedParts])
+    case settled(id: UInt64, BlockOutcome)
+    case split(parent: UInt64, [SealedParts])
+    case discard([SpoolPart], reason: String)
+
+    /// Whether somebody relies on it from the moment it was reported. A settlement that is lost costs one more attempt.
+    var needsSync: Bool {
+        if case .settled = self { false } else { true }
+    }
+
+    /// Whether it makes the spool larger for longer.
+    var isRows: Bool {
+        if case .rows = self { true } else { false }
+    }
+}
+
+/// Where a record lies.
+public struct SpoolLocation: Hashable, Sendable {
+    public let segment: UInt64
+    public let offset: Int
+}
+
+/// The spool without streams, tasks or waits: what is written when, what is read back, what is deleted. Everything that
+/// the delivery contract needs of a disk is here, so that a simulation can take it through every kind of crash.
+///
+/// Not thread-safe: it belongs to one actor.
+public final class SpoolCore {
+    public let settings: SpoolSettings
+    public let id: SpoolID
+    private let disk: any SpoolDisk
+    private let registry: ProducerRegistry
+    private let wallClock: @Sendable () -> Int64
+    private(set) var ledger: SpoolLedger
+    private var current: Current?
+    private var files: [UInt64: any SpoolFile] = [:]
+    private var nextLSN: UInt64
+    private var nextSegment: UInt64
+    /// What an earlier run left.
+    public let restored: SpoolRecovery
+
+    private struct Current {
+        let number: UInt64
+        let file: any SpoolFile
+        /// All of it is written; up to `synced` also durable.
+        var length: Int
+        var synced: Int
+    }
+
+    /// Open files that were read from lately.
+    private static let openFilesMax = 8
+
+    /// Reads what is there. Nothing is written yet but cuts of torn tails.
+    ///
+    /// - Parameter random: for the name of a new spool.
+    /// - Throws: `SpoolError` for a spool that this version does not read; `SpoolDiskError`.
+    public init(
+        disk: any SpoolDisk, settings: SpoolSettings, registry: ProducerRegistry,
+        wallClock: @escaping @Sendable () -> Int64, random: () -> UInt64 = { .random(in: 0 ... .max) }
+    ) throws {
+        self.disk = disk
+        self.settings = settings
+        self.registry = registry
+        self.wallClock = wallClock
+        var recovery = try SpoolRecovery.read(disk, registry: registry)
+        id = recovery.spool ?? SpoolID(high: random(), low: random())
+        ledger = recovery.ledger
+        nextLSN = recovery.lastLSN + 1
+        nextSegment = recovery.lastSegment + 1
+        recovery.ledger = SpoolLedger()
+        restored = recovery
+    }
+
+    // MARK: Figures
+
+    public var bytes: Int { ledger.bytes }
+    public var segments: Int { ledger.segments.count }
+    public var unsettledRows: Int { ledger.unsettledRows }
+    public var totals: SpoolTotals { ledger.totals }
+    /// When the oldest segment was begun, in milliseconds since 1970; nil: there is nothing that waits.
+    public var oldest: Int64? { ledger.segments.first { $0.unsettledRows > 0 }?.created }
+    /// Records that were handed on and are not settled.
+    public var recordsHeld: Int { ledger.records.count }
+    public var lastLSN: UInt64 { nextLSN - 1 }
+
+    /// Whether rows of so many bytes may be written now.
+    public func hasRoom(for bytes: Int) -> Bool {
+        let used = ledger.bytes
+        // A record that is larger than the whole budget would wait for ever.
+        guard used + bytes <= settings.bytesMax || ledger.unsettledRows == 0 else { return false }
+        guard let free = disk.freeBytes() else { return true }
+        return free >= settings.freeBytesMin + bytes
+    }
+
+    public func token(of block: UInt64) -> String { id.token(of: block) }
+
+    /// Ids for blocks that are about to be sealed.
+    public func allocateBlocks(_ count: Int) -> [UInt64] {
+        defer { ledger.lastBlock += UInt64(count) }
+        return (0..<UInt64(count)).map { ledger.lastBlock + 1 + $0 }
+    }
+
+    // MARK: Writing
+
+    /// What a commit did.
+    public struct Commit: Sendable {
+        /// Of each rows entry, in their order.
+        public var places: [(lsn: UInt64, location: SpoolLocation)] = []
+        /// Row numbers that are settled by it.
+        public var settled: [ProducerSpan] = []
+    }
+
+    /// Writes entries as one group. When it throws, nothing of it counts, and the same entries may be given again.
+    public func commit(_ entries: [SpoolEntry]) throws(SpoolDiskError) -> Commit {
+        guard !entries.isEmpty else { return Commit() }
+        if let open = current, open.length >= settings.segmentBytes { current = nil }
+        if current == nil { try beginSegment() }
+        guard var open = current else { preconditionFailure("a segment is open") }
+
+        var bytes = ByteBuffer()
+        bytes.reserveCapacity(entries.reduce(0) { $0 + ($1.prepared?.bytes ?? 256) })
+        var places: [(lsn: UInt64, location: SpoolLocation)] = []
+        var lsn = nextLSN
+        for entry in entries {
+            let record = entry.prepared ?? prepare(entry)
+            if entry.isRows {
+                places.append((lsn, SpoolLocation(segment: open.number, offset: open.length + bytes.readableBytes)))
+            }
+            SpoolFormat.write(record, lsn: lsn, into: &bytes)
+            lsn += 1
+        }
+        do {
+            try open.file.write(bytes, at: open.length)
+        } catch {
+            giveUpTail(open)
+            throw error
+        }
+        if settings.sync == .always, entries.contains(where: \.needsSync) || wouldFree(entries) {
+            do {
+                try open.file.sync()
+            } catch {
+                // What a failed sync left is anybody's guess: the segment ends before it.
+                giveUpTail(open)
+                current = nil
+                throw error
+            }
+            open.synced = open.length + bytes.readableBytes
+        }
+        open.length += bytes.readableBytes
+        current = open
+        ledger.wrote(bytes: bytes.readableBytes)
+        nextLSN = lsn
+        let commit = apply(entries, places)
+        deleteSettled()
+        return commit
+    }
+
+    /// For `spool.sync: interval`, and the end.
+    public func sync() throws(SpoolDiskError) {
+        guard let open = current, open.synced < open.length else { return }
+        do {
+            try open.file.sync()
+            current?.synced = open.length
+            deleteSettled()
+        } catch {
+            current = nil
+            throw error
+        }
+    }
+
+    private func apply(_ entries: [SpoolEntry], _ places: [(lsn: UInt64, location: SpoolLocation)]) -> Commit {
+        var commit = Commit(places: places)
+        var next = places.makeIterator()
+        for entry in entries {
+            switch entry {
+            case .rows(_, let rows, let spans):
+                guard let place = next.next() else { break }
+                ledger.rowsWritten(lsn: place.lsn, rows: rows.reduce(0, +), spans: spans)
+                if rows.isEmpty { commit.settled += spans }
+            case .seal(let blocks): ledger.sealed(blocks)
+            case .settled(let id, let outcome): commit.settled += ledger.settled(id, as: outcome)
+            case .split(let parent, let children): ledger.split(parent, into: children)
+            case .discard(let parts, _): commit.settled += ledger.discarded(parts)
+            }
+        }
+        return commit
+    }
+
+    private func prepare(_ entry: SpoolEntry) -> PreparedRecord {
+        switch entry {
+        case .rows(let record, _, _): record
+        case .seal(let blocks): SpoolFormat.seal(blocks)
+        case .settled(let id, let outcome):
+            SpoolFormat.settled([.init(id: id, outcome: outcome, rows: ledger.blocks[id]?.rows ?? 0)])
+        case .split(let parent, let children): SpoolFormat.split(parent: parent, into: children)
+        case .discard(let parts, let reason): SpoolFormat.discard(parts, reason: reason)
+        }
+    }
+
+    /// Whether the settlements among the entries, once they are durable, let go of a segment.
+    private func wouldFree(_ entries: [SpoolEntry]) -> Bool {
+        guard ledger.segments.count > 1 else { return false }
+        var rows: [UInt64: Int] = [:]
+        for case .settled(let id, _) in entries {
+            for part in ledger.blocks[id]?.parts ?? [] {
+                if let record = ledger.records[part.lsn] { rows[record.segment, default: 0] += part.rows }
+            }
+        }
+        let oldest = ledger.segments[0]
+        return rows[oldest.number] == oldest.unsettledRows
+    }
+
+    private func beginSegment() throws(SpoolDiskError) {
+        // A number is never used twice: what failed may have left a file.
+        let number = nextSegment
+        nextSegment += 1
+        let name = SpoolFormat.fileName(of: number)
+        let created = wallClock()
+        var bytes = SpoolFormat.SegmentHead(
+            spool: id, number: number, firstLSN: nextLSN, created: created,
+            previousBytes: UInt64(ledger.segments.last?.bytes ?? 0), previousNumber: ledger.segments.last?.number ?? 0
+        ).encoded()
+        let state = SpoolFormat.State(
+            lastBlock: ledger.lastBlock, totals: ledger.totals, producers: registry.memories())
+        SpoolFormat.write(SpoolFormat.state(state), lsn: nextLSN, into: &bytes)
+        let file = try disk.create(name)
+        do {
+            try file.write(bytes, at: 0)
+            if settings.sync == .always { try file.sync() }
+        } catch {
+            try? disk.remove(name)
+            throw error
+        }
+        let length = bytes.readableBytes
+        ledger.segmentBegan(
+            .init(number: number, firstLSN: nextLSN, bytes: length, created: created))
+        nextLSN += 1
+        current = Current(number: number, file: file, length: length, synced: length)
+        files[number] = file
+    }
+
+    /// Cuts off what of a group arrived. If that fails, too, the segment is left: the next one says up to where it counts.
+    private func giveUpTail(_ open: Current) {
+        do {
+            try open.file.truncate(to: open.length)
+        } catch {
+            current = nil
+        }
+    }
+
+    private func deleteSettled() {
+        // A settlement outlives what it settled.
+        guard settings.sync != .interval || current.map({ $0.synced == $0.length }) ?? true else { return }
+        while let oldest = ledger.deletable, oldest.number != current?.number {
+            do {
+                try disk.remove(SpoolFormat.fileName(of: oldest.number))
+            } catch {
+                // Next time.
+                return
+            }
+            files[oldest.number] = nil
+            ledger.deletedOldest()
+        }
+    }
+
+    // MARK: Reading
+
+    /// A rows record as it lies on disk.
+    public struct StoredRows: Sendable {
+        public let lsn: UInt64
+        public let location: SpoolLocation
+        public let body: ByteBuffer
+        let head: SpoolFormat.RowsHead
+        /// Where to go on.
+        public let next: SpoolLocation
+
+        public var rows: [Int] { head.parts.map(\.rows) }
+        public var spans: [ProducerSpan] { head.spans }
+        /// Milliseconds since 1970.
+        public var received: Int64 { head.received }
+
+        /// The rows of some parts (nil: all), as row batches. Nothing of the spool is touched: to be called off its thread.
+        public func batches(parts: [Int]? = nil, now: ContinuousClock.Instant) throws -> [RowBatch] {
+            try (parts ?? Array(head.parts.indices)).map { place in
+                RowBatch(
+                    table: head.parts[place].table, block: try SpoolFormat.readBlock(head.parts[place], of: body),
+                    firstReceived: now, place: SpoolPlace(lsn: lsn, part: place))
+            }
+        }
+    }
+
+    public enum Reading: Sendable {
+        case rows(StoredRows)
+        /// Something was lost here.
+        case damage(next: SpoolLocation)
+        /// There is no more.
+        case end
+    }
+
+    /// The next rows record at or behind a location.
+    public func read(from location: SpoolLocation) throws(SpoolDiskError) -> Reading {
+        var location = location
+        while true {
+            guard let place = ledger.segments.firstIndex(where: { $0.number >= location.segment }) else { return .end }
+            let segment = ledger.segments[place]
+            if segment.number > location.segment {
+                location = SpoolLocation(segment: segment.number, offset: SpoolFormat.segmentHeadBytes)
+            }
+            let file = try open(segment.number)
+            var scan = try SegmentScan(file, from: location.offset, length: segment.bytes)
+            while let item = try scan.next() {
+                switch item {
+                case .record(let head, let offset, let body):
+                    guard head.kind == .rows else { continue }
+                    let next = SpoolLocation(segment: segment.number, offset: offset + head.bytes)
+                    guard let rows = try? SpoolFormat.readRows(body) else { return .damage(next: next) }
+                    return .rows(
+                        StoredRows(
+                            lsn: head.lsn, location: SpoolLocation(segment: segment.number, offset: offset), body: body,
+                            head: rows, next: next))
+                case .damage(_, let to):
+                    return .damage(next: SpoolLocation(segment: segment.number, offset: to))
+                case .tail: break
+                }
+            }
+            guard place + 1 < ledger.segments.count else { return .end }
+            location = SpoolLocation(
+                segment: ledger.segments[place + 1].number, offset: SpoolFormat.segmentHeadBytes)
+        }
+    }
+
+    /// Where the next record will be written at the earliest.
+    public var end: SpoolLocation {
+        current.map { SpoolLocation(segment: $0.number, offset: $0.length) }
+            ?? SpoolLocation(segment: nextSegment, offset: SpoolFormat.segmentHeadBytes)
+    }
+
+    /// A record is only on disk from now on.
+    public func forget(lsn: UInt64) { ledger.forget(lsn: lsn) }
+
+    /// A record is handed on.
+    public func remember(_ stored: StoredRows) {
+        ledger.remember(
+            lsn: stored.lsn, segment: stored.location.segment, rows: stored.rows.reduce(0, +), spans: stored.spans)
+    }
+
+    /// What a block is made of; nil: it is settled, or was split.
+    public func parts(of block: UInt64) -> SealedParts? { ledger.blocks[block] }
+
+    private func open(_ number: UInt64) throws(SpoolDiskError) -> any SpoolFile {
+        if let file = files[number] { return file }
+        let file = try disk.open(SpoolFormat.fileName(of: number))
+        if files.count >= Self.openFilesMax {
+            for known in files.keys where known != current?.number { files[known] = nil }
+        }
+        files[number] = file
+        return file
+    }
+}
+
+extension SpoolEntry {
+    fileprivate var prepared: PreparedRecord? {
+        if case .rows(let record, _, _) = self { record } else { nil }
+    }
+}

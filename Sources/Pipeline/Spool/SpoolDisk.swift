@@ -1,0 +1,61 @@
+import NIOCore
+
+/// The directory of a spool, as the spool uses it. Injected, so that tests decide what a disk loses, and when.
+///
+/// Not for several threads at once, but for `open`ed files, which a reader may use beside the writer.
+public protocol SpoolDisk: Sendable {
+    /// Names of all files.
+    func names() throws(SpoolDiskError) -> [String]
+    /// A new, empty file; its name is durable when this returns.
+    func create(_ name: String) throws(SpoolDiskError) -> any SpoolFile
+    func open(_ name: String) throws(SpoolDiskError) -> any SpoolFile
+    /// Gone already is as good.
+    func remove(_ name: String) throws(SpoolDiskError)
+    /// Replaces `to`; durable when this returns.
+    func rename(_ name: String, to: String) throws(SpoolDiskError)
+    /// Bytes that may still be written; nil: not known.
+    func freeBytes() -> Int?
+}
+
+/// A file of the spool.
+public protocol SpoolFile: AnyObject, Sendable {
+    func length() throws(SpoolDiskError) -> Int
+    /// Writes all of it at an offset. When it throws, any part of it may have arrived.
+    func write(_ bytes: ByteBuffer, at offset: Int) throws(SpoolDiskError)
+    /// What is there from an offset on, at most `count` bytes; less only at the end of the file.
+    func read(at offset: Int, count: Int) throws(SpoolDiskError) -> ByteBuffer
+    /// Returns when what was written is durable.
+    func sync() throws(SpoolDiskError)
+    func truncate(to length: Int) throws(SpoolDiskError)
+}
+
+/// What a disk answered.
+public struct SpoolDiskError: Error, Hashable, Sendable, CustomStringConvertible {
+    public enum Call: String, Sendable, CaseIterable {
+        case list, create, open, write, read, sync, truncate, remove, rename, lock
+    }
+
+    public let call: Call
+    public let name: String
+    /// errno.
+    public let number: Int32
+
+    public init(_ call: Call, _ name: String, _ number: Int32) {
+        self.call = call
+        self.name = name
+        self.number = number
+    }
+
+    public var description: String {
+        "cannot \(call.rawValue) \(name): \(SystemSpoolDisk.text(of: number)) (errno \(number))"
+    }
+
+    /// A word for metrics: the set is bounded.
+    public var reason: String {
+        switch number {
+        case SystemSpoolDisk.full: "disk_full"
+        case SystemSpoolDisk.overQuota: "over_quota"
+        default: "\(call.rawValue)_failed"
+        }
+    }
+}

@@ -1,0 +1,144 @@
+import Foundation
+import NIOCore
+
+/// A directory of the system's.
+public final class SystemSpoolDisk: SpoolDisk {
+    public let path: String
+    private let lock: Int32
+
+    static let full = ENOSPC
+    static let overQuota = EDQUOT
+    static func text(of number: Int32) -> String { String(cString: strerror(number)) }
+
+    /// Makes the directory (mode 0700) if it is missing, and locks it for as long as this object lives.
+    ///
+    /// - Throws: `SpoolDiskError`; with call `.lock` and EWOULDBLOCK when another daemon has it.
+    public init(path: String) throws {
+        self.path = path
+        do {
+            try FileManager.default.createDirectory(
+                atPath: path, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
+        } catch {
+            throw SpoolDiskError(.create, path, errno == 0 ? EIO : errno)
+        }
+        lock = Foundation.open("\(path)/lock", O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
+        guard lock >= 0 else { throw SpoolDiskError(.lock, path, errno) }
+        guard flock(lock, LOCK_EX | LOCK_NB) == 0 else {
+            let number = errno
+            close(lock)
+            throw SpoolDiskError(.lock, path, number)
+        }
+    }
+
+    deinit { close(lock) }
+
+    public func names() throws(SpoolDiskError) -> [String] {
+        do {
+            return try FileManager.default.contentsOfDirectory(atPath: path)
+        } catch {
+            throw SpoolDiskError(.list, path, errno == 0 ? EIO : errno)
+        }
+    }
+
+    public func create(_ name: String) throws(SpoolDiskError) -> any SpoolFile {
+        let descriptor = Foundation.open("\(path)/\(name)", O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
+        guard descriptor >= 0 else { throw SpoolDiskError(.create, name, errno) }
+        let file = SystemSpoolFile(descriptor: descriptor, name: name)
+        try syncNames()
+        return file
+    }
+
+    public func open(_ name: String) throws(SpoolDiskError) -> any SpoolFile {
+        let descriptor = Foundation.open("\(path)/\(name)", O_RDWR | O_CLOEXEC)
+        guard descriptor >= 0 else { throw SpoolDiskError(.open, name, errno) }
+        return SystemSpoolFile(descriptor: descriptor, name: name)
+    }
+
+    public func remove(_ name: String) throws(SpoolDiskError) {
+        guard unlink("\(path)/\(name)") == 0 || errno == ENOENT else { throw SpoolDiskError(.remove, name, errno) }
+    }
+
+    public func rename(_ name: String, to: String) throws(SpoolDiskError) {
+        guard Foundation.rename("\(path)/\(name)", "\(path)/\(to)") == 0 else {
+            throw SpoolDiskError(.rename, name, errno)
+        }
+        try syncNames()
+    }
+
+    public func freeBytes() -> Int? {
+        var about = statvfs()
+        guard statvfs(path, &about) == 0 else { return nil }
+        return Int(clamping: UInt64(about.f_bavail) * UInt64(about.f_frsize))
+    }
+
+    private func syncNames() throws(SpoolDiskError) {
+        let descriptor = Foundation.open(path, O_RDONLY | O_CLOEXEC)
+        guard descriptor >= 0 else { throw SpoolDiskError(.sync, path, errno) }
+        defer { close(descriptor) }
+        guard fsync(descriptor) == 0 else { throw SpoolDiskError(.sync, path, errno) }
+    }
+}
+
+/// A file by its descriptor; reads and writes name their offsets, so several threads may use it.
+private final class SystemSpoolFile: SpoolFile {
+    private let descriptor: Int32
+    private let name: String
+
+    init(descriptor: Int32, name: String) {
+        self.descriptor = descriptor
+        self.name = name
+    }
+
+    deinit { close(descriptor) }
+
+    func length() throws(SpoolDiskError) -> Int {
+        var about = stat()
+        guard fstat(descriptor, &about) == 0 else { throw SpoolDiskError(.read, name, errno) }
+        return Int(about.st_size)
+    }
+
+    func write(_ bytes: ByteBuffer, at offset: Int) throws(SpoolDiskError) {
+        let failure = bytes.withUnsafeReadableBytes { all -> Int32? in
+            var done = 0
+            while done < all.count {
+                let count = pwrite(descriptor, all.baseAddress! + done, all.count - done, off_t(offset + done))
+                if count < 0, errno == EINTR { continue }
+                guard count > 0 else { return count == 0 ? ENOSPC : errno }
+                done += count
+            }
+            return nil
+        }
+        if let failure { throw SpoolDiskError(.write, name, failure) }
+    }
+
+    func read(at offset: Int, count: Int) throws(SpoolDiskError) -> ByteBuffer {
+        var buffer = ByteBuffer()
+        var failure: Int32?
+        buffer.writeWithUnsafeMutableBytes(minimumWritableBytes: count) { room in
+            var done = 0
+            while done < count {
+                let got = pread(descriptor, room.baseAddress! + done, count - done, off_t(offset + done))
+                if got < 0, errno == EINTR { continue }
+                if got < 0 { failure = errno }
+                guard got > 0 else { break }
+                done += got
+            }
+            return done
+        }
+        if let failure { throw SpoolDiskError(.read, name, failure) }
+        return buffer
+    }
+
+    func sync() throws(SpoolDiskError) {
+        #if os(Linux)
+            let result = fdatasync(descriptor)
+        #else
+            let result = fcntl(descriptor, F_FULLFSYNC)
+        #endif
+        guard result == 0 else { throw SpoolDiskError(.sync, name, errno) }
+    }
+
+    func truncate(to length: Int) throws(SpoolDiskError) {
+        guard ftruncate(descriptor, off_t(length)) == 0 else { throw SpoolDiskError(.truncate, name, errno) }
+    }
+}
