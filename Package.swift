@@ -10,6 +10,7 @@ let package = Package(
     products: [
         .executable(name: "sluice", targets: ["sluice"]),
         .library(name: "ClickHouseNative", targets: ["ClickHouseNative"]),
+        .library(name: "SluiceClient", targets: ["SluiceClient"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
@@ -41,9 +42,23 @@ let package = Package(
             swiftSettings: strict
         ),
         .target(
+            name: "ProducerProtocol",
+            dependencies: ["CSluice", .product(name: "NIOCore", package: "swift-nio")],
+            swiftSettings: strict
+        ),
+        .target(
+            name: "SluiceClient",
+            dependencies: [
+                "ProducerProtocol", "CSluice",
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+            ],
+            swiftSettings: strict
+        ),
+        .target(
             name: "Ingest",
             dependencies: [
-                "Pipeline", "ClickHouseNative", "CSluice",
+                "Pipeline", "ClickHouseNative", "CSluice", "ProducerProtocol",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
@@ -93,7 +108,8 @@ let package = Package(
         .executableTarget(
             name: "sluice",
             dependencies: [
-                "Daemon", "Admin", "Pipeline", "ClickHouseNative", "EventGenerator", "CSluice", "CLZ4", "CZstd",
+                "Daemon", "Admin", "Pipeline", "SluiceClient", "ClickHouseNative", "EventGenerator", "CSluice", "CLZ4",
+                "CZstd",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
@@ -122,7 +138,16 @@ let package = Package(
         .testTarget(
             name: "IngestTests",
             dependencies: [
-                "Ingest", "Pipeline", "ClickHouseNative", "TestSupport",
+                "Ingest", "ProducerProtocol", "Pipeline", "ClickHouseNative", "CSluice", "TestSupport",
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+            ],
+            swiftSettings: strict),
+        .testTarget(
+            name: "SluiceClientTests",
+            dependencies: [
+                "SluiceClient", "ProducerProtocol", "Ingest", "Pipeline", "TestSupport",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),

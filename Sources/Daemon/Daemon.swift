@@ -39,6 +39,7 @@ public struct Daemon: Sendable {
         let deadLetter = try DeadLetter(
             settings: settings.validate.deadLetter, logger: logger.of(stage: "dead-letter"))
         let pool = BlockPool(bytesMax: settings.validate.recycledBytesMax)
+        let pressure = SinkPressure()
         let registry = ProducerRegistry(
             producersMax: settings.spool.producersMax, ageMax: settings.spool.producerAgeMax,
             wallClock: Self.milliseconds)
@@ -53,7 +54,8 @@ public struct Daemon: Sendable {
         telemetry.observe(encoded, as: "ship", rows: { $0.rows })
         if settings.spool.enabled { telemetry.spool.bytesMax.set(settings.spool.bytesMax) }
         let (sink, catalog) = try Self.sink(
-            settings.ship, input: encoded, schema: schema, telemetry: telemetry, logger: logger.of(stage: "ship"),
+            settings.ship, input: encoded, schema: schema, telemetry: telemetry, pressure: pressure,
+            logger: logger.of(stage: "ship"),
             handlers: BlockHandlers(
                 committed: { await keeper.settled($0.id, .committed) },
                 split: { try await keeper.split($0.id, $1) },
@@ -65,7 +67,8 @@ public struct Daemon: Sendable {
             input: sealed, output: encoded, settings: settings.compress, sink: sink, telemetry: telemetry,
             recycle: { pool.give($0) })
         let batch = BatchStage(
-            settings: settings.batch, input: rowBatches, output: sealed, telemetry: telemetry, seal: keeper.seal)
+            settings: settings.batch, input: rowBatches, output: sealed, telemetry: telemetry, pressure: pressure,
+            seal: keeper.seal)
         let validate = ValidateStage(
             settings: settings.validate, input: chunks, output: intakes,
             spool: settings.spool.enabled ? settings.spool.compression : nil, catalog: catalog, pool: pool,
@@ -76,7 +79,8 @@ public struct Daemon: Sendable {
             }, deadLetterSynced: { await deadLetter.sync() })
         let receive = ReceiveStage(
             settings: settings.receive, rowBytesMax: settings.validate.deadLetter.rowBytesMax, output: chunks,
-            deadLetter: deadLetter, telemetry: telemetry, logger: logger.of(stage: "receive"), environment: environment,
+            deadLetter: deadLetter, producers: registry, hasSpool: settings.spool.enabled, telemetry: telemetry,
+            logger: logger.of(stage: "receive"), environment: environment,
             onListening: {
                 telemetry.intake = .open
                 listening.begin()
@@ -93,7 +97,7 @@ public struct Daemon: Sendable {
 
     private static func sink(
         _ settings: ShipSettings, input: BoundedStream<EncodedBlock>, schema: SchemaCatalog, telemetry: Telemetry,
-        logger: Logger, handlers: BlockHandlers
+        pressure: SinkPressure, logger: Logger, handlers: BlockHandlers
     ) throws -> (any Sink, any TableCatalog) {
         switch settings.sink {
         case .clickhouse:
@@ -101,7 +105,7 @@ public struct Daemon: Sendable {
             let catalog = ClickHouseCatalog(servers: servers, logger: logger)
             let sink = ClickHouseSink(
                 input: input, servers: servers, catalog: catalog, telemetry: telemetry, logger: logger,
-                handlers: handlers)
+                handlers: handlers, pressure: pressure)
             return (sink, catalog)
         case .file:
             let sink = NativeFileSink(

@@ -1,5 +1,6 @@
 import ClickHouseNative
 import Pipeline
+import Synchronization
 
 /// The last stage: takes encoded blocks and sees them confirmed.
 ///
@@ -29,8 +30,17 @@ public struct BlockHandlers: Sendable {
     ) {
         self.committed = committed
         self.refused = refused
-        self.split = split ?? { block, pieces in pieces.map { _ in BlockIdentity(id: block.id) } }
+        self.split = split ?? { _, pieces in pieces.map { _ in Self.nextIdentity() } }
     }
+
+    /// Without a spool nobody remembers pieces, but each has a number that no other block of this run has: what keeps
+    /// refused blocks goes by it.
+    private static func nextIdentity() -> BlockIdentity {
+        BlockIdentity(id: lastPiece.wrappingAdd(1, ordering: .relaxed).newValue)
+    }
+
+    /// Sealed blocks count from 1.
+    private static let lastPiece = Atomic<UInt64>(1 << 63)
 }
 
 /// Rows of a block that make a piece of it: runs in ascending order, with none in common.
@@ -51,6 +61,8 @@ public struct BlockRefusal: Error, Hashable, Sendable, CustomStringConvertible {
         case table = "table_refused"
         /// The table's columns are no longer those of the block.
         case structureChanged = "structure_changed"
+        /// It would be refused for another reason, but an attempt before may have written a part of it.
+        case outcomeUnknown = "outcome_unknown"
         /// An error that is not known here came back on every attempt.
         case unknownError = "unknown_error"
     }

@@ -16,11 +16,11 @@ struct LiveRefusalTests {
         SealedBlock(id: from, table, [.numbers(from..<from + 2_000_000)])
     }
 
-    @Test func rowsThatViolateAConstraintAreHandedOverAndOthersLand() async throws {
+    @Test func rowsThatViolateAConstraintAreHandedOverAndAllOthersLand() async throws {
         let server = try await ClickHouseServer.modern()
         try await server.withDatabase { database in
             try await server.query(
-                "CREATE TABLE t (n UInt64, CONSTRAINT small CHECK n < 3000000) ENGINE = MergeTree ORDER BY n",
+                "CREATE TABLE t (n UInt64, CONSTRAINT odd CHECK n NOT IN (2000123, 3999999)) ENGINE = MergeTree ORDER BY n",
                 database: database)
             let fixture = try SinkFixture(SinkFixture.settings(port: server.nativePort, database: database))
             var compress = CompressSettings()
@@ -28,32 +28,61 @@ struct LiveRefusalTests {
             try await fixture.ship(
                 [large(0), large(2_000_000), SealedBlock(id: 7, table, [.numbers(0..<10)])], compress: compress)
 
-            #expect(fixture.committed.values == [0, 7])
-            #expect(fixture.refused.values.map(\.id) == [2_000_000])
-            #expect(fixture.refused.values.map(\.refusal.code?.rawValue) == [469])
-            #expect(try await server.query("SELECT count() FROM t FORMAT TSV", database: database) == "2000010\n")
+            #expect(fixture.refusedRows.values == [1, 1])
+            #expect(fixture.refused.values.allSatisfy { $0.refusal.code?.rawValue == 469 })
+            #expect(fixture.telemetry.health.status == .disconnected)
+            #expect(try await server.query("SELECT count() FROM t FORMAT TSV", database: database) == "4000008\n")
         }
     }
 
+    /// Rows of 150 partitions: more than the 100 that a server takes in one INSERT since 2019.
     @Test(arguments: ClickHouseServer.Kind.allCases)
-    func rowsOfTooManyPartitionsAreRefusedForGood(kind: ClickHouseServer.Kind) async throws {
+    func rowsOfTooManyPartitionsLandInPieces(kind: ClickHouseServer.Kind) async throws {
         let server = try await ClickHouseServer.of(kind)
+        let keys = ["n", "(n, toYYYYMM(d))", "toYYYYMMDD(d)", "toStartOfHour(ts)", "ts", "d"]
+        try await server.withDatabase { database in
+            for key in keys {
+                try await server.query(
+                    "CREATE TABLE t (n UInt64, d Date, ts DateTime) ENGINE = MergeTree PARTITION BY \(key) ORDER BY n",
+                    database: database)
+                let fixture = try SinkFixture(SinkFixture.settings(port: server.nativePort, database: database))
+                try await fixture.ship([
+                    SealedBlock(id: 1, table, [.days(150, each: 20)]), SealedBlock(id: 2, table, [.days(5, each: 1)]),
+                ])
+                let stored = try await server.query("SELECT count(), sum(n) FROM t FORMAT TSV", database: database)
+                #expect(stored == "3005\t\(20 * 149 * 75 + 10)\n", "\(key)")
+                #expect(fixture.refused.values.isEmpty, "\(key)")
+                // 18.16 has no such limit yet.
+                #expect(fixture.splits.values.map(\.pieces.count) == (kind == .legacy ? [] : [2]), "\(key)")
+                try await server.query("DROP TABLE t", database: database)
+            }
+        }
+    }
+
+    @Test func partitionsOfAKeyThatIsNotUnderstoodAreHalved() async throws {
+        let server = try await ClickHouseServer.modern()
+        try await server.withDatabase { database in
+            try await server.query(
+                "CREATE TABLE t (n UInt64) ENGINE = MergeTree PARTITION BY intDiv(n, 10) ORDER BY n", database: database
+            )
+            let fixture = try SinkFixture(SinkFixture.settings(port: server.nativePort, database: database))
+            try await fixture.ship([SealedBlock(id: 1, table, [.numbers(0..<1500)])])
+            #expect(try await server.query("SELECT count() FROM t FORMAT TSV", database: database) == "1500\n")
+            #expect(fixture.splits.values.map(\.pieces.count) == [2])
+        }
+    }
+
+    @Test func aServerThatTakesFewerPartitionsThanWeThinkGetsThem() async throws {
+        let server = try await ClickHouseServer.modern()
         try await server.withDatabase { database in
             try await server.query(
                 "CREATE TABLE t (n UInt64) ENGINE = MergeTree PARTITION BY n ORDER BY n", database: database)
-            let fixture = try SinkFixture(SinkFixture.settings(port: server.nativePort, database: database))
-            try await fixture.ship([
-                SealedBlock(id: 1, table, [.numbers(0..<500)]), SealedBlock(id: 2, table, [.numbers(0..<5)]),
-            ])
-            let stored = try await server.query("SELECT count() FROM t FORMAT TSV", database: database)
-            if kind == .legacy {
-                // 18.16 has no such limit yet.
-                #expect(stored == "505\n")
-            } else {
-                #expect(fixture.refused.values.map(\.id) == [1])
-                #expect(fixture.refused.values.map(\.refusal.reason) == [.tooManyPartitions])
-                #expect(stored == "5\n")
-            }
+            var settings = SinkFixture.settings(port: server.nativePort, database: database)
+            settings.settings = ["max_partitions_per_insert_block": "7"]
+            let fixture = try SinkFixture(settings)
+            try await fixture.ship([SealedBlock(id: 1, table, [.numbers(0..<60)])])
+            #expect(try await server.query("SELECT count() FROM t FORMAT TSV", database: database) == "60\n")
+            #expect(fixture.refused.values.isEmpty)
         }
     }
 

@@ -62,7 +62,7 @@ import Testing
     }
 
     @Test(arguments: [
-        (FakeServer.Behaviour.refuseData(469), BlockRefusal.Reason.rows), (.refuseInsert(60), .table),
+        (FakeServer.Behaviour.refuseInsert(48), BlockRefusal.Reason.table), (.refuseInsert(60), .table),
         (.refuseInsert(497), .table),
     ])
     func whatTheServerRefusesForGoodIsHandedOver(

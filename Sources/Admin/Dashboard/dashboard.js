@@ -163,13 +163,12 @@ function hosts(data) {
   if (data.hosts.length === 0) { byId("hosts").replaceChildren(); return; }
   const table = node("table");
   const head = node("tr");
-  head.append(node("th", "host"), node("th", "breaker"), node("th", "connections"), node("th", "blocks"), node("th", "errors"));
+  head.append(node("th", "host"), node("th", "breaker"), node("th", "connections"), node("th", "blocks"), node("th", "failures"));
   table.append(head, ...data.hosts.map((host) => {
     const row = node("tr");
     const state = host.breaker === "closed" ? "closed" : host.breaker.replace("_", " ");
     row.append(node("td", host.host), node("td", state, host.breaker === "closed" ? "" : host.breaker === "open" ? "bad" : "warn"),
-      node("td", host.connections_max === null ? count(host.connections) : `${host.connections} of ${host.connections_max}`),
-      node("td", count(host.committed_blocks)), node("td", errorsText(host.errors)));
+      node("td", count(host.connections)), node("td", count(host.committed_blocks)), node("td", count(host.failures), host.failures > 0 ? "warn" : ""));
     return row;
   }));
   const scroll = node("div", null, "scroll");

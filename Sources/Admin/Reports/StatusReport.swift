@@ -133,12 +133,12 @@ struct StatusReport: Sendable {
         ])
     }
 
-    private func host(_ host: HostStatus) -> JSONValue {
+    private func host(_ host: HostTelemetry.Snapshot) -> JSONValue {
         .object([
             ("host", .text(host.host)), ("breaker", .text(host.breaker.rawValue)),
-            ("breaker_opens", .count(host.breakerOpens)), ("connections", .whole(Int64(host.connections))),
-            ("connections_max", host.connectionsMax.map { .whole(Int64($0)) } ?? .null),
-            ("committed_blocks", .count(host.committedBlocks)), ("errors", byType(host.errors)),
+            ("breaker_opened", .count(host.breakerOpened)), ("connections", .whole(Int64(host.connections))),
+            ("blocks_in_flight", .whole(Int64(host.blocksInFlight))),
+            ("committed_blocks", .count(host.committedBlocks)), ("failures", .count(host.failures)),
         ])
     }
 

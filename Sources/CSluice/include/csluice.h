@@ -189,6 +189,48 @@ static inline int sluice_civil_time(const uint8_t *p, sluice_civil *out) {
     return 1;
 }
 
+/// How many of the `size` bytes at p are `byte`. Reads nothing else.
+static inline size_t sluice_count(const void *p, size_t size, uint8_t byte) {
+    const uint8_t *f = (const uint8_t *)p;
+    size_t count = 0;
+#if defined(__SSE2__)
+    const __m128i wanted = _mm_set1_epi8((char)byte), zero = _mm_setzero_si128();
+    while (size >= 16) {
+        // Each of the 16 places counts its own hits, which a byte holds for 255 rounds.
+        size_t rounds = size / 16 < 255 ? size / 16 : 255;
+        size -= rounds * 16;
+        __m128i hits = zero;
+        for (; rounds > 0; rounds--, f += 16)
+            hits = _mm_sub_epi8(hits, _mm_cmpeq_epi8(_mm_loadu_si128((const __m128i *)f), wanted));
+        const __m128i sums = _mm_sad_epu8(hits, zero);
+        count += (size_t)_mm_cvtsi128_si32(sums) + (size_t)_mm_extract_epi16(sums, 4);
+    }
+#elif defined(__ARM_NEON)
+    const uint8x16_t wanted = vdupq_n_u8(byte);
+    while (size >= 16) {
+        size_t rounds = size / 16 < 255 ? size / 16 : 255;
+        size -= rounds * 16;
+        uint8x16_t hits = vdupq_n_u8(0);
+        for (; rounds > 0; rounds--, f += 16) hits = vsubq_u8(hits, vceqq_u8(vld1q_u8(f), wanted));
+        count += vaddlvq_u8(hits);
+    }
+#endif
+    while (size-- > 0) count += *f++ == byte;
+    return count;
+}
+
+/// Offset of the first such byte in `size` bytes from `p`; -1 when there is none.
+static inline ptrdiff_t sluice_find_first(const void *p, size_t size, uint8_t byte) {
+    const uint8_t *found = (const uint8_t *)memchr(p, byte, size);
+    return found ? found - (const uint8_t *)p : -1;
+}
+
+/// CRC-32 (IEEE 802.3) of `size` bytes, as zlib has it; `crc` is that of the bytes before them, 0 at the beginning.
+uint32_t sluice_crc32(uint32_t crc, const void *p, size_t size);
+
+/// The same without special instructions; for tests.
+uint32_t sluice_crc32_portable(uint32_t crc, const void *p, size_t size);
+
 /// Offset of the last such byte in `size` bytes from `p`; -1 when there is none.
 ptrdiff_t sluice_find_last(const void *p, size_t size, uint8_t byte);
 

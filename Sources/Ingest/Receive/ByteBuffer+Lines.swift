@@ -34,4 +34,7 @@ extension ByteBuffer {
         copy.writeBytes(readableBytesView.prefix(length))
         return copy
     }
+
+    /// The same bytes, in memory of their own if they would keep more than four times of it alive.
+    func compactIfSparse() -> ByteBuffer { readableBytes < storageCapacity / 4 ? compactPrefix() : self }
 }

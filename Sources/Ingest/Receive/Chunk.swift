@@ -14,6 +14,9 @@ public struct Chunk: Sendable {
     public let received: ContinuousClock.Instant
     /// Whose rows these are, and their numbers, if the session wants acks: one number for each line, blank ones too.
     public let numbering: Numbering?
+    /// A line that receive itself rejected, in the place of bytes, which are empty then. Only in sessions with acks: the
+    /// line has a number (`numbering`, a range of one), which is settled where those of other rejected rows are.
+    public let rejection: Rejection?
 
     public struct Numbering: Sendable {
         public let producer: Producer
@@ -27,7 +30,7 @@ public struct Chunk: Sendable {
 
     public init(
         session: UInt64, number: UInt64, table: String?, bytes: ByteBuffer, received: ContinuousClock.Instant,
-        numbering: Numbering? = nil
+        numbering: Numbering? = nil, rejection: Rejection? = nil
     ) {
         self.session = session
         self.number = number
@@ -35,5 +38,6 @@ public struct Chunk: Sendable {
         self.bytes = bytes
         self.received = received
         self.numbering = numbering
+        self.rejection = rejection
     }
 }

@@ -1,55 +1,59 @@
 import NIOCore
 import Pipeline
+import ProducerProtocol
 
-/// What a session says about itself in its first line: `#sluice table=mstore`.
-struct ControlLine: Hashable, Sendable {
+/// The greeting of a session of lines, its first line: `#sluice table=mstore ack=durable`.
+enum ControlLine {
     static let prefix = Array("#sluice ".utf8)
     /// Longest control line, in bytes, without its newline.
     static let bytesMax = 1024
 
-    var table: TableName?
+    struct Failure: Error, Hashable, Sendable {
+        let error: SessionError
+        /// The producer reads lines of JSON.
+        let wantsAcks: Bool
+    }
 
     /// - Parameter line: Begins with `prefix`; without its newline.
-    static func parse(_ line: ByteBuffer) -> Result<ControlLine, ControlLineError> {
+    static func parse(_ line: ByteBuffer) -> Result<Greeting, Failure> {
         guard let text = String(validating: line.readableBytesView, as: UTF8.self) else {
-            return .failure(ControlLineError("the control line is not UTF-8"))
+            return .failure(Failure(error: SessionError(.badHello, "the control line is not UTF-8"), wantsAcks: false))
         }
-        var control = ControlLine()
-        var seen: Set<Substring> = []
         let words = text.dropFirst(prefix.count).split(whereSeparator: { $0 == " " || $0 == "\t" || $0.isNewline })
+        do {
+            return .success(try greeting(of: words))
+        } catch {
+            let wantsAcks = words.contains { $0.hasPrefix("ack=") && $0 != "ack=none" }
+            return .failure(Failure(error: error, wantsAcks: wantsAcks))
+        }
+    }
+
+    private static func greeting(of words: [Substring]) throws(SessionError) -> Greeting {
+        var greeting = Greeting()
+        var seen: Set<Substring> = []
         for word in words {
             guard let equals = word.firstIndex(of: "=") else {
-                return .failure(ControlLineError("\(quoted(word)) in the control line is not key=value"))
+                throw SessionError(.badHello, "\(word.quotedForAnswer) in the control line is not key=value")
             }
             let key = word[..<equals]
             let value = word[word.index(after: equals)...]
             guard seen.insert(key).inserted else {
-                return .failure(ControlLineError("key \(quoted(key)) twice in the control line"))
+                throw SessionError(.badHello, "key \(key.quotedForAnswer) twice in the control line")
             }
-            switch key {
-            case "table":
-                guard let table = TableName(parsing: value) else {
-                    return .failure(ControlLineError("\(quoted(value)) is not the name of a table"))
+            if key == "epoch" {
+                guard let epoch = UInt64(value) else {
+                    throw SessionError(.badHello, "epoch: must be 0 to 2^64 - 1, got \(value.quotedForAnswer)")
                 }
-                control.table = table
-            default:
-                return .failure(
-                    ControlLineError("unknown key \(quoted(key)) in the control line (there is: table)"))
+                greeting.epoch = epoch
+            } else if try !greeting.set(key, value) {
+                throw SessionError(
+                    .badHello,
+                    "unknown key \(key.quotedForAnswer) in the control line (there are: table, ack, producer, epoch)")
             }
         }
-        return .success(control)
+        guard greeting.producer != nil || !seen.contains("epoch") else {
+            throw SessionError(.badHello, "epoch without producer: only a producer with a name has one")
+        }
+        return try greeting.checked.get()
     }
-
-    /// Quoted for an answer of one line.
-    private static func quoted(_ text: Substring) -> String {
-        let shown = String(text).cut(toBytes: 64)
-        return "\"" + String(String.UnicodeScalarView(shown.unicodeScalars.map { $0.value < 0x20 ? "?" : $0 })) + "\""
-    }
-}
-
-/// What is wrong with a control line; one line, for the producer.
-struct ControlLineError: Error, Hashable, Sendable, CustomStringConvertible {
-    let description: String
-
-    init(_ description: String) { self.description = description }
 }

@@ -1,4 +1,5 @@
 import NIOCore
+import Pipeline
 
 /// Cuts a session's bytes into pieces of whole lines, whatever the reads were. A value: bytes in, pieces out.
 ///
@@ -6,10 +7,11 @@ import NIOCore
 /// memory alive than it is: the beginning of a line at the end of a read, and pieces that are small for their buffer.
 struct LineSplitter: Sendable {
     enum Piece: Sendable {
-        /// Whole lines, none too long; only the last of a session may lack its newline.
-        case lines(ByteBuffer, received: ContinuousClock.Instant)
-        /// Of a line that is too long, its beginning and its length in bytes.
-        case tooLong(head: ByteBuffer, length: Int)
+        /// Whole lines, none too long; only the last of a session may lack its newline. The numbers are those that a
+        /// frame gave them.
+        case lines(ByteBuffer, received: ContinuousClock.Instant, numbers: RowRange? = nil)
+        /// Of a line that is too long, its beginning, its length in bytes, and the number that a frame gave it.
+        case tooLong(head: ByteBuffer, length: Int, number: UInt64? = nil)
         /// Of a line that did not come to its end, the same.
         case incomplete(head: ByteBuffer, length: Int)
     }
@@ -117,7 +119,7 @@ struct LineSplitter: Sendable {
     }
 
     /// Passes whole lines on and takes out those that are too long.
-    private func split(
+    func split(
         _ lines: ByteBuffer, at now: ContinuousClock.Instant, into pieces: inout CircularBuffer<Piece>
     ) {
         var rest = lines
@@ -144,8 +146,7 @@ struct LineSplitter: Sendable {
         _ lines: ByteBuffer, at now: ContinuousClock.Instant, into pieces: inout CircularBuffer<Piece>
     ) {
         guard lines.readableBytes > 0 else { return }
-        let isSparse = lines.readableBytes < lines.storageCapacity / 4
-        pieces.append(.lines(isSparse ? lines.compactPrefix() : lines, received: now))
+        pieces.append(.lines(lines.compactIfSparse(), received: now))
     }
 
     /// Keeps bytes without a newline: the beginning of a line, or more of it.

@@ -6,7 +6,8 @@ import Pipeline
 import ServiceLifecycle
 
 /// Listens on the Unix socket, serves producers, and hands their lines on in chunks. On a graceful shutdown it stops
-/// accepting, reads no more, hands over the whole lines that are there, and finishes its stream.
+/// accepting, reads no more, hands over the whole lines that are there, finishes its stream, and tells producers that want
+/// acks what became of their rows.
 public actor ReceiveStage: Stage {
     public nonisolated let name = "receive"
 
@@ -23,11 +24,14 @@ public actor ReceiveStage: Stage {
     /// - Parameters:
     ///   - rowBytesMax: What is kept of a line that is too long (`dead_letter.row_bytes_max`).
     ///   - output: Weighed by `Chunk.memory`. Finished when the stage ends, however it ends.
+    ///   - producers: Who numbers rows; nil: this daemon gives no acks.
+    ///   - hasSpool: Whether rows become durable before they are settled, so that `durable` acks can be granted.
     ///   - environment: Where systemd says which sockets it passed.
     ///   - onListening: Called once, when producers can connect.
     public init(
         settings: ReceiveSettings, rowBytesMax: Int, output: BoundedStream<Chunk>, deadLetter: DeadLetter,
-        telemetry: Telemetry, logger: Logger, clock: StageClock = .continuous,
+        producers: ProducerRegistry? = nil, hasSpool: Bool = false, telemetry: Telemetry, logger: Logger,
+        clock: StageClock = .continuous,
         environment: [String: String] = ProcessInfo.processInfo.environment,
         onListening: @escaping @Sendable () -> Void = {}
     ) {
@@ -39,9 +43,16 @@ public actor ReceiveStage: Stage {
         shared = SessionContext(
             limits: SessionState.Limits(
                 lineBytesMax: settings.lineBytesMax, rowBytesMax: rowBytesMax,
-                partialLineTimeout: settings.partialLineTimeout),
+                partialLineTimeout: settings.partialLineTimeout, idleTimeout: settings.idleTimeout,
+                frames: FrameReader.Limits(
+                    frameBytesMax: settings.frameBytesMax, creditBytes: settings.creditBytes),
+                replies: SessionReplies.Limits(
+                    nacksMax: settings.nacksMax, unreadBytesMax: settings.unreadBytesMax,
+                    creditBytes: settings.creditBytes),
+                hasProducers: producers != nil, hasSpool: hasSpool),
             output: output, deadLetter: deadLetter,
-            registry: SessionRegistry(connectionsMax: settings.connectionsMax), telemetry: telemetry, clock: clock,
+            registry: SessionRegistry(connectionsMax: settings.connectionsMax), producers: producers,
+            telemetry: telemetry, clock: clock,
             logger: logger)
     }
 
@@ -60,6 +71,9 @@ public actor ReceiveStage: Stage {
             try? await listener.close()
             socket.removeFile()
             await shared.registry.stop()
+            // Those that wait for acks need what comes after to go on to its end.
+            output.finish()
+            await shared.registry.settle()
             if Task.isCancelled {
                 logger.error("receive cancelled", metadata: ["sessions": "\(shared.registry.count)"])
                 shared.registry.abandon()

@@ -2,6 +2,7 @@ import CSluice
 import Logging
 import NIOCore
 import Pipeline
+import ProducerProtocol
 
 /// What sessions share.
 struct SessionContext: Sendable {
@@ -9,6 +10,8 @@ struct SessionContext: Sendable {
     let output: BoundedStream<Chunk>
     let deadLetter: DeadLetter
     let registry: SessionRegistry
+    /// nil: this daemon gives no acks.
+    let producers: ProducerRegistry?
     let telemetry: Telemetry
     let clock: StageClock
     let logger: Logger
@@ -20,6 +23,9 @@ final class SessionHandler: ChannelInboundHandler {
     typealias InboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer
 
+    /// How long a producer may take to read the last that it is told.
+    private static let lingerMax: TimeAmount = .seconds(5)
+
     private let shared: SessionContext
     private let eventLoop: any EventLoop
     private var state: SessionState
@@ -28,11 +34,18 @@ final class SessionHandler: ChannelInboundHandler {
     private var timer: Scheduled<Void>?
     /// Takes back the request to be told of room.
     private var waitNoMore: (@Sendable () -> Void)?
+    /// Whose rows these are, as far as that is known.
+    private var producer: Producer?
+    private var isActing = false
+    /// Writes that are not gone yet.
+    private var writes = 0
+    /// Why the session ends, once that is only a matter of what it was told last.
+    private var closing: SessionState.CloseReason?
 
     init(session: UInt64, shared: SessionContext, eventLoop: any EventLoop) {
         self.shared = shared
         self.eventLoop = eventLoop
-        state = SessionState(session: session, limits: shared.limits)
+        state = SessionState(session: session, limits: shared.limits, at: shared.clock.now)
     }
 
     // MARK: Events
@@ -87,22 +100,81 @@ final class SessionHandler: ChannelInboundHandler {
 
     private func channelGone() {
         context = nil
-        state.inputClosed(at: shared.clock.now)
+        state.channelGone(at: shared.clock.now)
         act()
+        if let closing { end(closing) }
     }
 
     // MARK: Actions
 
     private func act() {
+        // What an action brings about at once (a write that succeeds) is seen by the loop that runs.
+        guard !isActing else { return }
+        isActing = true
+        defer { isActing = false }
         while let action = state.nextAction() {
             switch action {
             case .forward(let chunk): forward(chunk)
             case .reject(let rejection): reject(rejection)
+            case .attach(let name, let epoch): attach(name: name, epoch: epoch)
+            case .take(let range): take(range)
+            case .write(let bytes): write(bytes)
             case .read: context?.read()
             case .setTimer(let deadline): setTimer(deadline)
+            case .handedOver: shared.registry.handedOver(state.session)
             case .close(let reason): close(reason)
             }
         }
+    }
+
+    private func attach(name: String?, epoch: UInt64) {
+        // The state asks for this only if there is a registry.
+        guard let producers = shared.producers else { return }
+        let wake = onEventLoop { handler in
+            guard let news = handler.producer?.takeNews(session: handler.state.session) else { return }
+            handler.state.newsReceived(news, at: handler.shared.clock.now)
+        }
+        let result = producers.attach(name: name, epoch: epoch, session: state.session, wake: wake)
+        producer = try? result.get()
+        if shared.logger.logLevel <= .debug {
+            shared.logger.debug(
+                "producer",
+                metadata: [
+                    "session": "\(state.session)", "producer": "\((name ?? "").quotedForAnswer)", "epoch": "\(epoch)",
+                    "client": "\((state.client ?? "").quotedForAnswer)",
+                    "refused": "\(result.refusal?.rawValue ?? "no")",
+                ])
+        }
+        state.attached(result)
+    }
+
+    private func take(_ range: RowRange) {
+        guard let producer else { return }
+        let (taking, upTo) = producer.take(range, session: state.session)
+        state.taken(taking, upTo: upTo)
+        let figures = state.takeFigures()
+        if figures.duplicates > 0 { shared.telemetry.duplicateRows.add(figures.duplicates) }
+    }
+
+    private func write(_ bytes: ByteBuffer) {
+        guard let context else {
+            state.written(at: shared.clock.now)
+            return
+        }
+        let figures = state.takeFigures().replies
+        if figures.nacks > 0 { shared.telemetry.nacks.add(figures.nacks) }
+        if figures.nacksLeftOut > 0 { shared.telemetry.nacksLeftOut.add(figures.nacksLeftOut) }
+        writes += 1
+        let gone = context.eventLoop.makePromise(of: Void.self)
+        // On this event loop; whether it went well or the channel is gone, nothing waits any more.
+        gone.futureResult.assumeIsolated().whenComplete { [self] _ in
+            writes -= 1
+            guard writes == 0 else { return }
+            state.written(at: shared.clock.now)
+            act()
+            if let closing { end(closing) }
+        }
+        context.writeAndFlush(Self.wrapOutboundOut(bytes), promise: gone)
     }
 
     private func forward(_ chunk: Chunk) {
@@ -153,6 +225,7 @@ final class SessionHandler: ChannelInboundHandler {
     }
 
     private func setTimer(_ deadline: ContinuousClock.Instant) {
+        timer?.cancel()
         let delay = max(.zero, deadline - shared.clock.now)
         let fire = onEventLoop { $0.state.timerFired(at: $0.shared.clock.now) }
         timer = eventLoop.scheduleTask(in: TimeAmount(delay)) { fire() }
@@ -161,13 +234,27 @@ final class SessionHandler: ChannelInboundHandler {
     private func close(_ reason: SessionState.CloseReason) {
         timer?.cancel()
         timer = nil
-        if let context {
-            if let answer = reason.answer {
-                context.writeAndFlush(
-                    Self.wrapOutboundOut(context.channel.allocator.buffer(string: answer + "\n")), promise: nil)
-            }
-            context.close(promise: nil)
+        if let producer { shared.producers?.detach(producer, session: state.session) }
+        producer = nil
+        closing = reason
+        guard writes > 0, context != nil else {
+            end(reason)
+            return
         }
+        // A close would throw away what the kernel has not taken yet.
+        let giveUp = onEventLoop { handler in
+            if let closing = handler.closing { handler.end(closing) }
+        }
+        timer = eventLoop.scheduleTask(in: Self.lingerMax) { giveUp() }
+    }
+
+    private func end(_ reason: SessionState.CloseReason) {
+        closing = nil
+        timer?.cancel()
+        timer = nil
+        context?.close(promise: nil)
+        context = nil
+        if case .failed(let error) = reason { shared.telemetry.sessionErrors.add(reason: error.code.rawValue) }
         shared.telemetry.producerConnections.subtract()
         shared.logger.debug(
             "session closed", metadata: ["session": "\(state.session)", "reason": "\(reason.name)"])
@@ -222,14 +309,19 @@ extension SessionState.CloseReason {
         case .ended: "ended"
         case .stopped: "stopped"
         case .outputFinished: "output_finished"
-        case .partialLineTimeout: "partial_line_timeout"
-        case .badControlLine: "bad_control_line"
+        case .failed(let error): error.code.rawValue
         }
+    }
+}
+
+extension Result<Producer, ProducerRefusal> {
+    fileprivate var refusal: ProducerRefusal? {
+        if case .failure(let refusal) = self { refusal } else { nil }
     }
 }
 
 extension Chunk {
     /// Memory that the chunk keeps alive, in bytes: what the stream between receive and validate weighs it by. A chunk
     /// that is a slice of a read buffer counts as all of the buffer, at most four times its lines.
-    public var memory: Int { bytes.storageCapacity }
+    public var memory: Int { bytes.storageCapacity + (rejection?.bytes.storageCapacity ?? 0) }
 }

@@ -14,9 +14,14 @@ final class SessionRegistry: Sendable {
     private struct State {
         /// How to tell a session; from any thread.
         var sessions: [UInt64: @Sendable (Order) -> Void] = [:]
+        /// Those that have handed over all, and wait for acks.
+        var settling: [UInt64: @Sendable (Order) -> Void] = [:]
         var lastID: UInt64 = 0
         var isStopping = false
         var waiting: CheckedContinuation<Void, Never>?
+        var waitsForAll = false
+
+        var isReached: Bool { sessions.isEmpty && (settling.isEmpty || !waitsForAll) }
     }
 
     let connectionsMax: Int
@@ -34,7 +39,7 @@ final class SessionRegistry: Sendable {
     func admit() -> Admission {
         state.withLock { state in
             if state.isStopping { return .stopping }
-            guard state.sessions.count < connectionsMax else { return .full }
+            guard state.sessions.count + state.settling.count < connectionsMax else { return .full }
             state.lastID += 1
             state.sessions[state.lastID] = { _ in }
             return .admitted(state.lastID)
@@ -50,11 +55,25 @@ final class SessionRegistry: Sendable {
         if isStopping { order(.stop) }
     }
 
+    /// All that the session took in is handed over; it goes on waiting for acks.
+    func handedOver(_ id: UInt64) {
+        resume {
+            guard let order = $0.sessions.removeValue(forKey: id) else { return }
+            $0.settling[id] = order
+        }
+    }
+
     func ended(_ id: UInt64) {
+        resume {
+            $0.sessions[id] = nil
+            $0.settling[id] = nil
+        }
+    }
+
+    private func resume(after change: (inout State) -> Void) {
         let waiting = state.withLock { state -> CheckedContinuation<Void, Never>? in
-            state.sessions[id] = nil
-            guard state.sessions.isEmpty else { return nil }
-            return state.waiting.take()
+            change(&state)
+            return state.isReached ? state.waiting.take() : nil
         }
         waiting?.resume()
     }
@@ -63,13 +82,21 @@ final class SessionRegistry: Sendable {
     func stop() async {
         let sessions = state.withLock { state in
             state.isStopping = true
-            return Array(state.sessions.values)
+            return Array(state.sessions.values) + Array(state.settling.values)
         }
         for order in sessions { order(.stop) }
+        await wait(forAll: false)
+    }
+
+    /// Waits until the last session has ended: until those that wait for acks have them; or the task is cancelled.
+    func settle() async { await wait(forAll: true) }
+
+    private func wait(forAll: Bool) async {
         await withTaskCancellationHandler {
             await withCheckedContinuation { continuation in
                 let goOn = state.withLock { state in
-                    if state.sessions.isEmpty || Task.isCancelled { return true }
+                    state.waitsForAll = forAll
+                    if state.isReached || Task.isCancelled { return true }
                     state.waiting = continuation
                     return false
                 }
@@ -82,9 +109,9 @@ final class SessionRegistry: Sendable {
 
     /// Tells those that are left to give up.
     func abandon() {
-        let sessions = state.withLock { Array($0.sessions.values) }
+        let sessions = state.withLock { Array($0.sessions.values) + Array($0.settling.values) }
         for order in sessions { order(.abandon) }
     }
 
-    var count: Int { state.withLock { $0.sessions.count } }
+    var count: Int { state.withLock { $0.sessions.count + $0.settling.count } }
 }

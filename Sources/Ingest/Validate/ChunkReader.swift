@@ -76,6 +76,10 @@ final class ChunkReader {
 
     /// Reads a chunk from an offset on.
     func read(_ chunk: Chunk, from offset: Int = 0) -> Progress {
+        if let rejection = chunk.rejection {
+            rejections.append(rejection)
+            return .done
+        }
         var bytes = chunk.bytes
         if bytes.getInteger(at: bytes.writerIndex - 1, as: UInt8.self) != 0x0A {
             // Only the last line of a session comes without its newline.

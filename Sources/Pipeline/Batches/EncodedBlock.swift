@@ -14,11 +14,13 @@ public struct EncodedBlock: Sendable {
     public let encoding: BlockEncoding
     public let body: ByteBuffer
     public let firstReceived: ContinuousClock.Instant
+    /// An earlier run of the daemon may have sent it, with an outcome that nobody knows any more.
+    public let mayHaveBeenSent: Bool
 
     public init(
         identity: BlockIdentity, table: TableName, layout: BlockLayout, rows: Int, rawBytes: Int,
         encoding: BlockEncoding,
-        body: ByteBuffer, firstReceived: ContinuousClock.Instant
+        body: ByteBuffer, firstReceived: ContinuousClock.Instant, mayHaveBeenSent: Bool = false
     ) {
         self.identity = identity
         self.table = table
@@ -28,5 +30,6 @@ public struct EncodedBlock: Sendable {
         self.encoding = encoding
         self.body = body
         self.firstReceived = firstReceived
+        self.mayHaveBeenSent = mayHaveBeenSent
     }
 }

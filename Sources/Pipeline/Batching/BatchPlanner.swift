@@ -8,6 +8,8 @@ import ClickHouseNative
 /// - Rows that leave out different DEFAULT columns have different layouts, and come mixed. Each table therefore has
 ///   up to `layoutsMax` blocks open; one more seals the one that was used longest ago.
 /// - Ages count from the arrival of a block's oldest row.
+/// - While the sink has too many blocks of a table, rows and ages are multiplied, up to `growthMax` times; bytes are
+///   not, as they bound the memory.
 struct BatchPlanner: Sendable {
     /// Open blocks of one table.
     static let layoutsMax = 4
@@ -29,11 +31,15 @@ struct BatchPlanner: Sendable {
 
     // MARK: Events
 
+    /// - Parameter pressure: how many times larger blocks of this table should be (`SinkPressure`).
     /// - Returns: What is sealed by it, in the order in which it should go on.
-    mutating func rowBatchReceived(_ batch: RowBatch, now: StageClock.Instant) -> [SealedBlock] {
+    mutating func rowBatchReceived(
+        _ batch: RowBatch, now: StageClock.Instant, pressure: Int = 1
+    ) -> [SealedBlock] {
         guard batch.rows > 0 else { return [] }
         var table = tables.removeValue(forKey: batch.table) ?? OpenTable(strategy: strategy(of: batch.table))
         if table.strategy.kind == .immediate { return [seal(batch)] }
+        table.growth = min(max(pressure, 1), settings.growthMax)
         let bytes = batch.bytes
         if table.strategy.kind == .adaptive { table.rate.arrived(rows: batch.rows, bytes: bytes, at: now) }
         if table.blocks.isEmpty { openTables += 1 }
@@ -78,7 +84,7 @@ struct BatchPlanner: Sendable {
         let layout = batch.block.layout
         if let place = table.blocks.firstIndex(where: { $0.layout == layout }) {
             var block = table.blocks.remove(at: place)
-            if let reason = reasonAgainst(batch.rows, bytes, joining: block, of: table.strategy) {
+            if let reason = reasonAgainst(batch.rows, bytes, joining: block, of: table) {
                 sealed.append(seal(block, batch.table, reason))
                 block = OpenBlock(batch, bytes: bytes)
             } else {
@@ -93,35 +99,37 @@ struct BatchPlanner: Sendable {
         }
         openRows += batch.rows
         openBytes += bytes
-        if let last = table.blocks.last, let reason = reasonToSeal(last, of: table.strategy) {
+        if let last = table.blocks.last, let reason = reasonToSeal(last, of: table) {
             sealed.append(seal(table.blocks.removeLast(), batch.table, reason))
         }
     }
 
     /// Why a block would be too large with the new rows.
     private func reasonAgainst(
-        _ rows: Int, _ bytes: Int, joining block: OpenBlock, of strategy: BatchStrategy
+        _ rows: Int, _ bytes: Int, joining block: OpenBlock, of table: OpenTable
     ) -> SealedBlock.Reason? {
-        let limits = limits(of: strategy)
+        let limits = limits(of: table)
         if block.rows + rows > limits.rows { return .rows }
-        if block.bytes + bytes > limits.bytes { return strategy.kind == .memory ? .memory : .bytes }
+        if block.bytes + bytes > limits.bytes { return table.strategy.kind == .memory ? .memory : .bytes }
         return nil
     }
 
     /// Why a block is full.
-    private func reasonToSeal(_ block: OpenBlock, of strategy: BatchStrategy) -> SealedBlock.Reason? {
-        let limits = limits(of: strategy)
+    private func reasonToSeal(_ block: OpenBlock, of table: OpenTable) -> SealedBlock.Reason? {
+        let limits = limits(of: table)
         if block.rows >= limits.rows { return .rows }
-        if block.bytes >= limits.bytes { return strategy.kind == .memory ? .memory : .bytes }
+        if block.bytes >= limits.bytes { return table.strategy.kind == .memory ? .memory : .bytes }
         return nil
     }
 
-    private func limits(of strategy: BatchStrategy) -> (rows: Int, bytes: Int) {
+    private func limits(of table: OpenTable) -> (rows: Int, bytes: Int) {
+        let strategy = table.strategy
         switch strategy.kind {
-        case .immediate, .time: (Self.blockRowsMax, .max)
-        case .size, .hybrid, .adaptive: (min(strategy.rowsMax, Self.blockRowsMax), strategy.bytesMax)
+        case .immediate, .time: return (Self.blockRowsMax, .max)
+        case .size, .hybrid, .adaptive:
+            return (min(strategy.rowsMax * table.growth, Self.blockRowsMax), strategy.bytesMax)
         // An equal share for each table that has rows.
-        case .memory: (Self.blockRowsMax, max(1, settings.memoryMax / max(1, openTables)))
+        case .memory: return (Self.blockRowsMax, max(1, settings.memoryMax / max(1, openTables)))
         }
     }
 

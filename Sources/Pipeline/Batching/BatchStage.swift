@@ -16,6 +16,7 @@ public actor BatchStage: Stage {
     private let output: BoundedStream<SealedBlock>
     private let clock: StageClock
     private let telemetry: Telemetry
+    private let pressure: SinkPressure
     private let held = Gauge()
     private let seal: @Sendable ([SealedBlock]) async -> [SealedBlock]
     private var planner: BatchPlanner
@@ -26,7 +27,7 @@ public actor BatchStage: Stage {
     /// - Parameter seal: freezes blocks; what it returns goes on.
     public init(
         settings: BatchSettings, input: BoundedStream<RowBatch>, output: BoundedStream<SealedBlock>,
-        telemetry: Telemetry, clock: StageClock = .continuous,
+        telemetry: Telemetry, pressure: SinkPressure = SinkPressure(), clock: StageClock = .continuous,
         seal: @escaping @Sendable ([SealedBlock]) async -> [SealedBlock] = { $0 }
     ) {
         self.seal = seal
@@ -34,6 +35,7 @@ public actor BatchStage: Stage {
         self.input = input
         self.output = output
         self.telemetry = telemetry
+        self.pressure = pressure
         self.clock = clock
     }
 
@@ -48,7 +50,11 @@ public actor BatchStage: Stage {
             switch await wait() {
             case .arrived(let batches):
                 held.add(batches.reduce(0) { $0 + $1.rows })
-                for batch in batches { try await passOn(planner.rowBatchReceived(batch, now: clock.now)) }
+                for batch in batches {
+                    let now = clock.now
+                    let factor = pressure.factor(of: batch.table, now: now)
+                    try await passOn(planner.rowBatchReceived(batch, now: now, pressure: factor))
+                }
             case .deadline: break
             case .ended:
                 try Task.checkCancellation()

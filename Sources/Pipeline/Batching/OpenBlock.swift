@@ -29,13 +29,15 @@ struct OpenTable: Sendable {
     /// One for each layout, the one that was used last at the end.
     var blocks: [OpenBlock] = []
     var rate = RateEstimate()
+    /// How many times larger blocks are, while the sink has too many of them.
+    var growth = 1
 
     /// When a block is due; nil: never by age.
     func deadline(of block: OpenBlock) -> StageClock.Instant? {
         switch strategy.kind {
         case .immediate, .size, .memory: nil
-        case .time, .hybrid: block.firstReceived + strategy.ageMax
-        case .adaptive: block.firstReceived + adaptiveAge
+        case .time, .hybrid: block.firstReceived + strategy.ageMax * growth
+        case .adaptive: block.firstReceived + adaptiveAge * growth
         }
     }
 

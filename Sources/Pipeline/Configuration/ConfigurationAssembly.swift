@@ -25,6 +25,7 @@ struct ConfigurationAssembly {
     private var failed: Set<String> = []
     private var tables: [String: [(key: String, value: ConfigurationValue)]] = [:]
     private var namedSettings: [String: String] = [:]
+    private var treatments: [Int32: ClickHouseSettings.ErrorTreatment] = [:]
 
     init(files: any ConfigurationFiles) {
         self.files = files
@@ -36,6 +37,9 @@ struct ConfigurationAssembly {
     func origin(_ key: String, element: String? = nil) -> Provenance {
         provenance[ValuePath(key: key, element: element)] ?? .builtIn
     }
+
+    /// Whether a value comes from the `database.clickhouse` block.
+    func isOfBlock(_ key: String) -> Bool { layers[ValuePath(key: key)] == .block }
 
     func isBroken(_ keys: [String]) -> Bool { keys.contains { failed.contains($0) } }
 
@@ -61,7 +65,11 @@ struct ConfigurationAssembly {
         if let table = assignment.element, entry.target.hasPrefix("batch.tables.") {
             tables[table, default: []].append((String(entry.name), value))
         } else if let name = assignment.element, case .text(let text) = value {
-            namedSettings[name] = text
+            if case .treatments = entry.type {
+                treatments[Int32(name) ?? 0] = ClickHouseSettings.ErrorTreatment(rawValue: text)
+            } else {
+                namedSettings[name] = text
+            }
         } else {
             SettingsKeys.byPath[entry.target]?.set(&settings, value)
         }
@@ -74,7 +82,8 @@ struct ConfigurationAssembly {
             if case .variable(let name) = assignment.place { .environment(name) } else {
                 .file(assignment.place, variables: assignment.variables)
             }
-        if entry.type.isSettings { return settingValue(assignment.raw).map { ($0, origin) } }
+        if case .settings = entry.type { return settingValue(assignment.raw).map { ($0, origin) } }
+        if case .treatments = entry.type, !isErrorCode(assignment) { return nil }
         do {
             let value = try entry.type.parse(assignment.raw)
             switch (entry.type, value) {
@@ -94,6 +103,17 @@ struct ConfigurationAssembly {
                 ConfigurationIssue(error.code, at: error.place ?? assignment.place, "\(name): \(error.message)"))
             return nil
         }
+    }
+
+    private mutating func isErrorCode(_ assignment: Assignment) -> Bool {
+        let name = assignment.element ?? ""
+        if let code = Int32(name), code > 0, "\(code)" == name { return true }
+        fail(
+            assignment.entry.target,
+            ConfigurationIssue(
+                .wrongType, at: assignment.place,
+                "\(assignment.entry.name): expected a number of ClickHouse's such as 241, got \"\(name.prefix(60))\""))
+        return false
     }
 
     /// What stands twice: within one source an error, across files a warning. The environment is meant to override.
@@ -138,7 +158,8 @@ struct ConfigurationAssembly {
     /// Paths that are relative to the file that names them.
     private func rebased(_ value: ConfigurationValue, _ assignment: Assignment) -> ConfigurationValue {
         switch (assignment.entry.target, value) {
-        case ("ship.clickhouse.ca_cert", .text(let path)), ("admin.tls.certificate", .text(let path)),
+        case ("ship.clickhouse.ca_cert", .text(let path)), ("ship.clickhouse.client_cert", .text(let path)),
+            ("ship.clickhouse.client_key", .text(let path)), ("admin.tls.certificate", .text(let path)),
             ("admin.tls.key", .text(let path)):
             .text(resolved(path, assignment.place))
         case ("validate.schema", .list(let paths)): .list(paths.map { resolved($0, assignment.place) })
@@ -217,6 +238,7 @@ struct ConfigurationAssembly {
         }
         merged.merge(namedSettings) { _, named in named }
         settings.ship.clickhouse.settings = merged
+        settings.ship.clickhouse.errors = treatments
     }
 
     private mutating func completeHosts() {

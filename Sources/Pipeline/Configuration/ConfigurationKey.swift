@@ -158,6 +158,33 @@ extension ConfigurationKey {
             unwrap: { if case .settings(let values) = $0 { values } else { nil } })
     }
 
+    static func treatments(
+        _ path: String, _ keyPath: WritableKeyPath<Root, [Int32: ClickHouseSettings.ErrorTreatment]> & Sendable,
+        _ text: String
+    ) -> Self {
+        key(
+            path, .treatments, keyPath, text,
+            wrap: { .settings(Dictionary(uniqueKeysWithValues: $0.map { ("\($0)", $1.rawValue) })) },
+            unwrap: { value in
+                guard case .settings(let words) = value else { return nil }
+                let pairs = words.compactMap { code, word in
+                    Int32(code).flatMap { code in
+                        ClickHouseSettings.ErrorTreatment(rawValue: word).map { (code, $0) }
+                    }
+                }
+                return Dictionary(pairs) { first, _ in first }
+            })
+    }
+
+    /// A list of words out of a fixed set.
+    static func names<T: RawRepresentable<String> & CaseIterable & Sendable>(
+        _ path: String, _ keyPath: WritableKeyPath<Root, [T]> & Sendable, _ text: String
+    ) -> Self {
+        key(
+            path, .names(T.allCases.map(\.rawValue)), keyPath, text, wrap: { .list($0.map(\.rawValue)) },
+            unwrap: { if case .list(let names) = $0 { names.compactMap(T.init) } else { nil } })
+    }
+
     static func secret(_ path: String, _ keyPath: WritableKeyPath<Root, Secret> & Sendable, _ text: String) -> Self {
         key(
             path, .secret, keyPath, text, wrap: { .secret($0) },

@@ -177,7 +177,7 @@ private struct Run {
     }
 
     private mutating func apply(_ entry: KeyTree.Entry, _ scalar: RawScalar) {
-        guard entry.type.isSettings else {
+        guard entry.type.isMap else {
             assembly.apply(
                 Assignment(entry: entry, raw: .scalar(scalar), place: scalar.place, variables: []), layer: .environment)
             return
@@ -220,12 +220,26 @@ private struct Run {
             for (key, path) in [("certificate", admin.tlsCertificate), ("key", admin.tlsKey)] {
                 if let path { warnUnlessReadable(path, "admin.tls.\(key)", key) }
             }
+            if let path = admin.tlsKey { refuseIfExposed(path, "admin.tls.key", "key") }
         }
         let clickhouse = assembly.settings.ship.clickhouse
-        guard assembly.settings.ship.sink == .clickhouse, clickhouse.secure, let path = clickhouse.caCert else {
-            return
+        guard assembly.settings.ship.sink == .clickhouse, clickhouse.secure else { return }
+        let named = [
+            ("ca_cert", clickhouse.caCert), ("client_cert", clickhouse.clientCert),
+            ("client_key", clickhouse.clientKey),
+        ]
+        for case (let name, let path?) in named {
+            warnUnlessReadable(path, "ship.clickhouse.\(name)", name)
+            if name == "client_key" { refuseIfExposed(path, "ship.clickhouse.client_key", "client_key") }
         }
-        warnUnlessReadable(path, "ship.clickhouse.ca_cert", "ca_cert")
+    }
+
+    private mutating func refuseIfExposed(_ path: String, _ key: String, _ name: String) {
+        guard files.isWorldReadable(path) == true else { return }
+        assembly.report(
+            ConfigurationIssue(
+                .exposedSecret, at: assembly.origin(key).place,
+                "\(name): \(path) can be read by every user of this machine; chmod 600 takes that away"))
     }
 
     /// A warning, as the configuration may be checked on another machine than the one that it is for.

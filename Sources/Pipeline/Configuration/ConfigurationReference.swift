@@ -66,6 +66,9 @@ public enum ConfigurationReference {
         case .hosts: "list of `host:port`, at most \(ConfigurationLimits.hostsMax)"
         case .files: "list of files, at most \(ConfigurationLimits.schemaFilesMax)"
         case .settings: "map of names to values, at most \(ConfigurationLimits.settingsMax)"
+        case .treatments:
+            "map of error codes to " + ValueType.treatmentWords.map { "`\($0)`" }.joined(separator: ", ")
+        case .names(let names): "list of " + names.map { "`\($0)`" }.joined(separator: ", ")
         case .secret: "secret"
         case .secretFile: "file"
         case .optional(let word, let inner): "\(form(inner)), or `\(word)`"
@@ -106,7 +109,7 @@ public enum ConfigurationReference {
         `1h`, `7d`. Modes are octal with a leading zero, best in quotes: `"0660"`. In each value `${NAME}` is replaced by an environment
         variable, `${NAME:-default}` has a default, and `$${` stands for `${`.
 
-        **Paths** of sockets and data are relative to the working directory of the daemon. Schema files, `ca_cert` and `password_file` are
+        **Paths** of sockets and data are relative to the working directory of the daemon. Schema files, `ca_cert`, `client_cert`, `client_key` and `password_file` are
         relative to the file that names them, and `stages` to the main file.
 
         **Secrets** are never printed. Take them from the environment, `password: "${CLICKHOUSE_PASSWORD}"`, or from a file,
@@ -154,8 +157,19 @@ public enum ConfigurationReference {
         """,
         "ship": """
         `profile: tracker` stands for the settings of the Go tracker:
-        \(profile). With `wait_for_async_insert=0` the server confirms rows that it has not written yet: the delivery promise does not hold, and
-        `sluice check` warns of it.
+        \(profile). With `wait_for_async_insert=0` the server confirms rows that it has not written yet, so that a confirmation
+        means nothing and rows are lost when the server fails. So the profile is refused as it is. Either keep the promise, or give it up by name:
+
+        ```yaml
+        clickhouse: {profile: tracker, settings: {wait_for_async_insert: 1}}
+        clickhouse: {profile: tracker, unsafe_settings: [wait_for_async_insert]}
+        ```
+
+        `insert_deduplicate: 0`, `deduplicate_insert: disable` and, with `async_insert`, `async_insert_deduplicate: 0` are refused in
+        the same way: a block that is sent again may then land twice. `insert_deduplication_token` is never taken: blocks have their own.
+
+        A password needs TLS (`secure: true`), a server on this machine (`localhost`, `127.0.0.0/8`, `::1`), or `allow_plaintext_password: true`. The
+        `database.clickhouse` block is taken as it stands, with a warning.
 
         """,
     ]
@@ -168,7 +182,7 @@ public enum ConfigurationReference {
         ## Environment variables
 
         Each key but `tables` has a variable: `SLUICE_`, the stage, and the key, in capitals and with `_` for each dot: `SLUICE_RECEIVE_SOCKET_PATH`,
-        `SLUICE_SHIP_CLICKHOUSE_DATABASE`, `SLUICE_LOG_LEVEL`, `SLUICE_STAGES`. Lists have commas between their items; `SLUICE_SHIP_CLICKHOUSE_SETTINGS` takes
+        `SLUICE_SHIP_CLICKHOUSE_DATABASE`, `SLUICE_LOG_LEVEL`, `SLUICE_STAGES`. Lists have commas between their items; `SLUICE_SHIP_CLICKHOUSE_SETTINGS` (and `…_ERRORS`) takes
         `name=value` pairs with commas between them. An unknown `SLUICE_` variable gives a warning.
 
         """

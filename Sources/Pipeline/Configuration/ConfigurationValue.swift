@@ -64,6 +64,10 @@ public indirect enum ValueType: Sendable {
     case hosts
     case files
     case settings
+    /// ClickHouse's error codes, and what is done about each.
+    case treatments
+    /// Any of these.
+    case names([String])
     case secret
     /// A file whose content is the secret.
     case secretFile
@@ -84,6 +88,8 @@ public indirect enum ValueType: Sendable {
         case .hosts: "hosts such as [\"localhost:9000\"]"
         case .files: "a list of files"
         case .settings: "a map of names to values"
+        case .treatments: "a map of error codes to " + Self.treatmentWords.joined(separator: ", ")
+        case .names(let names): "a list of " + names.joined(separator: ", ")
         case .secret: "a text"
         case .secretFile: "the path of a file"
         case .optional(let word, let type): "\(type.expectation), or \(word)"
@@ -91,7 +97,15 @@ public indirect enum ValueType: Sendable {
     }
 
     var isSecret: Bool { if case .secret = self { true } else { false } }
-    var isSettings: Bool { if case .settings = self { true } else { false } }
+    /// A map whose elements are assigned one by one.
+    var isMap: Bool {
+        switch self {
+        case .settings, .treatments: true
+        default: false
+        }
+    }
+
+    static let treatmentWords = ClickHouseSettings.ErrorTreatment.allCases.map(\.rawValue)
 
     func parse(_ raw: RawValue) throws(ValueProblem) -> ConfigurationValue {
         switch (self, raw) {
@@ -99,6 +113,9 @@ public indirect enum ValueType: Sendable {
         case (.hosts, .scalar(let scalar)): return .hosts(try Self.hosts(Self.split(scalar)))
         case (.files, .list(let items)): return .list(items.map(\.text))
         case (.files, .scalar(let scalar)): return .list(scalar.isNull ? [] : Self.split(scalar).map(\.text))
+        case (.names(let names), .list(let items)): return .list(try Self.names(items, of: names))
+        case (.names(let names), .scalar(let scalar)):
+            return .list(scalar.isNull ? [] : try Self.names(Self.split(scalar), of: names))
         case (_, .list): throw ValueProblem(code: .wrongType, message: "expected \(expectation), got a list")
         case (_, .scalar(let scalar)): return try parse(scalar)
         }
@@ -139,7 +156,8 @@ public indirect enum ValueType: Sendable {
             let hint = near.map { ", did you mean \"\($0)\"?" } ?? ""
             throw ValueProblem(code: .wrongType, message: "expected \(expectation), got \(scalar.shown)\(hint)")
         case .mode: return .mode(try Self.mode(scalar))
-        case .hosts, .files, .settings: return try need(nil, scalar)
+        case .treatments: return try ValueType.choice(Self.treatmentWords).parse(scalar)
+        case .hosts, .files, .settings, .names: return try need(nil, scalar)
         }
     }
 
@@ -190,6 +208,17 @@ public indirect enum ValueType: Sendable {
             item.text = String(part.drop { $0 == " " }.reversed().drop { $0 == " " }.reversed())
             return item
         }
+    }
+
+    private static func names(_ items: [RawScalar], of names: [String]) throws(ValueProblem) -> [String] {
+        var found: [String] = []
+        for item in items {
+            guard case .text(let name) = try ValueType.choice(names).parse(item), !found.contains(name) else {
+                continue
+            }
+            found.append(name)
+        }
+        return found
     }
 
     private static func hosts(_ items: [RawScalar]) throws(ValueProblem) -> [ClickHouseSettings.Host] {

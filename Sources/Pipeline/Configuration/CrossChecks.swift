@@ -11,6 +11,8 @@ struct CrossChecks {
         checks.strategiesAreInOrder()
         checks.tablesAreNames()
         checks.promisesHold()
+        checks.passwordIsNotShown()
+        checks.certificatesArePairs()
         assembly = checks.assembly
     }
 
@@ -124,6 +126,14 @@ struct CrossChecks {
             "line_bytes_max: must be at most queue.bytes_max, \(ByteSize.format(receive.queue.bytesMax)), got \(ByteSize.format(receive.lineBytesMax))"
         )
         require(
+            receive.frameBytesMax <= receive.creditBytes, ["receive.frame_bytes_max", "receive.credit_bytes"],
+            "frame_bytes_max: must be at most credit_bytes, \(ByteSize.format(receive.creditBytes)), got \(ByteSize.format(receive.frameBytesMax))"
+        )
+        require(
+            receive.frameBytesMax <= receive.queue.bytesMax, ["receive.frame_bytes_max", "receive.queue.bytes_max"],
+            "frame_bytes_max: must be at most queue.bytes_max, \(ByteSize.format(receive.queue.bytesMax)), got \(ByteSize.format(receive.frameBytesMax))"
+        )
+        require(
             settings.validate.rowBatchBytesMax <= settings.batch.memoryMax,
             ["batch.memory_max", "validate.row_batch.bytes_max"],
             "memory_max: must be at least validate.row_batch.bytes_max, \(ByteSize.format(settings.validate.rowBatchBytesMax)), got \(ByteSize.format(settings.batch.memoryMax))"
@@ -156,17 +166,97 @@ struct CrossChecks {
             "default_table: cannot be the name of a table")
     }
 
-    /// ClickHouse answers before it has written the rows: an ack would promise what nobody keeps.
+    /// What gives up a promise is refused, unless the operator names it.
     private mutating func promisesHold() {
         let clickhouse = settings.ship.clickhouse
-        guard settings.ship.sink == .clickhouse, clickhouse.settings["wait_for_async_insert"] == "0",
-            (clickhouse.settings["async_insert"] ?? "0") != "0"
+        guard settings.ship.sink == .clickhouse else { return }
+        let values = clickhouse.settings
+        let isAsync = Self.isOn(values["async_insert"]) == true
+        let cases: [(ClickHouseSettings.UnsafeSetting, Bool, String)] = [
+            (
+                .waitForAsyncInsert, isAsync && Self.isOn(values["wait_for_async_insert"]) == false,
+                "the server confirms rows before it has written them, so that rows it loses later are lost; the delivery promise does not hold"
+            ),
+            (
+                .insertDeduplicate, Self.isOn(values["insert_deduplicate"]) == false,
+                "a block that is sent again after its answer was lost lands twice"
+            ),
+            (
+                .asyncInsertDeduplicate, isAsync && Self.isOn(values["async_insert_deduplicate"]) == false,
+                "a block that is sent again after its answer was lost lands twice"
+            ),
+            (
+                .deduplicateInsert, values["deduplicate_insert"] == "disable",
+                "a block that is sent again after its answer was lost lands twice"
+            ),
+        ]
+        for (setting, isUnsafe, consequence) in cases where isUnsafe {
+            let name = setting.rawValue
+            let message = "\(name)=\(values[name] ?? ""): \(consequence)"
+            if clickhouse.unsafeSettings.contains(setting) {
+                assembly.warn(ConfigurationIssue(.weakenedPromise, at: placeOfSetting(name), message))
+            } else {
+                assembly.report(
+                    ConfigurationIssue(
+                        .weakenedPromise, at: placeOfSetting(name),
+                        "\(message). Set it otherwise, or insist by unsafe_settings: [\(name)]"))
+            }
+        }
+        if values["insert_deduplication_token"] != nil {
+            assembly.report(
+                ConfigurationIssue(
+                    .conflict, at: placeOfSetting("insert_deduplication_token"),
+                    "insert_deduplication_token: each block has its own; with one for all the server would drop every block but the first"
+                ))
+        }
+    }
+
+    /// Where a setting comes from: its own line, or that of the profile.
+    private func placeOfSetting(_ name: String) -> ConfigurationPlace {
+        let own = assembly.origin("ship.clickhouse.settings", element: name).place
+        return own == .defaults ? assembly.origin("ship.clickhouse.profile").place : own
+    }
+
+    /// As ClickHouse reads a switch; nil: not set.
+    private static func isOn(_ value: String?) -> Bool? {
+        value.map { !["0", "false"].contains($0.lowercased()) }
+    }
+
+    private mutating func passwordIsNotShown() {
+        let clickhouse = settings.ship.clickhouse
+        guard settings.ship.sink == .clickhouse, !clickhouse.secure, !clickhouse.allowPlaintextPassword,
+            !clickhouse.password.revealed.isEmpty, let host = clickhouse.hosts.first(where: { !$0.isLoopback })
         else { return }
-        let own = assembly.origin("ship.clickhouse.settings", element: "wait_for_async_insert").place
-        assembly.warn(
-            ConfigurationIssue(
-                .weakenedPromise, at: own == .defaults ? assembly.origin("ship.clickhouse.profile").place : own,
-                "wait_for_async_insert=0: the server confirms rows before it has written them, so that rows it loses later are lost; the delivery promise does not hold"
-            ))
+        let message =
+            "password goes to \(host) in plain text, where whoever sees the network reads it. Set secure: true, or insist by allow_plaintext_password: true"
+        let keys = ["ship.clickhouse.password", "ship.clickhouse.hosts", "ship.clickhouse.secure"]
+        // The tracker's block is taken as it stands.
+        if assembly.isOfBlock("ship.clickhouse.hosts"), assembly.isOfBlock("ship.clickhouse.password") {
+            assembly.warn(
+                ConfigurationIssue(.exposedSecret, at: assembly.origin("ship.clickhouse.password").place, message))
+        } else {
+            require(false, keys, message)
+        }
+    }
+
+    private mutating func certificatesArePairs() {
+        let clickhouse = settings.ship.clickhouse
+        require(
+            (clickhouse.clientCert == nil) == (clickhouse.clientKey == nil),
+            ["ship.clickhouse.client_cert", "ship.clickhouse.client_key"],
+            "client_cert and client_key: one needs the other")
+        require(
+            clickhouse.secure || clickhouse.clientCert == nil,
+            ["ship.clickhouse.client_cert", "ship.clickhouse.secure"],
+            "client_cert: is used with secure: true only")
+    }
+}
+
+extension ClickHouseSettings.Host {
+    /// What is sent to it does not leave this machine.
+    var isLoopback: Bool {
+        let parts = name.split(separator: ".", omittingEmptySubsequences: false).map { UInt8($0) }
+        if parts.count == 4, parts.first == 127, parts.allSatisfy({ $0 != nil }) { return true }
+        return name == "::1" || name.lowercased() == "localhost"
     }
 }

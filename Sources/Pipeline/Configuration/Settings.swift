@@ -101,6 +101,16 @@ public struct ReceiveSettings: Sendable, Hashable {
     public var partialLineTimeout: Duration? = .seconds(60)
     /// Largest read from one session at once.
     public var readBytesMax = 256 << 10
+    /// Longest payload of a frame.
+    public var frameBytesMax = (1 << 20) + (64 << 10)
+    /// Payload bytes that a producer of frames may have sent beyond what is acked.
+    public var creditBytes = 4 << 20
+    /// Rejected rows that a producer is told of one by one, for each ack.
+    public var nacksMax = 100
+    /// Acks and nacks that may wait for a producer to read them.
+    public var unreadBytesMax = 64 << 10
+    /// A session of frames that says nothing for so long is ended; nil: never.
+    public var idleTimeout: Duration?
     /// Event loop threads of the listener; 0: one for four cores, at least one.
     public var threads = 0
     /// What waits for validation.
@@ -197,6 +207,8 @@ public struct BatchSettings: Sendable, Hashable {
     public var tables: [String: BatchStrategy] = [:]
     /// All open blocks together; beyond it the largest is sealed.
     public var memoryMax = 48 << 20
+    /// While the server has too many parts of a table, its blocks grow up to so many times their rows and age.
+    public var growthMax = 8
     /// Sealed blocks that wait for compression.
     public var queue = QueueSettings(elementsMax: 4, bytesMax: 32 << 20)
 
@@ -256,23 +268,82 @@ public struct ClickHouseSettings: Sendable, Hashable {
         }
     }
 
-    /// Tried in order until one answers.
+    /// Which host a block goes to.
+    public enum LoadBalancing: String, Sendable, CaseIterable {
+        /// The first that is well; the others stand by.
+        case inOrder = "in_order"
+        case roundRobin = "round_robin"
+        case random
+        /// The one with the fewest blocks in flight.
+        case leastInFlight = "least_in_flight"
+    }
+
+    /// What is done with a block after an error, in place of the built-in table (docs/specs/sinks.md).
+    public enum ErrorTreatment: String, Sendable, CaseIterable {
+        /// Again, as long as it takes.
+        case retry
+        /// Again, after longer waits: the server has too much to do.
+        case backOff = "back_off"
+        /// Rows are at fault: the block is halved until they are found.
+        case split
+        /// To the dead letter.
+        case refuse
+    }
+
+    /// Settings that give up a promise, each by a value of its own; refused unless they are named.
+    public enum UnsafeSetting: String, Sendable, CaseIterable {
+        /// 0 with `async_insert`: rows are confirmed before they are written.
+        case waitForAsyncInsert = "wait_for_async_insert"
+        /// 0: a block that is sent again may land twice.
+        case insertDeduplicate = "insert_deduplicate"
+        /// 0 with `async_insert`: the same.
+        case asyncInsertDeduplicate = "async_insert_deduplicate"
+        /// `disable`: the same, in servers from 26.2 on.
+        case deduplicateInsert = "deduplicate_insert"
+    }
+
+    /// Replicas of one another, as far as blocks must land once.
     public var hosts: [Host] = [Host(name: "localhost", port: 9000)]
+    public var loadBalancing = LoadBalancing.inOrder
     public var database = "default"
     public var username = "default"
     public var password = Secret("")
     /// TLS; the server's certificate is verified against `caCert`, or the system's roots.
     public var secure = false
     public var caCert: String?
-    /// Connections that ship at once, which is also the number of blocks in flight.
+    /// Certificates and key with which we show the server who we are, both PEM; both or none.
+    public var clientCert: String?
+    public var clientKey: String?
+    /// A password over plain TCP to another machine is refused otherwise.
+    public var allowPlaintextPassword = false
+    /// Blocks in flight; so many connections ship at once.
     public var connections = 4
+    /// Connections open at once, with those that ask for structures and health.
+    public var connectionsMax: Int { max(connections, 10) }
+    /// Connections that are kept while nobody uses them.
+    public var idleConnectionsMax: Int { connectionsMax / 2 }
+    /// A connection that is older is not used again.
+    public var connectionLifetime: Duration = .seconds(7200)
+    /// Failures of a host, one after the other, after which it is left alone for `breakerOpenTime`.
+    public var breakerFailuresMax = 5
+    public var breakerOpenTime: Duration = .seconds(30)
     public var connectTimeout: Duration = .seconds(30)
     /// From the last byte of a block to the server's answer.
     public var insertTimeout: Duration = .seconds(30)
     /// For DESCRIBE and the like.
     public var queryTimeout: Duration = .seconds(5)
+    /// For the answer to a ping while nothing is shipped.
+    public var healthCheckTimeout: Duration = .seconds(5)
     public var retryDelayMin: Duration = .milliseconds(100)
     public var retryDelayMax: Duration = .seconds(10)
+    /// By ClickHouse's error codes, in place of the built-in table.
+    public var errors: [Int32: ErrorTreatment] = [:]
+    /// Rows of one block that are refused one by one; the rest is then refused as a whole.
+    public var splitRefusalsMax = 100
+    /// Partitions in one INSERT, once the server found them too many.
+    public var partitionsMax = 100
+    /// Settings that give up a promise and are wanted all the same.
+    public var unsafeSettings: [UnsafeSetting] = []
     /// A named set of settings, already contained in `settings`.
     public var profile: Profile?
     /// Settings of each INSERT, by ClickHouse's names. `async_insert` is 0 unless set here.

@@ -34,6 +34,21 @@ public enum SettingsKeys {
             .bytes(
                 "receive.read_bytes_max", \.receive.readBytesMax, 1024...64 << 20,
                 "Largest read from one session at once."),
+            .bytes(
+                "receive.frame_bytes_max", \.receive.frameBytesMax, 4096...64 << 20,
+                "Longest payload of a frame. A longer one ends its session."),
+            .bytes(
+                "receive.credit_bytes", \.receive.creditBytes, 64 << 10...1 << 30,
+                "Payload bytes that a producer of frames may have sent beyond what is acked."),
+            .count(
+                "receive.nacks_max", \.receive.nacksMax, 0...1000,
+                "Rejected rows that a producer is told of one by one, for each ack; of more it is told their number."),
+            .bytes(
+                "receive.unread_bytes_max", \.receive.unreadBytesMax, 4096...64 << 20,
+                "Acks and nacks that may wait for a producer to read them. Beyond it the session is ended."),
+            .optionalDuration(
+                "receive.idle_timeout", \.receive.idleTimeout, .seconds(1) ... .seconds(86_400), absent: "never",
+                "A session of frames that says nothing for so long is ended."),
             .count(
                 "receive.threads", \.receive.threads, 0...256,
                 "Threads of the listener. 0: one for four cores, at least one."),
@@ -114,7 +129,11 @@ public enum SettingsKeys {
         strategy.map { $0.lifted(into: \Settings.batch.defaults, under: "batch.defaults") } + [
             .bytes(
                 "batch.memory_max", \.batch.memoryMax, 1 << 20...1 << 40,
-                "All open blocks together. Beyond it the largest is sealed.")
+                "All open blocks together. Beyond it the largest is sealed."),
+            .count(
+                "batch.growth_max", \.batch.growthMax, 1...64,
+                "While the server complains of too many parts, a table's blocks grow up to so many times `rows_max` and `age_max`, never beyond `bytes_max`. 1: never."
+            ),
         ] + ConfigurationKey.queue("batch.queue", \.batch.queue, of: "sealed blocks for compression")
 
     static let compress: [ConfigurationKey<Settings>] =

@@ -6,7 +6,11 @@ extension SettingsKeys {
         ),
         .hosts(
             "ship.clickhouse.hosts", \.ship.clickhouse.hosts,
-            "Servers, tried in order until one answers. The port is 9000 where none is given, 9440 with `secure`. IPv6 addresses stand in brackets."
+            "Servers; replicas of one another where blocks must land once. The port is 9000 where none is given, 9440 with `secure`. IPv6 addresses stand in brackets."
+        ),
+        .choice(
+            "ship.clickhouse.load_balancing", \.ship.clickhouse.loadBalancing,
+            "Which host a block goes to: the first that is well, each in turn, any, or the one with the fewest blocks in flight. A block that failed tries another host first."
         ),
         .text(
             "ship.clickhouse.database", \.ship.clickhouse.database, bytesMax: 206, "Database of tables that name none."),
@@ -19,9 +23,30 @@ extension SettingsKeys {
             "ship.clickhouse.ca_cert", \.ship.clickhouse.caCert, absent: "none",
             "PEM file of the authority that signed the server's certificate, relative to the file that names it. Without it the system's roots count."
         ),
+        .optionalText(
+            "ship.clickhouse.client_cert", \.ship.clickhouse.clientCert, absent: "none",
+            "PEM file with the certificate, and those between it and the authority, that we show the server; relative to the file that names it. Needs `client_key`."
+        ),
+        .optionalText(
+            "ship.clickhouse.client_key", \.ship.clickhouse.clientKey, absent: "none",
+            "PEM file with the key of `client_cert`. Must not be open to others: mode 0600, or 0640 if root owns it."),
+        .flag(
+            "ship.clickhouse.allow_plaintext_password", \.ship.clickhouse.allowPlaintextPassword,
+            "A password may go to another machine without TLS, where whoever sees the network reads it. Refused otherwise."
+        ),
         .count(
             "ship.clickhouse.connections", \.ship.clickhouse.connections, 1...1024,
-            "Connections that ship at once, which is also the number of blocks in flight."),
+            "Blocks in flight. At most this many connections are open, or 10 if that is more; half of them stay open while idle."
+        ),
+        .duration(
+            "ship.clickhouse.connection_lifetime", \.ship.clickhouse.connectionLifetime,
+            .seconds(1) ... .seconds(604_800), "A connection that is older is not used again."),
+        .count(
+            "ship.clickhouse.breaker_failures_max", \.ship.clickhouse.breakerFailuresMax, 1...1000,
+            "Failures of a host, one after the other, after which it is left alone for a while."),
+        .duration(
+            "ship.clickhouse.breaker_open_time", \.ship.clickhouse.breakerOpenTime,
+            .milliseconds(1) ... .seconds(3600), "For so long; then one attempt shows whether it is well again."),
         .duration(
             "ship.clickhouse.connect_timeout", \.ship.clickhouse.connectTimeout, .milliseconds(1) ... .seconds(3600),
             "For connecting, TLS and the greeting."),
@@ -32,11 +57,28 @@ extension SettingsKeys {
             "ship.clickhouse.query_timeout", \.ship.clickhouse.queryTimeout, .milliseconds(1) ... .seconds(3600),
             "For DESCRIBE and the like."),
         .duration(
+            "ship.clickhouse.health_check_timeout", \.ship.clickhouse.healthCheckTimeout,
+            .milliseconds(1) ... .seconds(3600), "For the answer to a ping while nothing is shipped."),
+        .duration(
             "ship.clickhouse.retry_delay_min", \.ship.clickhouse.retryDelayMin, .milliseconds(1) ... .seconds(3600),
             "Wait before the first retry; it doubles with each one."),
         .duration(
             "ship.clickhouse.retry_delay_max", \.ship.clickhouse.retryDelayMax, .milliseconds(1) ... .seconds(3600),
             "The longest wait between retries."),
+        .treatments(
+            "ship.clickhouse.errors", \.ship.clickhouse.errors,
+            "What is done after an error of the server, by its code, in place of the built-in table: `{60: retry, 241: back_off}`. `retry` and `back_off`: as long as it takes; `split`: rows are at fault, they are looked for; `refuse`: to the dead letter."
+        ),
+        .count(
+            "ship.clickhouse.split_refusals_max", \.ship.clickhouse.splitRefusalsMax, 0...1_000_000,
+            "Rows of one block that are refused one by one, so that the others land. Beyond it the rest is refused as a whole. 0: blocks are not split for a row's sake."
+        ),
+        .count(
+            "ship.clickhouse.partitions_max", \.ship.clickhouse.partitionsMax, 1...1_000_000,
+            "Partitions in one INSERT. A block of which the server says that it has too many is split so."),
+        .names(
+            "ship.clickhouse.unsafe_settings", \.ship.clickhouse.unsafeSettings,
+            "Settings that give up a promise and are wanted all the same; refused unless they are named here."),
         .optionalChoice(
             "ship.clickhouse.profile", \.ship.clickhouse.profile, absent: "none",
             "A named set of ClickHouse settings; `settings` go before it."),

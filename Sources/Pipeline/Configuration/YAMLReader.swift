@@ -103,7 +103,7 @@ struct YAMLReader {
     // MARK: Values
 
     private mutating func readValue(_ node: Node, _ entry: KeyTree.Entry) {
-        if entry.type.isSettings { return readSettings(node, entry) }
+        if entry.type.isMap { return readSettings(node, entry) }
         switch node {
         case .scalar(let scalar):
             guard let value = substituted(scalar) else { return }

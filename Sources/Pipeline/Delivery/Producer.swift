@@ -22,19 +22,24 @@ public struct RowRefusal: Hashable, Sendable {
     }
 }
 
-/// What a session hears about the rows that its producer sent. Called from any thread, under no lock, in no order
-/// between threads: the numbers in it only grow, and a smaller one that comes late says nothing new.
-public enum ProducerNews: Sendable {
-    /// Rows may be sent, from `resume + 1` on. First and once.
-    case ready(resume: UInt64)
-    /// All rows up to here are durable. The refusals are of rows that are durable with this; they come once.
-    case durable(upTo: UInt64, refusals: [RowRefusal])
+/// What a session learns about the rows that its producer sent, since it asked last.
+public struct ProducerNews: Hashable, Sendable {
+    /// Rows may be sent, from this number + 1 on. Once, before anything else.
+    public var ready: UInt64?
+    /// All rows up to here are durable.
+    public var durable: UInt64 = 0
     /// All rows up to here are settled.
-    case committed(upTo: UInt64)
-    /// Another session has the name now; nothing more is taken from this one.
-    case takenOver
+    public var committed: UInt64 = 0
+    /// Rows that were not taken, as they became durable; each comes once, and never after the number that covers it.
+    public var refusals: [RowRefusal] = []
+    /// Refusals that there was no room for.
+    public var refusalsLeftOut = 0
+    /// Another session has the numbering now; nothing more is taken from this one, and it hears nothing more.
+    public var isTakenOver = false
     /// Rows that were handed over are given back: the session ends with this reason, an error code of the protocol's.
-    case turnedAway(reason: String)
+    public var turnedAway: String?
+
+    public init() {}
 }
 
 /// Why a producer is not let in.
@@ -70,22 +75,53 @@ public final class Producer: Sendable, Hashable {
         var durable = RowIntervals()
         var committed = RowIntervals()
         var session: UInt64?
-        var listener: (@Sendable (ProducerNews) -> Void)?
+        /// The session's; called when there are news and it was not called since they were asked for last.
+        var wake: (@Sendable () -> Void)?
+        var isAwake = false
         /// The session waits until what an earlier one handed over is durable.
         var isWaiting = false
+        var ready: UInt64?
+        var refusals: [RowRefusal] = []
+        var refusalsLeftOut = 0
+        /// The session whose rows were given back last, and why.
+        var turnedAway: (session: UInt64, reason: String)?
+        /// The name has a higher epoch; nobody gets this numbering any more.
+        var isReplaced = false
+
+        /// Whom to wake, after the lock.
+        mutating func news() -> (@Sendable () -> Void)? {
+            guard !isAwake else { return nil }
+            isAwake = true
+            return wake
+        }
+
+        mutating func release() {
+            session = nil
+            wake = nil
+            isAwake = false
+            isWaiting = false
+            ready = nil
+            refusals = []
+            refusalsLeftOut = 0
+        }
     }
+
+    /// Refusals that wait for their session; it asks as soon as its thread has time for it.
+    public static let refusalsMax = 1024
 
     public let identity: Identity
     private let state: Mutex<State>
 
-    /// - Parameter durable: what is known of earlier runs.
-    init(_ identity: Identity, durable: RowIntervals = RowIntervals()) {
+    /// - Parameters:
+    ///   - durable: what is known of earlier runs.
+    ///   - unsettled: of these, those that are not settled yet.
+    init(_ identity: Identity, durable: RowIntervals = RowIntervals(), unsettled: RowIntervals = RowIntervals()) {
         self.identity = identity
         var state = State()
         state.durable = durable
-        // What an earlier run left beyond a gap is there, too; see `takes`.
+        // What an earlier run left beyond a gap is there, too; see `take`.
         state.taken = durable.contiguous
-        state.committed = RowIntervals()
+        state.committed = durable.subtracting(unsettled)
         self.state = Mutex(state)
     }
 
@@ -94,18 +130,48 @@ public final class Producer: Sendable, Hashable {
 
     // MARK: The session's side
 
-    /// Gives the numbering to a session; the one that had it hears `takenOver`. `ready` comes when all that was handed over
-    /// before is durable, perhaps before this returns.
-    func attach(session: UInt64, listener: @escaping @Sendable (ProducerNews) -> Void) {
-        let (previous, resume) = state.withLock { state in
-            let previous = state.listener
+    /// Gives the numbering to a session; the one that had it learns that it was taken over. The session is ready when all
+    /// that was handed over before is durable.
+    ///
+    /// - Parameter wake: Called from any thread, under no lock, perhaps before this returns: there are news, to be had
+    ///   from `takeNews(session:)`. Not called again until they were asked for.
+    func attach(session: UInt64, wake: @escaping @Sendable () -> Void) {
+        let wakes = state.withLock { state -> [(@Sendable () -> Void)?] in
+            // It does not have the numbering, and learns that when it asks.
+            guard !state.isReplaced else { return [wake] }
+            let previous = state.wake
+            state.release()
             state.session = session
-            state.listener = listener
+            state.wake = wake
             state.isWaiting = state.durable.contiguous < state.taken
-            return (previous, state.isWaiting ? nil : state.durable.contiguous)
+            guard !state.isWaiting else { return [previous] }
+            state.ready = state.durable.contiguous
+            return [previous, state.news()]
         }
-        previous?(.takenOver)
-        if let resume { listener(.ready(resume: resume)) }
+        for wake in wakes { wake?() }
+    }
+
+    /// What happened since the session, which was attached and not detached, asked last; nil: nothing.
+    public func takeNews(session: UInt64) -> ProducerNews? {
+        state.withLock { state in
+            var news = ProducerNews()
+            guard state.session == session else {
+                if let (turned, reason) = state.turnedAway, turned == session {
+                    news.turnedAway = reason
+                } else {
+                    news.isTakenOver = true
+                }
+                return news
+            }
+            state.isAwake = false
+            guard !state.isWaiting else { return nil }
+            news.ready = state.ready.take()
+            news.durable = state.durable.contiguous
+            news.committed = state.committed.contiguous
+            swap(&news.refusals, &state.refusals)
+            swap(&news.refusalsLeftOut, &state.refusalsLeftOut)
+            return news
+        }
     }
 
     /// The session ends. What it took stays under way.
@@ -114,9 +180,7 @@ public final class Producer: Sendable, Hashable {
     public func detach(session: UInt64) -> Bool {
         state.withLock { state in
             guard state.session == session else { return state.session == nil }
-            state.session = nil
-            state.listener = nil
-            state.isWaiting = false
+            state.release()
             return true
         }
     }
@@ -166,16 +230,15 @@ public final class Producer: Sendable, Hashable {
         }
     }
 
-    /// The name has a new epoch: the session that had the old one hears it.
+    /// The name has a new epoch: the session that had the old one learns it, and so does one that comes too late.
     func takeOver() {
         let previous = state.withLock { state in
-            defer {
-                state.session = nil
-                state.listener = nil
-            }
-            return state.listener
+            defer { state.release() }
+            state.isReplaced = true
+            // Whether or not it was woken already: it asks, and learns this.
+            return state.wake
         }
-        previous?(.takenOver)
+        previous?()
     }
 
     /// The numbers that become durable with rows of these: those before them as well, if the producer began with these.
@@ -187,55 +250,60 @@ public final class Producer: Sendable, Hashable {
     // MARK: The spool's side
 
     /// Before any session: an earlier run left these.
-    func restore(_ durable: RowIntervals) {
+    func restore(_ durable: RowIntervals, unsettled: RowIntervals) {
         state.withLock { state in
             state.durable.formUnion(durable)
+            state.committed.formUnion(durable.subtracting(unsettled))
             state.taken = state.durable.contiguous
         }
     }
 
     /// Rows are durable; refusals are of rows in this range.
     public func becameDurable(_ range: RowRange, refusals: [RowRefusal] = []) {
-        let news = state.withLock { state -> (@Sendable () -> Void)? in
+        let wake = state.withLock { state -> (@Sendable () -> Void)? in
             let before = state.durable.contiguous
             state.durable.insert(range)
-            let now = state.durable.contiguous
-            guard let listener = state.listener else { return nil }
+            guard state.session != nil else { return nil }
             if state.isWaiting {
-                guard now >= state.taken else { return nil }
+                // Refusals of rows that another session sent are not this one's.
+                guard state.durable.contiguous >= state.taken else { return nil }
                 state.isWaiting = false
-                return { listener(.ready(resume: now)) }
+                state.ready = state.durable.contiguous
+                return state.news()
             }
-            guard now > before || !refusals.isEmpty else { return nil }
-            return { listener(.durable(upTo: now, refusals: refusals)) }
+            let room = Self.refusalsMax - state.refusals.count
+            state.refusals += refusals.prefix(room)
+            state.refusalsLeftOut += max(0, refusals.count - room)
+            guard state.durable.contiguous > before || !refusals.isEmpty else { return nil }
+            return state.news()
         }
-        news?()
+        wake?()
     }
 
     /// Rows that were taken are not kept: they have to be sent again.
     func turnedAway(because reason: String) {
-        let listener = state.withLock { state in
-            defer {
-                state.session = nil
-                state.listener = nil
-                state.isWaiting = false
-                state.taken = state.durable.contiguous
-            }
-            return state.listener
+        let wake = state.withLock { state -> (@Sendable () -> Void)? in
+            guard let session = state.session else { return nil }
+            let wake = state.wake
+            state.release()
+            state.turnedAway = (session, reason)
+            state.taken = state.durable.contiguous
+            return wake
         }
-        listener?(.turnedAway(reason: reason))
+        wake?()
     }
 
-    /// Rows are settled: committed, dead-lettered or discarded.
+    /// Rows are settled: committed, dead-lettered or discarded. They need not have been durable before: without a spool
+    /// nothing is, and what is settled is not to be sent again either.
     public func becameSettled(_ range: RowRange) {
-        let news = state.withLock { state -> (@Sendable () -> Void)? in
+        becameDurable(range)
+        let wake = state.withLock { state -> (@Sendable () -> Void)? in
             let before = state.committed.contiguous
             state.committed.insert(range)
-            let now = state.committed.contiguous
-            guard now > before, let listener = state.listener, !state.isWaiting else { return nil }
-            return { listener(.committed(upTo: now)) }
+            guard state.committed.contiguous > before, state.session != nil, !state.isWaiting else { return nil }
+            return state.news()
         }
-        news?()
+        wake?()
     }
 
     public var durable: RowIntervals { state.withLock { $0.durable } }

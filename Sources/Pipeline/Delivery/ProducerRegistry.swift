@@ -8,11 +8,17 @@ public final class ProducerRegistry: Sendable {
         /// Milliseconds since 1970.
         public let lastUse: Int64
         public let durable: RowIntervals
+        /// Of the durable rows, those that are not settled: what `committed` acks wait for.
+        public let unsettled: RowIntervals
 
-        public init(identity: Producer.Identity, lastUse: Int64, durable: RowIntervals) {
+        public init(
+            identity: Producer.Identity, lastUse: Int64, durable: RowIntervals,
+            unsettled: RowIntervals = RowIntervals()
+        ) {
             self.identity = identity
             self.lastUse = lastUse
             self.durable = durable
+            self.unsettled = unsettled
         }
     }
 
@@ -52,9 +58,9 @@ public final class ProducerRegistry: Sendable {
     ///
     /// - Parameters:
     ///   - name: nil for a session without a name.
-    ///   - listener: hears `ready` when rows may come, perhaps before this returns.
+    ///   - wake: see `Producer.attach`; `takeNews` then says whether rows may come.
     public func attach(
-        name: String?, epoch: UInt64, session: UInt64, listener: @escaping @Sendable (ProducerNews) -> Void
+        name: String?, epoch: UInt64, session: UInt64, wake: @escaping @Sendable () -> Void
     ) -> Result<Producer, ProducerRefusal> {
         let found = state.withLock { state -> Result<(Producer, replaced: Producer?), ProducerRefusal> in
             guard let name, !name.isEmpty else {
@@ -86,7 +92,7 @@ public final class ProducerRegistry: Sendable {
         case .failure(let refusal): return .failure(refusal)
         case .success(let (producer, replaced)):
             replaced?.takeOver()
-            producer.attach(session: session, listener: listener)
+            producer.attach(session: session, wake: wake)
             return .success(producer)
         }
     }
@@ -125,20 +131,21 @@ public final class ProducerRegistry: Sendable {
                 let epoch = known.producer.identity.epoch
                 if epoch > memory.identity.epoch { return }
                 if epoch == memory.identity.epoch {
-                    known.producer.restore(memory.durable)
+                    known.producer.restore(memory.durable, unsettled: memory.unsettled)
                     state.named[memory.identity.name]?.lastUse = max(known.lastUse, memory.lastUse)
                     return
                 }
             }
             state.named[memory.identity.name] = Named(
-                producer: Producer(memory.identity, durable: memory.durable), lastUse: memory.lastUse)
+                producer: Producer(memory.identity, durable: memory.durable, unsettled: memory.unsettled),
+                lastUse: memory.lastUse)
         }
     }
 
     /// Takes up rows that a record has.
     func restore(_ span: ProducerSpan) {
-        restore(
-            Memory(identity: span.identity, lastUse: wallClock(), durable: RowIntervals(CollectionOfOne(span.range))))
+        let rows = RowIntervals(CollectionOfOne(span.range))
+        restore(Memory(identity: span.identity, lastUse: wallClock(), durable: rows, unsettled: rows))
     }
 
     /// What the spool has to remember: the names that were used lately.
@@ -148,8 +155,11 @@ public final class ProducerRegistry: Sendable {
             for (name, known) in state.named where now - known.lastUse > ageMax && known.producer.isIdle {
                 state.named[name] = nil
             }
-            return state.named.values.map {
-                Memory(identity: $0.producer.identity, lastUse: $0.lastUse, durable: $0.producer.durable)
+            return state.named.values.map { known in
+                let durable = known.producer.durable
+                return Memory(
+                    identity: known.producer.identity, lastUse: known.lastUse, durable: durable,
+                    unsettled: durable.subtracting(known.producer.committed))
             }
         }
     }

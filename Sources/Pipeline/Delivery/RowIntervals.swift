@@ -37,13 +37,13 @@ public struct RowIntervals: Hashable, Sendable {
 
     public mutating func insert(_ range: RowRange) {
         // By far the most common: the next in line.
-        if let last = runs.last, range.first == last.last &+ 1 {
+        if let last = runs.last, last.last < .max, range.first == last.last + 1 {
             runs[runs.count - 1] = RowRange(first: last.first, last: range.last)
             return
         }
         var first = range.first
         var last = range.last
-        let from = runs.firstIndex { $0.last &+ 1 >= first } ?? runs.count
+        let from = runs.firstIndex { first == 0 || $0.last >= first - 1 } ?? runs.count
         var to = from
         while to < runs.count, runs[to].first <= (last == .max ? last : last + 1) {
             first = min(first, runs[to].first)
@@ -51,6 +51,28 @@ public struct RowIntervals: Hashable, Sendable {
             to += 1
         }
         runs.replaceSubrange(from..<to, with: [RowRange(first: first, last: last)])
+    }
+
+    /// What is here and not in the other set.
+    public func subtracting(_ other: RowIntervals) -> RowIntervals {
+        var left = RowIntervals()
+        var holes = other.runs[...]
+        for run in runs {
+            var first = run.first
+            while let hole = holes.first, hole.last < first { holes.removeFirst() }
+            for hole in holes {
+                guard hole.first <= run.last else { break }
+                if hole.first > first { left.insert(RowRange(first: first, last: hole.first - 1)) }
+                guard hole.last < run.last else {
+                    first = 0
+                    break
+                }
+                first = hole.last + 1
+            }
+            // 0: a hole reaches to the end of the run or beyond. No row has that number.
+            if first > 0 { left.insert(RowRange(first: first, last: run.last)) }
+        }
+        return left
     }
 
     public func contains(_ number: UInt64) -> Bool { runs.contains { $0.first <= number && number <= $0.last } }

@@ -50,6 +50,13 @@ extension TelemetrySnapshot {
             .gauge("sluice_producer_connections", "Open sessions.", Double(producerConnections)),
             .counter("sluice_sessions_opened_total", "Sessions that were opened.", sessionsOpened),
             .counter("sluice_sessions_refused_total", "Sessions that were turned away.", sessionsRefused),
+            .counter(
+                "sluice_session_errors_total", "Sessions that ended with an error.", labelled("code", sessionErrors)),
+            .counter("sluice_duplicate_rows_total", "Rows that were sent again and not taken twice.", duplicateRows),
+            .counter("sluice_nacks_total", "Rejected rows that their producers were told of.", nacks),
+            .counter(
+                "sluice_nacks_left_out_total", "Rejected rows of which producers were told only how many.", nacksLeftOut
+            ),
             .histogram(
                 "sluice_accept_latency_seconds", "From a row's arrival until its batch is validated.", acceptLatency),
         ]
@@ -107,6 +114,9 @@ extension TelemetrySnapshot {
             .counter(
                 "sluice_insert_errors_total", "Attempts to insert that failed.",
                 labelled("type", Dictionary(uniqueKeysWithValues: insertErrors.map { ($0.rawValue, $1) }))),
+            .counter(
+                "sluice_split_blocks_total", "Blocks that were sent in pieces, by why.", labelled("reason", splitBlocks)
+            ),
             .gauge("sluice_in_flight_blocks", "Blocks that were sent and are not confirmed.", Double(blocksInFlight)),
             .gauge("sluice_in_flight_rows", "Rows that were sent and are not confirmed.", Double(rowsInFlight)),
             .gauge("sluice_sink_connections", "Open connections to the sink.", Double(sinkConnections)),
@@ -123,28 +133,31 @@ extension TelemetrySnapshot {
 
     private var hostFamilies: [MetricFamily] {
         [
-            .gauge("sluice_host_connections", "Open connections to a host.", perHost { Double($0.connections) }),
-            .counter(
-                "sluice_host_committed_blocks_total", "Blocks that a host confirmed.",
-                perHost { Double($0.committedBlocks) }),
-            .counter(
-                "sluice_host_errors_total", "Attempts with a host that failed.",
-                hosts.flatMap { host in
-                    host.errors.sorted { $0.key.rawValue < $1.key.rawValue }.map { type, count in
-                        .init([("host", host.host), ("type", type.rawValue)], count)
-                    }
-                }),
             .gauge(
-                "sluice_breaker_state", "1 for the state that a host's circuit breaker is in.",
+                "sluice_host_breaker", "1 for the state that the host's circuit breaker is in.",
                 hosts.flatMap { host in
-                    HostStatus.Breaker.allCases.map { state in
-                        .init([("host", host.host), ("state", state.rawValue)], state == host.breaker ? 1.0 : 0)
+                    HostTelemetry.BreakerState.allCases.map {
+                        .init([("host", host.host), ("state", $0.rawValue)], $0 == host.breaker ? 1 : 0)
                     }
                 }),
             .counter(
-                "sluice_breaker_opens_total", "Times that a host's circuit breaker opened.",
-                perHost { Double($0.breakerOpens) }),
+                "sluice_host_breaker_opened_total", "How often the host was left alone for a while.",
+                perHost(\.breakerOpened)),
+            .counter(
+                "sluice_host_failures_total", "Connects and inserts that failed at the host.", perHost(\.failures)),
+            .counter(
+                "sluice_host_committed_blocks_total", "Blocks that the host confirmed.", perHost(\.committedBlocks)),
+            .gauge(
+                "sluice_host_connections", "Open connections to the host.",
+                hosts.map { .init([("host", $0.host)], Double($0.connections)) }),
+            .gauge(
+                "sluice_host_in_flight_blocks", "Blocks that were sent to the host and are not confirmed.",
+                hosts.map { .init([("host", $0.host)], Double($0.blocksInFlight)) }),
         ]
+    }
+
+    private func perHost(_ figure: KeyPath<HostTelemetry.Snapshot, UInt64>) -> [MetricFamily.Sample] {
+        hosts.map { .init([("host", $0.host)], $0[keyPath: figure]) }
     }
 
     private var queueFamilies: [MetricFamily] {
@@ -196,10 +209,6 @@ extension TelemetrySnapshot {
 
     private func perStream(_ figure: (BoundedStreamSnapshot) -> Double) -> [MetricFamily.Sample] {
         streams.map { .init([("stage", $0.name)], figure($0.state)) }
-    }
-
-    private func perHost(_ figure: (HostStatus) -> Double) -> [MetricFamily.Sample] {
-        hosts.map { .init([("host", $0.host)], figure($0)) }
     }
 }
 

@@ -1,36 +1,10 @@
 /// Where a scrape finds what the stages know and counters do not: each is asked when somebody looks, on the thread of who
 /// looks, and must answer without waiting. Registered once, while the daemon is put together.
 public struct StatusSources: Sendable {
-    public var hosts: (@Sendable () -> [HostStatus])?
     public var producers: (@Sendable () -> [ProducerStatus])?
     public var deadLetter: (@Sendable () -> DeadLetterStatus)?
 
     public init() {}
-}
-
-/// One ClickHouse server that the configuration names.
-public struct HostStatus: Hashable, Sendable {
-    /// A circuit breaker's three states.
-    public enum Breaker: String, Sendable, CaseIterable {
-        /// Inserts go there.
-        case closed
-        /// It failed too often: nothing goes there for a while.
-        case open
-        /// One attempt is let through, to see.
-        case halfOpen = "half_open"
-    }
-
-    /// As configured: `ch1:9000`.
-    public var host: String
-    public var breaker: Breaker = .closed
-    public var breakerOpens: UInt64 = 0
-    public var connections = 0
-    /// Connections of this host that a pool may have; nil: there is no such limit.
-    public var connectionsMax: Int?
-    public var committedBlocks: UInt64 = 0
-    public var errors: [Telemetry.InsertErrorType: UInt64] = [:]
-
-    public init(host: String) { self.host = host }
 }
 
 /// A producer that gave itself a name, or a session of one that did not.

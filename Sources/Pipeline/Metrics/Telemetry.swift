@@ -26,6 +26,13 @@ public final class Telemetry: Sendable {
     /// Sessions that were ever opened, and those that were turned away.
     public let sessionsOpened = Counter()
     public let sessionsRefused = Counter()
+    /// Sessions that ended with an error, by its code.
+    public let sessionErrors = CounterFamily()
+    /// Rows that producers sent again and that were there already.
+    public let duplicateRows = Counter()
+    /// Rows whose producers were told that they were rejected, and rejections that they were only told the number of.
+    public let nacks = Counter()
+    public let nacksLeftOut = Counter()
     /// Sessions that are open.
     public let producerConnections = Gauge()
     /// Connections to the sink that are open.
@@ -53,6 +60,8 @@ public final class Telemetry: Sendable {
     public let endToEndLatency = LatencyHistogram()
     public let discardedRows = CounterFamily()
     public let sealedBlocks = CounterFamily()
+    /// Blocks that were sent in pieces, by why.
+    public let splitBlocks = CounterFamily()
     public let spool = SpoolTelemetry()
     public let health: Health
     /// Requests to the endpoints by how they ended, and what kept the audit log from being written.
@@ -69,6 +78,7 @@ public final class Telemetry: Sendable {
 
     struct Registry: Sendable {
         var tables: [TableName: TableTelemetry] = [:]
+        var hosts: [HostTelemetry] = []
         var streams: [Stream] = []
         var stages: [(name: String, rows: @Sendable () -> Int)] = []
         var sources = StatusSources()
@@ -123,6 +133,11 @@ public final class Telemetry: Sendable {
 
     public func insertFailed(_ type: InsertErrorType) { insertErrors[type]?.add() }
 
+    /// Lets a scrape see a host of the sink. Once for each host; they are as many as the configuration names.
+    public func observe(_ host: HostTelemetry) {
+        registry.withLock { $0.hosts.append(host) }
+    }
+
     /// Lets a scrape see how full a stream is. Once for each stream.
     ///
     /// - Parameters:
@@ -176,13 +191,15 @@ public final class Telemetry: Sendable {
             insertErrors: insertErrors.mapValues(\.current), blocksInFlight: blocksInFlight.current,
             rowsInFlight: rowsInFlight.current, openRows: openRows.current, openBytes: openBytes.current,
             rawBytes: rawBytes.current, encodedBytes: encodedBytes.current, sessionsOpened: sessionsOpened.current,
-            sessionsRefused: sessionsRefused.current, producerConnections: producerConnections.current,
+            sessionsRefused: sessionsRefused.current, sessionErrors: sessionErrors.snapshot(),
+            duplicateRows: duplicateRows.current, nacks: nacks.current, nacksLeftOut: nacksLeftOut.current,
+            producerConnections: producerConnections.current,
             sinkConnections: sinkConnections.current,
+            splitBlocks: splitBlocks.snapshot(), hosts: registry.hosts.map { $0.snapshot() },
             streams: registry.streams.map { stream in
                 TelemetrySnapshot.Stream(name: stream.name, state: stream.state(), rows: stream.rows.map { $0() })
             },
             stages: registry.stages.map { TelemetrySnapshot.Stage(name: $0.name, rows: $0.rows()) },
-            hosts: registry.sources.hosts?() ?? [],
             producers: Array((registry.sources.producers?() ?? []).prefix(ProducerStatus.shownMax)),
             deadLetter: registry.sources.deadLetter?(),
             acceptLatency: acceptLatency.snapshot(), sealLatency: sealLatency.snapshot(),

@@ -42,12 +42,18 @@ public struct TelemetrySnapshot: Sendable {
     public var encodedBytes: UInt64
     public var sessionsOpened: UInt64
     public var sessionsRefused: UInt64
+    public var sessionErrors: [String: UInt64]
+    public var duplicateRows: UInt64
+    public var nacks: UInt64
+    public var nacksLeftOut: UInt64
     public var producerConnections: Int
     public var sinkConnections: Int
+    public var splitBlocks: [String: UInt64]
+    /// In the order of the configuration; none with a sink that has no hosts.
+    public var hosts: [HostTelemetry.Snapshot]
     public var streams: [Stream]
     /// In the order of the flow, from the producers to the sink.
     public var stages: [Stage]
-    public var hosts: [HostStatus]
     public var producers: [ProducerStatus]
     public var deadLetter: DeadLetterStatus?
     public var acceptLatency: LatencySnapshot

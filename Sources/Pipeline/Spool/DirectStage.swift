@@ -9,6 +9,8 @@ public actor DirectStage: Stage {
     /// One segment for ever, of records that are not settled.
     private var ledger: SpoolLedger
     private var lastLSN: UInt64 = 0
+    /// Wait for the rows around them to be settled: without a spool nothing is durable before.
+    private var refusals: [ProducerSpan: [RowRefusal]] = [:]
 
     public init(input: BoundedStream<Intake>, output: BoundedStream<RowBatch>, registry: ProducerRegistry) {
         self.input = input
@@ -30,8 +32,13 @@ public actor DirectStage: Stage {
             let spans = intake.numbered.map { ProducerSpan(identity: $0.producer.identity, range: $0.range) }
             ledger.rowsWritten(lsn: lsn, rows: intake.rows, spans: spans)
             for numbered in intake.numbered {
-                numbered.producer.becameDurable(numbered.range, refusals: numbered.refusals)
-                if intake.batches.isEmpty { numbered.producer.becameSettled(numbered.range) }
+                if intake.batches.isEmpty {
+                    numbered.producer.becameDurable(numbered.range, refusals: numbered.refusals)
+                    numbered.producer.becameSettled(numbered.range)
+                } else if !numbered.refusals.isEmpty {
+                    let span = ProducerSpan(identity: numbered.producer.identity, range: numbered.range)
+                    refusals[span] = numbered.refusals
+                }
             }
             for (part, batch) in intake.batches.enumerated() {
                 var batch = batch
@@ -61,7 +68,11 @@ public actor DirectStage: Stage {
     }
 
     public func settled(_ id: UInt64, as outcome: BlockOutcome) {
-        for span in ledger.settled(id, as: outcome) { registry.find(span.identity)?.becameSettled(span.range) }
+        for span in ledger.settled(id, as: outcome) {
+            let producer = registry.find(span.identity)
+            producer?.becameDurable(span.range, refusals: refusals.removeValue(forKey: span) ?? [])
+            producer?.becameSettled(span.range)
+        }
     }
 
     public func split(_ id: UInt64, into pieces: [[Range<Int>]]) throws -> [BlockIdentity] {

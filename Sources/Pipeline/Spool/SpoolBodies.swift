@@ -191,7 +191,7 @@ extension SpoolFormat {
             guard let lastUse = body.readInteger(endianness: .little, as: Int64.self) else { throw SpoolBodyError() }
             var durable = RowIntervals()
             for _ in 0..<(try body.readCount()) { durable.insert(try body.readRange()) }
-            state.producers.append(.init(identity: identity, lastUse: lastUse, durable: durable))
+            state.producers.append(.init(identity: identity, lastUse: lastUse, durable: durable, unsettled: durable))
         }
         return state
     }
@@ -221,11 +221,23 @@ public struct SpoolTotals: Hashable, Sendable {
 
     public var settled: UInt64 { committed + deadLettered + discarded }
 
-    mutating func settled(_ rows: Int, as outcome: BlockOutcome) {
-        switch outcome {
-        case .committed: committed += UInt64(rows)
-        case .deadLettered: deadLettered += UInt64(rows)
-        case .discarded: discarded += UInt64(rows)
+    mutating func settled(_ rows: Int, as outcome: BlockOutcome) { self[outcome] += UInt64(rows) }
+    mutating func unsettled(_ rows: Int, as outcome: BlockOutcome) { self[outcome] -= UInt64(rows) }
+
+    private subscript(outcome: BlockOutcome) -> UInt64 {
+        get {
+            switch outcome {
+            case .committed: committed
+            case .deadLettered: deadLettered
+            case .discarded: discarded
+            }
+        }
+        set {
+            switch outcome {
+            case .committed: committed = newValue
+            case .deadLettered: deadLettered = newValue
+            case .discarded: discarded = newValue
+            }
         }
     }
 }

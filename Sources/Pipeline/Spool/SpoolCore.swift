@@ -40,10 +40,19 @@ public final class SpoolCore {
     private(set) var ledger: SpoolLedger
     private var current: Current?
     private var files: [UInt64: any SpoolFile] = [:]
+    /// Settlements that are written and not synced, in case a sync fails: they are then written anew.
+    private var unsynced: [Unsynced] = []
+    private var mustRewrite = false
     private var nextLSN: UInt64
     private var nextSegment: UInt64
     /// What an earlier run left.
     public let restored: SpoolRecovery
+
+    private struct Unsynced {
+        let record: PreparedRecord
+        let outcome: BlockOutcome
+        let rows: Int
+    }
 
     private struct Current {
         let number: UInt64
@@ -119,7 +128,11 @@ public final class SpoolCore {
     /// Writes entries as one group. When it throws, nothing of it counts, and the same entries may be given again.
     public func commit(_ entries: [SpoolEntry]) throws(SpoolDiskError) -> Commit {
         guard !entries.isEmpty else { return Commit() }
-        if let open = current, open.length >= settings.segmentBytes { current = nil }
+        if let open = current, open.length >= settings.segmentBytes {
+            // From here on only the new segment is synced; what lets go of rows must not be lost in the old one.
+            if settings.sync != .never { try sync() }
+            current = nil
+        }
         if current == nil { try beginSegment() }
         guard var open = current else { preconditionFailure("a segment is open") }
 
@@ -127,8 +140,18 @@ public final class SpoolCore {
         bytes.reserveCapacity(entries.reduce(0) { $0 + ($1.prepared?.bytes ?? 256) })
         var places: [(lsn: UInt64, location: SpoolLocation)] = []
         var lsn = nextLSN
+        if mustRewrite {
+            for settlement in unsynced {
+                SpoolFormat.write(settlement.record, lsn: lsn, into: &bytes)
+                lsn += 1
+            }
+        }
+        var settlements: [Unsynced] = []
         for entry in entries {
             let record = entry.prepared ?? prepare(entry)
+            if case .settled(let id, let outcome) = entry {
+                settlements.append(Unsynced(record: record, outcome: outcome, rows: ledger.blocks[id]?.rows ?? 0))
+            }
             if entry.isRows {
                 places.append((lsn, SpoolLocation(segment: open.number, offset: open.length + bytes.readableBytes)))
             }
@@ -141,16 +164,20 @@ public final class SpoolCore {
             giveUpTail(open)
             throw error
         }
-        if settings.sync == .always, entries.contains(where: \.needsSync) || wouldFree(entries) {
-            do {
-                try open.file.sync()
-            } catch {
-                // What a failed sync left is anybody's guess: the segment ends before it.
-                giveUpTail(open)
-                current = nil
-                throw error
+        if settings.sync == .always {
+            if mustRewrite || entries.contains(where: \.needsSync) || wouldFree(entries) {
+                do {
+                    try open.file.sync()
+                } catch {
+                    syncFailed(open)
+                    throw error
+                }
+                open.synced = open.length + bytes.readableBytes
+                unsynced = []
+                mustRewrite = false
+            } else {
+                unsynced += settlements
             }
-            open.synced = open.length + bytes.readableBytes
         }
         open.length += bytes.readableBytes
         current = open
@@ -166,12 +193,23 @@ public final class SpoolCore {
         guard let open = current, open.synced < open.length else { return }
         do {
             try open.file.sync()
-            current?.synced = open.length
-            deleteSettled()
         } catch {
-            current = nil
+            syncFailed(open)
             throw error
         }
+        current?.synced = open.length
+        unsynced = []
+        deleteSettled()
+    }
+
+    /// What a failed sync left behind the last one that did not is anybody's guess. So the segment ends there; what was written behind it is
+    /// in `unsynced`, or its caller gives it again. With another setting than `sync: always` it stays, for what it is worth.
+    private func syncFailed(_ open: Current) {
+        current = nil
+        guard settings.sync == .always else { return }
+        ledger.cut(toBytes: open.synced)
+        mustRewrite = !unsynced.isEmpty
+        try? open.file.truncate(to: open.synced)
     }
 
     private func apply(_ entries: [SpoolEntry], _ places: [(lsn: UInt64, location: SpoolLocation)]) -> Commit {
@@ -226,8 +264,12 @@ public final class SpoolCore {
             spool: id, number: number, firstLSN: nextLSN, created: created,
             previousBytes: UInt64(ledger.segments.last?.bytes ?? 0), previousNumber: ledger.segments.last?.number ?? 0
         ).encoded()
-        let state = SpoolFormat.State(
-            lastBlock: ledger.lastBlock, totals: ledger.totals, producers: registry.memories())
+        // Settlements that are about to be written anew count where they are written.
+        var totals = ledger.totals
+        if mustRewrite {
+            for one in unsynced { totals.unsettled(one.rows, as: one.outcome) }
+        }
+        let state = SpoolFormat.State(lastBlock: ledger.lastBlock, totals: totals, producers: registry.memories())
         SpoolFormat.write(SpoolFormat.state(state), lsn: nextLSN, into: &bytes)
         let file = try disk.create(name)
         do {
@@ -245,12 +287,12 @@ public final class SpoolCore {
         files[number] = file
     }
 
-    /// Cuts off what of a group arrived. If that fails, too, the segment is left: the next one says up to where it counts.
+    /// Cuts off what of a group arrived. If that fails, too, the segment is left, and the next one says up to where it counts.
     private func giveUpTail(_ open: Current) {
         do {
             try open.file.truncate(to: open.length)
         } catch {
-            current = nil
+            syncFailed(open)
         }
     }
 

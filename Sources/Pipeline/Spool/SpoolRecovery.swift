@@ -85,6 +85,7 @@ private struct SpoolReading {
     /// Row batches that are in some seal, settled or not; and how many rows of each record are settled.
     var sealed: Set<SealedPlace> = []
     var settledRows: [UInt64: Int] = [:]
+    var settledBlocks: Set<UInt64> = []
     var lastSealed: UInt64 = 0
     var lastBlock: UInt64 = 0
     var totals = SpoolTotals()
@@ -102,7 +103,11 @@ private struct SpoolReading {
 
     mutating func readAll() throws {
         try findSegments()
-        for place in segments.indices { try firstPass(place) }
+        for place in segments.indices {
+            try firstPass(place)
+            // What a process that died had written and not synced is reported as durable from now on.
+            try segments[place].file.sync()
+        }
         try secondPass()
         let ledgerSegments = segments.map { segment in
             SpoolLedger.Segment(
@@ -142,6 +147,11 @@ private struct SpoolReading {
                     throw SpoolError(.mixedSpools, "\(name) belongs to another spool than the segments before it")
                 }
                 recovery.spool = head.spool
+                // One that was begun and never used: the next one does not know it.
+                while let last = segments.last, last.number > head.previousNumber {
+                    try disk.remove(SpoolFormat.fileName(of: last.number))
+                    segments.removeLast()
+                }
                 if let last = segments.last {
                     if head.previousNumber == last.number {
                         segments[segments.count - 1].length = min(last.length, Int(clamping: head.previousBytes))
@@ -221,6 +231,8 @@ private struct SpoolReading {
             for child in children { seal(child) }
         case .settled:
             for one in try SpoolFormat.readSettled(body) {
+                // Written anew after a sync that failed, a settlement may be there twice.
+                guard settledBlocks.insert(one.id).inserted else { continue }
                 totals.settled(one.rows, as: one.outcome)
                 guard let block = blocks.removeValue(forKey: one.id) else { continue }
                 for part in block.parts { settledRows[part.lsn, default: 0] += part.rows }

@@ -64,21 +64,63 @@ public actor ClickHouseCatalog: TableCatalog {
     }
 
     private func describe(_ table: TableName) async throws -> TableStructure {
-        let leased = try await servers.connect()
-        let result: Result<QueryResult, any Error>
+        let (result, hello) = try await ask(Query("DESCRIBE TABLE \(table.quoted)"))
         do {
-            let query = Query("DESCRIBE TABLE \(table.quoted)")
-            result = .success(try await leased.native.query(query, timeout: servers.settings.queryTimeout))
-        } catch {
-            result = .failure(error)
-        }
-        await leased.close()
-        do {
-            return try TableDescription(try result.get()).structure(
-                of: table, timeZone: leased.native.hello.timeZone)
+            return try TableDescription(try result.get()).structure(of: table, timeZone: hello.timeZone)
         } catch let error as ConnectionError {
             throw CatalogError(error, table: table) ?? error
         }
+    }
+
+    /// By what the rows of a table are cut into partitions, as the server writes it; nil where it does not say. Waits while
+    /// the server is away.
+    ///
+    /// - Throws: `CancellationError` when the task is cancelled meanwhile.
+    func partitionKey(of table: TableName) async throws -> String? {
+        let database = table.database ?? servers.settings.database
+        let query = Query(
+            """
+            SELECT partition_key FROM system.tables
+            WHERE database = \(Self.literal(database)) AND name = \(Self.literal(table.table))
+            """)
+        var backoff = Backoff(
+            min: servers.settings.retryDelayMin, max: servers.settings.retryDelayMax, random: random)
+        while true {
+            do {
+                var key: String?
+                for block in try await ask(query).result.get().blocks {
+                    try block.readTexts(of: "partition_key") { key = $1 }
+                }
+                return key
+            } catch {
+                if Task.isCancelled { throw CancellationError() }
+                // An old server has no such column, and a user may not be allowed to look.
+                guard error is HostsUnavailable || (error as? ConnectionError)?.isTransient == true else { return nil }
+                try await clock.sleep(for: backoff.next())
+            }
+        }
+    }
+
+    private func ask(_ query: Query) async throws -> (result: Result<QueryResult, any Error>, hello: ServerHello) {
+        let lease: Lease
+        do { lease = try await servers.borrow() } catch let error as HostsUnavailable {
+            try await clock.sleep(until: error.until)
+            throw error
+        }
+        let result: Result<QueryResult, any Error>
+        do {
+            result = .success(try await lease.native.query(query, timeout: servers.settings.queryTimeout))
+            await servers.giveBack(lease, .answered)
+        } catch {
+            result = .failure(error)
+            await servers.giveBack(lease, Task.isCancelled ? .abandoned : error.outcomeForHost(otherwise: .answered))
+        }
+        return (result, lease.native.hello)
+    }
+
+    /// A text between quotes, with the two characters escaped that would end or change it.
+    private static func literal(_ text: String) -> String {
+        "'" + text.replacing("\\", with: "\\\\").replacing("'", with: "\\'") + "'"
     }
 
     private func remember(_ structure: TableStructure, of table: TableName) -> TableStructure {

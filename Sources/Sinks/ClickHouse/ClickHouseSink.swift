@@ -7,22 +7,26 @@ import Pipeline
 /// While the server is away, or has too much to do, blocks are held and tried again, for ever; the stream in front fills
 /// up and everybody before it waits. What the server refuses for good is handed to `BlockHandlers.refused`.
 ///
-/// An INSERT whose answer was lost is sent again, since the table may not have the rows; it may then have them twice.
+/// An INSERT whose answer was lost is sent again, since the table may not have the rows. With the block's token the server
+/// takes them once; docs/specs/delivery.md says where it does not.
 public actor ClickHouseSink: Sink {
     public nonisolated let name = "ship"
     private let shared: ShippingContext
 
     /// - Parameters:
     ///   - catalog: is asked again when a table's columns are not what a block has.
+    ///   - pressure: is told of tables with too many parts.
     ///   - random: 0 up to 1, for the jitter of waits.
     public init(
         input: BoundedStream<EncodedBlock>, servers: ClickHouseServers, catalog: ClickHouseCatalog,
-        telemetry: Telemetry, logger: Logger, handlers: BlockHandlers, clock: StageClock = .continuous,
+        telemetry: Telemetry, logger: Logger, handlers: BlockHandlers, pressure: SinkPressure = SinkPressure(),
+        clock: StageClock = .continuous,
         random: @escaping @Sendable () -> Double = { Double.random(in: 0..<1) }
     ) {
         shared = ShippingContext(
             input: input, servers: servers, catalog: catalog, telemetry: telemetry, logger: logger, handlers: handlers,
-            clock: clock, random: random, insert: InsertStatement(settings: servers.settings.settings))
+            pressure: pressure, clock: clock, random: random,
+            insert: InsertStatement(settings: servers.settings.settings))
     }
 
     public nonisolated var rowsHeld: Int { shared.rowsHeld.current }
@@ -58,7 +62,7 @@ public actor ClickHouseSink: Sink {
     private func end(_ watching: Task<Void, Never>) async {
         watching.cancel()
         await watching.value
-        shared.servers.health.stopped()
+        await shared.servers.close()
     }
 }
 
@@ -70,6 +74,7 @@ struct ShippingContext: Sendable {
     let telemetry: Telemetry
     let logger: Logger
     let handlers: BlockHandlers
+    let pressure: SinkPressure
     let clock: StageClock
     let random: @Sendable () -> Double
     let insert: InsertStatement

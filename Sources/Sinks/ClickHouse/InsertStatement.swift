@@ -3,23 +3,39 @@ import Pipeline
 
 /// The INSERT of a block: its statement and settings.
 struct InsertStatement: Sendable {
-    private let settings: [QuerySetting]
+    private let settings: [String: String]
+    private let isAsync: Bool
+    private let deduplicates: Bool
 
-    /// - Parameter settings: the operator's, by ClickHouse's names.
+    /// - Parameter settings: the operator's, by ClickHouse's names; they go before ours.
     ///
     /// Batching by the server, which servers of today do by default, would only add a wait to blocks that are batched
     /// already; so it is off unless the operator turned it on. None is marked as important: a server that does not know
     /// one goes on without it, and revisions before 54429, which cannot skip any, are not sent those they do not know.
     init(settings: [String: String]) {
-        let all = ["async_insert": "0"].merging(settings) { $1 }
-        self.settings = all.sorted { $0.key < $1.key }.map { QuerySetting($0.key, $0.value) }
+        self.settings = ["async_insert": "0"].merging(settings) { $1 }
+        func isOff(_ name: String) -> Bool { settings[name].map { ["0", "false"].contains($0.lowercased()) } ?? false }
+        isAsync = settings["async_insert"] != nil && !isOff("async_insert")
+        deduplicates = !isOff("insert_deduplicate") && settings["deduplicate_insert"] != "disable"
     }
 
-    func query(for block: EncodedBlock, compression: Compression?) -> Query {
+    func query(for block: EncodedBlock, to server: ServerHello, compression: Compression?) -> Query {
         let columns = block.layout.columns.map { Self.quoted($0.name) }.joined(separator: ", ")
+        let all = settings.merging(deduplication(of: block, at: server)) { own, _ in own }
         return Query(
-            "INSERT INTO \(block.table.quoted) (\(columns)) FORMAT Native", settings: settings,
+            "INSERT INTO \(block.table.quoted) (\(columns)) FORMAT Native",
+            settings: all.sorted { $0.key < $1.key }.map { QuerySetting($0.key, $0.value) },
             compression: compression)
+    }
+
+    /// What makes an INSERT that is sent again harmless. Before 22.2 servers know a block by the hash of its rows only; a
+    /// setting that they do not know would be skipped, but need not be sent.
+    private func deduplication(of block: EncodedBlock, at server: ServerHello) -> [String: String] {
+        guard let token = block.identity.token, deduplicates else { return [:] }
+        var settings = ["insert_deduplicate": "1"]
+        if isAsync { settings["async_insert_deduplicate"] = "1" }
+        if server.knowsDeduplicationTokens { settings["insert_deduplication_token"] = token }
+        return settings
     }
 
     /// An identifier of any characters, as ClickHouse reads it between backticks.
@@ -31,4 +47,9 @@ struct InsertStatement: Sendable {
         }
         return quoted + "`"
     }
+}
+
+extension ServerHello {
+    /// `insert_deduplication_token` came with 22.2 (ClickHouse's CHANGELOG.md, #32304); no revision of the protocol tells.
+    var knowsDeduplicationTokens: Bool { (major, minor) >= (22, 2) }
 }

@@ -2,38 +2,38 @@ import ClickHouseNative
 import Logging
 import Pipeline
 
-/// Knows whether the server answers while there is nothing to ship: holds a connection of its own and asks from time to
-/// time. Ships nothing and stops nobody; only the health hangs on it.
+/// Knows whether a server answers while there is nothing to ship: asks one from time to time. Ships nothing and stops
+/// nobody; the health hangs on it, and that a host which was left alone is found well again.
+///
+/// It also closes connections that got too old, and reads certificates again that changed.
 struct ServerWatch: Sendable {
     static let interval: Duration = .seconds(5)
-    static let answerTimeMax: Duration = .seconds(5)
 
     let servers: ClickHouseServers
     let clock: StageClock
 
     /// Until it is cancelled.
     func run() async {
-        var connection: LeasedConnection?
         while !Task.isCancelled {
-            connection = await checked(connection)
+            await check()
             do {
                 try await clock.sleep(for: Self.interval)
             } catch {
                 break
             }
+            servers.reloadChangedCertificates()
+            await servers.closeExpired()
         }
-        await connection?.close()
     }
 
-    private func checked(_ connection: LeasedConnection?) async -> LeasedConnection? {
-        guard let connection else { return try? await servers.connect() }
+    private func check() async {
+        // Nobody lets us in, or none is to be tried: the health was told by that.
+        guard let lease = try? await servers.borrow() else { return }
         do {
-            try await connection.native.ping(timeout: Self.answerTimeMax)
-            return connection
+            try await lease.native.ping(timeout: servers.settings.healthCheckTimeout)
+            await servers.giveBack(lease, .answered)
         } catch {
-            // Whoever lost it, it is gone now; the health was told by that.
-            await connection.native.close()
-            return Task.isCancelled ? nil : try? await servers.connect()
+            await servers.giveBack(lease, Task.isCancelled ? .abandoned : .failed)
         }
     }
 }

@@ -2,85 +2,117 @@ import ClickHouseNative
 import Logging
 import Pipeline
 
-/// One connection's worth of shipping: takes a block, and does not let go of it before it is settled.
-actor Shipper {
+/// Takes one block after the other, and does not let go of it before it is settled. Connections are borrowed for each
+/// attempt. As many shippers as blocks may be in flight.
+struct Shipper: Sendable {
     private let shared: ShippingContext
-    private var connection: LeasedConnection?
-    /// The host to begin with on the next connect.
-    private var hostNumber = 0
 
     init(_ shared: ShippingContext) { self.shared = shared }
 
+    private var settings: ClickHouseSettings { shared.servers.settings }
+
     /// Ends when the input does and everything is settled, or at once when cancelled.
     func run() async throws {
-        do {
-            while let block = await shared.input.next() {
-                shared.rowsHeld.add(block.rows)
-                try await settle(block)
-                shared.rowsHeld.subtract(block.rows)
-            }
-            await disconnect()
-            try Task.checkCancellation()
-        } catch {
-            await disconnect()
-            throw error
+        while let block = await shared.input.next() {
+            shared.rowsHeld.add(block.rows)
+            try await settle(block)
         }
+        try Task.checkCancellation()
     }
 
     // MARK: One block
 
-    /// - Throws: `CancellationError` only; the block is then still held.
+    /// A block as it came, and what is left of it once it was split: a stack, so that few pieces are in memory at once.
+    ///
+    /// - Throws: `CancellationError` only; what was not settled is then still held.
     private func settle(_ block: EncodedBlock) async throws {
-        var backoff = shared.backoff()
-        var unknownErrors = 0
+        var left = [block]
+        var split = SplitProgress()
+        while let piece = left.popLast() {
+            let pieces = try await deliver(piece, &split)
+            if pieces.isEmpty { shared.rowsHeld.subtract(piece.rows) }
+            left += pieces.reversed()
+        }
+    }
+
+    /// Sends a block until it is settled.
+    ///
+    /// - Returns: Empty, or the pieces that it was replaced by.
+    private func deliver(_ block: EncodedBlock, _ split: inout SplitProgress) async throws -> [EncodedBlock] {
+        var attempts = Attempts(backoff: shared.backoff(), isInDoubt: block.mayHaveBeenSent)
         while true {
             try Task.checkCancellation()
-            let leased = try await connected(&backoff, for: block)
+            let lease = try await lease(for: block, &attempts)
             let error: any Error
             do {
-                try await insert(block, over: leased)
+                try await insert(block, over: lease)
+                await shared.servers.giveBack(lease, .succeeded)
+                shared.servers.telemetry(of: lease).committedBlocks.add()
                 await committed(block)
-                return
+                return []
             } catch let thrown {
-                if thrown is CancellationError || Task.isCancelled { throw CancellationError() }
                 error = thrown
             }
-            var verdict = InsertVerdict(error)
+            let isCancelled = error is CancellationError || Task.isCancelled
+            await shared.servers.giveBack(lease, isCancelled ? .abandoned : error.outcomeForHost(otherwise: .succeeded))
+            if isCancelled { throw CancellationError() }
+            if error.leavesBlockInDoubt { attempts.isInDoubt = true }
+
+            var verdict = InsertVerdict(error, overrides: settings.errors)
             if case .checkStructure(let refusal) = verdict { verdict = try await checked(block, refusal) }
             if case .retryOften(let refusal) = verdict {
-                unknownErrors += 1
-                if unknownErrors >= InsertVerdict.unknownErrorAttemptsMax { verdict = .refuse(refusal) }
+                attempts.unknownErrors += 1
+                if attempts.unknownErrors >= InsertVerdict.unknownErrorAttemptsMax { verdict = .refuse(refusal) }
             }
             switch verdict {
+            case .split(let cause, let refusal):
+                if !attempts.isInDoubt, let pieces = try await pieces(of: block, cause, &split, &attempts) {
+                    return pieces
+                }
+                if await refused(block, split.refusal(refusal, of: block, attempts)) { return [] }
             case .refuse(let refusal):
-                if await refused(block, refusal) { return }
-                try await wait(&backoff, overloaded: false, block, error)
-            case .backOff: try await wait(&backoff, overloaded: true, block, error)
-            case .retry(let elsewhere):
-                if elsewhere { await moveOn() }
-                try await wait(&backoff, overloaded: false, block, error)
-            case .retryOften, .checkStructure: try await wait(&backoff, overloaded: false, block, error)
+                if await refused(block, split.refusal(refusal, of: block, attempts)) { return [] }
+            case .backOff(let isParts):
+                if isParts {
+                    shared.pressure.complained(of: block.table, now: shared.clock.now)
+                } else {
+                    attempts.avoidedHost = lease.hostNumber
+                }
+            case .retry(let elsewhere): if elsewhere { attempts.avoidedHost = lease.hostNumber }
+            case .retryOften, .checkStructure: break
             case .cancelled: throw CancellationError()
+            }
+            if case .backOff = verdict {
+                try await wait(&attempts, overloaded: true, block, error)
+            } else {
+                try await wait(&attempts, overloaded: false, block, error)
             }
         }
     }
 
-    private func insert(_ block: EncodedBlock, over leased: LeasedConnection) async throws {
-        let body = try block.body(for: leased.native.revision)
+    private func insert(_ block: EncodedBlock, over lease: Lease) async throws {
+        let body = try block.body(for: lease.native.revision)
         let telemetry = shared.telemetry
+        let host = shared.servers.telemetry(of: lease)
         telemetry.blocksInFlight.add()
         telemetry.rowsInFlight.add(block.rows)
+        host.blocksInFlight.add()
         defer {
             telemetry.blocksInFlight.subtract()
             telemetry.rowsInFlight.subtract(block.rows)
+            host.blocksInFlight.subtract()
         }
         let start = shared.clock.now
         do {
-            _ = try await leased.native.insert(
-                shared.insert.query(for: block, compression: block.encoding.compression),
-                columns: block.layout.columns, body: body, timeout: shared.servers.settings.insertTimeout)
+            _ = try await lease.native.insert(
+                shared.insert.query(for: block, to: lease.native.hello, compression: block.encoding.compression),
+                columns: block.layout.columns, body: body, timeout: settings.insertTimeout)
         } catch {
-            if !Task.isCancelled { shared.servers.health.insertFailed(Telemetry.InsertErrorType(error)) }
+            if !Task.isCancelled {
+                var isOfRows = false
+                if case .split = InsertVerdict(error, overrides: settings.errors) { isOfRows = true }
+                shared.servers.health.insertFailed(Telemetry.InsertErrorType(error), isOfRows: isOfRows)
+            }
             throw error
         }
         telemetry.insertLatency.observe(shared.clock.now - start)
@@ -130,48 +162,107 @@ actor Shipper {
         }
     }
 
-    // MARK: The connection
+    // MARK: Pieces
 
-    /// Waits until some host lets us in, whatever they say: no block is at fault when a password is.
-    private func connected(_ backoff: inout Backoff, for block: EncodedBlock) async throws -> LeasedConnection {
-        if let connection, connection.native.isOpen { return connection }
-        connection = nil
+    /// Cuts a block up, once its pieces are known by something of their own.
+    ///
+    /// - Returns: nil when it cannot be cut up, or not any further.
+    private func pieces(
+        of block: EncodedBlock, _ cause: InsertVerdict.Cause, _ split: inout SplitProgress, _ attempts: inout Attempts
+    ) async throws -> [EncodedBlock]? {
+        guard block.rows > 1, split.mayGoOn(cause, settings), let rows = try? block.decoded() else { return nil }
+        let selections: [RowSelection]
+        switch cause {
+        case .rows: selections = BlockSplitting.halves(rows.rows)
+        case .partitions:
+            if let found = try await partitions(of: rows, block.table) {
+                guard let pieces = BlockSplitting.pieces(found, partitionsMax: settings.partitionsMax) else {
+                    return nil
+                }
+                selections = pieces
+            } else {
+                guard split.mayHalveBlindly(block) else { return nil }
+                selections = BlockSplitting.halves(rows.rows)
+            }
+        }
+        let identities = try await identities(block, selections, &attempts)
+        shared.telemetry.splitBlocks.add(reason: cause.rawValue)
+        shared.logger.notice(
+            "block is sent in pieces",
+            metadata: block.metadata.merging(["reason": "\(cause.rawValue)", "pieces": "\(selections.count)"]) { $1 })
+        var pieces: [EncodedBlock] = []
+        for (selection, identity) in zip(selections, identities) {
+            pieces.append(try block.piece(rows.gathering(selection), identity))
+        }
+        return pieces
+    }
+
+    /// The partition of each row, as numbers of our own; nil: the key is none that is understood here.
+    private func partitions(of rows: Block, _ table: TableName) async throws -> [Int]? {
+        guard let text = try await shared.catalog.partitionKey(of: table), let key = PartitionKey(parsing: text) else {
+            return nil
+        }
+        let zone = try? await shared.catalog.structure(of: table).timeZone
+        try Task.checkCancellation()
+        return key.partitions(of: rows, timeZone: zone ?? "UTC")
+    }
+
+    private func identities(
+        _ block: EncodedBlock, _ selections: [RowSelection], _ attempts: inout Attempts
+    ) async throws -> [BlockIdentity] {
         while true {
+            try Task.checkCancellation()
             do {
-                let new = try await shared.servers.connect(startingAt: hostNumber)
-                connection = new
-                hostNumber = new.hostNumber
-                return new
+                let identities = try await shared.handlers.split(block, selections)
+                precondition(identities.count == selections.count, "an identity for each piece")
+                return identities
             } catch {
-                try Task.checkCancellation()
-                let isOverloaded = error.exception?.code.treatment == .backOff
-                try await wait(&backoff, overloaded: isOverloaded, block, error)
+                if Task.isCancelled { throw CancellationError() }
+                try await wait(&attempts, overloaded: false, block, error)
             }
         }
     }
 
-    /// The next attempt goes to another host, if there is one. With one host the connection stays, if it still can.
-    private func moveOn() async {
-        guard shared.servers.settings.hosts.count > 1 else { return }
-        hostNumber = (hostNumber + 1) % shared.servers.settings.hosts.count
-        await disconnect()
-    }
+    // MARK: Waiting
 
-    private func disconnect() async {
-        let ended = connection
-        connection = nil
-        await ended?.close()
+    /// Waits until some host lets us in, whatever they say: no block is at fault when a password is.
+    private func lease(for block: EncodedBlock, _ attempts: inout Attempts) async throws -> Lease {
+        while true {
+            do {
+                return try await shared.servers.borrow(avoiding: attempts.avoidedHost)
+            } catch let error as HostsUnavailable {
+                shared.logger.warning(
+                    "no host may be tried for now", metadata: block.metadata.merging(["error": "\(error)"]) { $1 })
+                try await shared.clock.sleep(until: error.until)
+            } catch {
+                if error is CancellationError || Task.isCancelled { throw CancellationError() }
+                let isOverloaded = (error as? ConnectionError)?.exception?.code.treatment == .backOff
+                try await wait(&attempts, overloaded: isOverloaded, block, error)
+            }
+        }
     }
 
     private func wait(
-        _ backoff: inout Backoff, overloaded: Bool, _ block: EncodedBlock, _ error: any Error
+        _ attempts: inout Attempts, overloaded: Bool, _ block: EncodedBlock, _ error: any Error
     ) async throws {
-        let delay = backoff.next(overloaded: overloaded)
+        let delay = attempts.backoff.next(overloaded: overloaded)
         shared.logger.warning(
             "block not shipped yet, it is tried again",
             metadata: block.metadata.merging(
-                ["error": "\(error)", "attempt": "\(backoff.attempts)", "wait_ms": "\(Int(delay.milliseconds))"]) { $1 }
-        )
+                [
+                    "error": "\(error)", "attempt": "\(attempts.backoff.attempts)",
+                    "wait_ms": "\(Int(delay.milliseconds))",
+                ]) { $1 })
         try await shared.clock.sleep(for: delay)
     }
+}
+
+/// What the attempts at a block have come to.
+struct Attempts: Sendable {
+    var backoff: Backoff
+    var unknownErrors = 0
+    /// The host that failed last.
+    var avoidedHost: Int?
+    /// The table may have the block, or a part of it: it may be sent again, but not in pieces.
+    var isInDoubt: Bool
 }

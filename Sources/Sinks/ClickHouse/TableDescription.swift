@@ -57,9 +57,9 @@ extension Block {
     /// Reads a String column.
     ///
     /// - Throws: `BlockError` when there is none of that name.
-    fileprivate func readTexts(of column: String, _ take: (Int, String) -> Void) throws {
+    func readTexts(of column: String, _ take: (Int, String) -> Void) throws {
         guard let place = layout.columns.firstIndex(where: { $0.name == column && $0.type == .string }) else {
-            throw BlockError(.malformed, "the description of a table has no text column \(column)")
+            throw BlockError(.malformed, "the answer has no text column \(column)")
         }
         let root = layout.roots[place]
         var values = ValueCursor(nodes[root].data, width: 0)

@@ -73,7 +73,8 @@ public actor CompressStage: Stage {
             identity: sealed.identity, table: sealed.table, layout: sealed.layout, rows: sealed.rows,
             rawBytes: encoded.rawBytes,
             encoding: encoding, body: encoded.body,
-            firstReceived: sealed.parts.map(\.firstReceived).min() ?? sealed.parts[0].firstReceived)
+            firstReceived: sealed.parts.map(\.firstReceived).min() ?? sealed.parts[0].firstReceived,
+            mayHaveBeenSent: sealed.reason == .restored)
         recycle?(parts)
         return block
     }

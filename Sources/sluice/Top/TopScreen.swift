@@ -125,13 +125,12 @@ struct TopScreen {
     }
 
     private var hosts: [String] {
-        [colored("HOST                          BREAKER    CONNECTIONS  BLOCKS     ERRORS", .quiet)]
+        [colored("HOST                          BREAKER    CONNECTIONS  BLOCKS     FAILURES", .quiet)]
             + status.hosts.map { host in
-                let errors = host.errors.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value)" }
-                return pad(safe(host.host), 28) + "  "
+                pad(safe(host.host), 28) + "  "
                     + colored(pad(host.breaker, 9), host.breaker == "closed" ? .plain : .bad)
                     + "  " + pad("\(host.connections)", 11) + "  " + pad(Figure.count(Double(host.committedBlocks)), 9)
-                    + "  " + errors.joined(separator: ", ")
+                    + "  \(host.failures)"
             }
     }
 

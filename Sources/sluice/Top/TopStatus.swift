@@ -39,8 +39,7 @@ struct TopStatus: Decodable {
     struct Host: Decodable {
         var host, breaker: String
         var connections: Int
-        var committedBlocks: UInt64
-        var errors: [String: UInt64]
+        var committedBlocks, failures: UInt64
     }
 
     struct Spool: Decodable {

@@ -30,7 +30,8 @@ import Testing
     @Test func aBadControlLineIsAnswered() async throws {
         let receiver = try await Receiver.run { receiver in
             let answer = try await receiver.send("#sluice tabel=mstore\n")
-            #expect(answer == "error: unknown key \"tabel\" in the control line (there is: table)\n")
+            #expect(
+                answer == "error: unknown key \"tabel\" in the control line (there are: table, ack, producer, epoch)\n")
         }
         #expect(receiver.allLines.isEmpty)
     }

@@ -12,7 +12,8 @@ import Testing
         SessionState(
             session: 7,
             limits: SessionState.Limits(
-                lineBytesMax: lineBytesMax, rowBytesMax: rowBytesMax, partialLineTimeout: timeout))
+                lineBytesMax: lineBytesMax, rowBytesMax: rowBytesMax, partialLineTimeout: timeout),
+            at: start)
     }
 
     @Test func aSessionReadsOnceUntilBytesCome() {
@@ -102,7 +103,11 @@ import Testing
         var session = session(timeout: .seconds(60))
         #expect(session.receive("{\"a") == ["timer 60", "read"])
         session.timerFired(at: start + .seconds(60))
-        #expect(session.actions() == ["reject incomplete_line 3 {\"a", "close partial_line_timeout"])
+        #expect(
+            session.actions() == [
+                "reject incomplete_line 3 {\"a", "write error: the rest of a line did not come in time|",
+                "close incomplete",
+            ])
     }
 
     @Test func aLineThatBeginsLaterMayWaitLonger() {
@@ -154,7 +159,10 @@ import Testing
     }
 
     @Test(arguments: [
-        ("#sluice tabel=x\n", "error: unknown key \"tabel\" in the control line (there is: table)"),
+        (
+            "#sluice tabel=x\n",
+            "error: unknown key \"tabel\" in the control line (there are: table, ack, producer, epoch)"
+        ),
         ("#sluice table\n", "error: \"table\" in the control line is not key=value"),
         ("#sluice table=\n", "error: \"\" is not the name of a table"),
         ("#sluice table=a`b\n", "error: \"a`b\" is not the name of a table"),
@@ -162,20 +170,16 @@ import Testing
     ])
     func aBadControlLineIsAnsweredAndEndsTheSession(_ text: String, _ answer: String) {
         var session = session()
-        _ = session.nextAction()
-        session.bytesReceived(ByteBuffer(string: text + "{}\n"), at: start)
-        guard case .close(let reason) = session.nextAction() else {
-            Issue.record("not closed")
-            return
-        }
-        #expect(reason.answer == answer)
+        #expect(session.receive(text + "{}\n") == ["write \(answer)|", "close bad_hello"])
         #expect(session.actions() == [])
     }
 
     @Test func aControlLineWithoutEndIsNotWaitedFor() {
         var session = session()
         #expect(session.receive("#sluice table=") == ["read"])
-        #expect(session.receive(String(repeating: "a", count: 2_000)) == ["close bad_control_line"])
+        #expect(
+            session.receive(String(repeating: "a", count: 2_000))
+                == ["write error: the control line is longer than 1024 bytes|", "close bad_hello"])
     }
 
     // MARK: Any reads
@@ -263,13 +267,22 @@ extension SessionState {
             switch action {
             case .forward(let chunk):
                 let text = String(buffer: chunk.bytes).replacing("\n", with: "|")
-                actions.append("forward \(chunk.number) \(chunk.table.map { "\($0): " } ?? "")\(text)")
+                let table = chunk.table.map { "\($0): " } ?? ""
+                let numbers = chunk.numbering.map { "(\($0.range.first)-\($0.range.last)) " } ?? ""
+                let rejected = chunk.rejection.map { "rejected \($0.reason.rawValue)" } ?? ""
+                actions.append("forward \(chunk.number) \(numbers)\(table)\(text)\(rejected)")
                 if refusing { forwardRefused(chunk) }
             case .reject(let rejection):
                 actions.append(
                     "reject \(rejection.reason.rawValue) \(rejection.length) \(String(buffer: rejection.bytes))")
                 if refusing { rejectRefused(rejection) }
             case .read: actions.append("read")
+            case .attach(let name, let epoch): actions.append("attach \(name ?? "-") \(epoch)")
+            case .take(let range): actions.append("take \(range.first)-\(range.last)")
+            case .write(let bytes):
+                actions.append("write \(SessionTranscript.text(of: bytes))")
+                written(at: SessionState.origin)
+            case .handedOver: actions.append("handed over")
             case .setTimer(let deadline): actions.append("timer \(SessionState.seconds(deadline))")
             case .close(let reason): actions.append("close \(reason.name)")
             }

@@ -233,3 +233,57 @@ import TestSupport
         #expect(planner.openRows == 0 && planner.openBytes == 0)
     }
 }
+
+@Suite struct SinkPressureTests {
+    private let start = StageClock.Instant.now
+    private let table = TableName(table: "t")
+
+    @Test func complaintsDoubleTheFactorAndCalmHalvesIt() {
+        let pressure = SinkPressure()
+        #expect(pressure.factor(of: table, now: start) == 1)
+        pressure.complained(of: table, now: start)
+        // Those in flight fail together.
+        pressure.complained(of: table, now: start + .milliseconds(900))
+        #expect(pressure.factor(of: table, now: start) == 2)
+        #expect(pressure.factor(of: TableName(table: "other"), now: start) == 1)
+        for second in 1...10 { pressure.complained(of: table, now: start + .seconds(second)) }
+        let last = start + .seconds(10)
+        #expect(pressure.factor(of: table, now: last) == SinkPressure.factorMax)
+        #expect(pressure.factor(of: table, now: last + .seconds(59)) == 64)
+        #expect(pressure.factor(of: table, now: last + .seconds(60)) == 32)
+        #expect(pressure.factor(of: table, now: last + .seconds(359)) == 2)
+        #expect(pressure.factor(of: table, now: last + .seconds(360)) == 1)
+        pressure.complained(of: table, now: last + .seconds(361))
+        #expect(pressure.factor(of: table, now: last + .seconds(361)) == 2)
+    }
+
+    @Test func complaintsOfTooManyTablesAreForgotten() {
+        let pressure = SinkPressure()
+        for number in 0...SinkPressure.tablesMax {
+            pressure.complained(of: TableName(table: "t\(number)"), now: start)
+        }
+        #expect(pressure.factor(of: TableName(table: "t0"), now: start) == 2)
+        #expect(pressure.factor(of: TableName(table: "t\(SinkPressure.tablesMax)"), now: start) == 1)
+    }
+
+    @Test func blocksGrowInRowsAndAgeUpToTheLimitAndNeverInBytes() {
+        var settings = BatchFixtures.settings(
+            BatchFixtures.strategy(.hybrid) {
+                $0.rowsMax = 10; $0.ageMax = .seconds(1); $0.bytesMax = 1 << 20
+            }, memoryMax: 1 << 30)
+        settings.growthMax = 4
+        var planner = BatchPlanner(settings: settings)
+        func batch(_ rows: Int) -> RowBatch { BatchFixtures.batch("t", rows: rows, at: start) }
+        #expect(planner.rowBatchReceived(batch(39), now: start, pressure: 64).isEmpty)
+        #expect(planner.nextDeadline == start + .seconds(4))
+        #expect(planner.rowBatchReceived(batch(1), now: start, pressure: 64).map(\.rows) == [40])
+        #expect(planner.rowBatchReceived(batch(9), now: start, pressure: 1).isEmpty)
+        #expect(planner.deadlineReached(now: start + .seconds(1)).map(\.rows) == [9])
+        #expect(planner.rowBatchReceived(batch(10), now: start, pressure: 1).map(\.rows) == [10])
+
+        settings.defaults.rowsMax = 1 << 20
+        settings.defaults.bytesMax = 64
+        planner = BatchPlanner(settings: settings)
+        #expect(!planner.rowBatchReceived(batch(1000), now: start, pressure: 64).isEmpty)
+    }
+}

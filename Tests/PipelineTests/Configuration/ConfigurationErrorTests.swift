@@ -128,6 +128,31 @@ import Testing
 
     static let conflicts = [
         Case(
+            "stages/ship.yaml", "clickhouse: {errors: {abc: retry}}\n",
+            "stages/ship.yaml:1:28: errors: expected a number of ClickHouse's such as 241, got \"abc\""),
+        Case(
+            "stages/ship.yaml", "clickhouse: {errors: {241: backoff}}\n",
+            "stages/ship.yaml:1:28: 241: errors: expected one of retry, back_off, split, refuse, got \"backoff\", did you mean \"back_off\"?"
+        ),
+        Case(
+            "stages/ship.yaml", "clickhouse: {errors: [241]}\n",
+            "stages/ship.yaml:1:22: errors: expected a map of error codes to retry, back_off, split, refuse, got a list"
+        ),
+        Case(
+            "stages/ship.yaml", "clickhouse: {unsafe_settings: [wait_for_insert]}\n",
+            "stages/ship.yaml:1:31: unsafe_settings: expected one of wait_for_async_insert, insert_deduplicate, async_insert_deduplicate, deduplicate_insert, got \"wait_for_insert\""
+        ),
+        Case(
+            "stages/ship.yaml", "sink: clickhouse\nclickhouse: {settings: {insert_deduplication_token: a}}\n",
+            "stages/ship.yaml:2:53: insert_deduplication_token: each block has its own; with one for all the server would drop every block but the first"
+        ),
+        Case(
+            "stages/ship.yaml", "clickhouse: {client_cert: a.pem, secure: true}\n",
+            "stages/ship.yaml:1:27: client_cert and client_key: one needs the other"),
+        Case(
+            "stages/ship.yaml", "clickhouse: {client_cert: a.pem, client_key: b.pem}\n",
+            "stages/ship.yaml:1:27: client_cert: is used with secure: true only"),
+        Case(
             "stages/compress.yaml", "method: lz4\nlevel: 3\n",
             "stages/compress.yaml:2:8: level: method lz4 has no levels; lz4hc takes 1 to 12, zstd 1 to 22"),
         Case(

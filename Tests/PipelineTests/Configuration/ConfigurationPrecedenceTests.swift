@@ -148,13 +148,20 @@ import Testing
         #expect(loaded.warnings.first?.description.hasPrefix("stages/batch.yaml:2:17: a: rows_max is 10, but") == true)
     }
 
-    @Test func theTrackersProfileSetsItsSettingsAndWarns() throws {
+    @Test func theTrackersProfileIsTakenOnceItIsInsistedOn() throws {
+        let refused = configurationErrors([
+            "stages/ship.yaml": "sink: clickhouse\nclickhouse:\n  profile: tracker\n"
+        ])
+        #expect(refused.count == 1)
+        #expect(refused.first?.hasPrefix("stages/ship.yaml:3:12: wait_for_async_insert=0: the server confirms") == true)
+        #expect(refused.first?.hasSuffix("or insist by unsafe_settings: [wait_for_async_insert]") == true)
         let loaded = try loadConfiguration([
             "stages/ship.yaml": """
             sink: clickhouse
             clickhouse:
               profile: tracker
               settings: {max_block_size: 5, insert_deduplicate: true}
+              unsafe_settings: [wait_for_async_insert]
             """
         ])
         #expect(
@@ -170,6 +177,52 @@ import Testing
                 "sink: clickhouse\nclickhouse: {profile: tracker, settings: {wait_for_async_insert: 1}}\n"
         ])
         #expect(kept.warnings.isEmpty)
+    }
+
+    @Test(arguments: [
+        ("insert_deduplicate: 0", "insert_deduplicate"), ("deduplicate_insert: disable", "deduplicate_insert"),
+        ("async_insert: 1, async_insert_deduplicate: false", "async_insert_deduplicate"),
+    ])
+    func whatGivesUpAPromiseIsRefusedUnlessItIsNamed(settings: String, name: String) throws {
+        let text = "sink: clickhouse\nclickhouse: {settings: {\(settings)}"
+        let errors = configurationErrors(["stages/ship.yaml": "\(text)}\n"])
+        #expect(errors.count == 1)
+        #expect(errors.first?.contains("insist by unsafe_settings: [\(name)]") == true)
+        let loaded = try loadConfiguration(["stages/ship.yaml": "\(text), unsafe_settings: \(name)}\n"])
+        #expect(loaded.warnings.map(\.code) == [.weakenedPromise])
+        #expect(configurationErrors(["stages/ship.yaml": "clickhouse: {settings: {\(settings)}}\n"]).isEmpty)
+    }
+
+    @Test func whatIsDoneAfterErrorsIsSetByCode() throws {
+        let loaded = try loadConfiguration(
+            ["stages/ship.yaml": "clickhouse: {errors: {60: retry, 241: back_off, 6: split}}\n"],
+            environment: ["SLUICE_SHIP_CLICKHOUSE_ERRORS": "60=refuse"])
+        #expect(loaded.settings.ship.clickhouse.errors == [60: .refuse, 241: .backOff, 6: .split])
+        #expect(loaded.render().contains("241: back_off  # stages/ship.yaml:1"))
+        #expect(loaded.render().contains("60: refuse  # $SLUICE_SHIP_CLICKHOUSE_ERRORS"))
+    }
+
+    @Test func aPasswordOverPlainTCPToAnotherMachineIsInsistedOn() throws {
+        func ship(_ keys: String) -> [String: String] {
+            ["stages/ship.yaml": "sink: clickhouse\nclickhouse: {password: \"${P}\"\(keys)}\n"]
+        }
+        let environment = ["P": "hunter2"]
+        for keys in [
+            "", ", hosts: [\"127.0.0.1\", \"[::1]\", LocalHost]", ", hosts: [db], secure: true",
+            ", hosts: [db], allow_plaintext_password: true",
+        ] {
+            #expect(configurationErrors(ship(keys), environment: environment).isEmpty, Comment(rawValue: keys))
+        }
+        let errors = configurationErrors(ship(", hosts: [localhost, \"db:9001\"]"), environment: environment)
+        #expect(
+            errors == [
+                "stages/ship.yaml:2:24: password goes to db:9001 in plain text, where whoever sees the network reads it. Set secure: true, or insist by allow_plaintext_password: true"
+            ])
+        #expect(configurationErrors(ship(", hosts: [db]"), environment: ["P": ""]).isEmpty)
+        // The tracker's block is taken as it stands.
+        let block = try loadConfiguration(
+            ["sluice.yaml": "database: {clickhouse: {hosts: [db], password: \"${P}\"}}\n"], environment: environment)
+        #expect(block.warnings.map(\.code) == [.exposedSecret])
     }
 
     @Test func theDefaultPortFollowsTLS() throws {

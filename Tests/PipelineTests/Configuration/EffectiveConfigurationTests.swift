@@ -114,7 +114,7 @@ import Yams
     }
 
     @Test func everyDefaultIsWithinItsOwnLimits() throws {
-        for key in SettingsKeys.all where !key.type.isSettings {
+        for key in SettingsKeys.all where !key.type.isMap {
             let text = YAMLText.of(key.get(Settings()), key.type)
             let node = try #require(try compose(yaml: "k: \(text)")?.mapping?["k"])
             let place = ConfigurationPlace.defaults

@@ -40,13 +40,11 @@ import Testing
         telemetry.observe(BoundedStream<Int>(elementsMax: 1, bytesMax: 1) { $0 }, as: "batch", rows: { $0 })
         telemetry.observe(Nothing())
         telemetry.spool.errors.add(reason: "r")
+        telemetry.sessionErrors.add(reason: "c")
+        telemetry.splitBlocks.add(reason: "r")
+        telemetry.observe(HostTelemetry(host: "h:9000"))
         telemetry.observe {
             $0.deadLetter = { DeadLetterStatus(rows: 1, blocks: 1, discardedRows: ["r": 1], diskErrors: 1) }
-            $0.hosts = {
-                var host = HostStatus(host: "h:9000")
-                host.errors = [.timeout: 1]
-                return [host]
-            }
         }
         return telemetry.snapshot().families + ProcessFigures.current().families(startTimeUnix: 0)
     }

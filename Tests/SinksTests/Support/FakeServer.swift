@@ -5,7 +5,8 @@ import NIOSSL
 import Synchronization
 import TestSupport
 
-/// A server on loopback that does what a test tells it, connection by connection. Speaks the oldest revision.
+/// A server on loopback that does what a test tells it, connection by connection. Speaks the oldest revision, unless it
+/// is one of today.
 final class FakeServer: Sendable {
     /// What is done with requests, in their order, whichever connection they come by; when there is no more, further
     /// INSERTs are taken.
@@ -14,7 +15,7 @@ final class FakeServer: Sendable {
         /// Instead of the header.
         case refuseInsert(Int32)
         /// After the data.
-        case refuseData(Int32)
+        case refuseData(Int32, String = "no")
         /// When the first data comes.
         case cutInData
         /// After all data, without an answer.
@@ -25,12 +26,22 @@ final class FakeServer: Sendable {
         case refuseLogin(Int32)
     }
 
+    /// What the server thinks of rows, all of them numbers: nil takes them.
+    typealias Judge = @Sendable ([UInt64]) -> (code: Int32, message: String)?
+
     let port: Int
     /// Statements, as they came.
     let statements = Recorder<String>()
+    /// Whole query packets, settings included, as far as they are text.
+    let packets = Recorder<String>()
+    /// Rows of the blocks that were taken.
+    let landed = Recorder<[UInt64]>()
     let connections = Recorder<Int>()
     private let channel: any Channel
     private let script: Mutex<[Behaviour]>
+    fileprivate let judge: Judge?
+    /// Of ClickHouse 24.8, as far as it says; else of 18.16.
+    fileprivate let isModern: Bool
     fileprivate let sessions = Mutex<[any Channel]>([])
 
     /// - Parameters:
@@ -38,7 +49,7 @@ final class FakeServer: Sendable {
     ///   - port: 0: a free one.
     static func start(
         _ script: [Behaviour] = [], columns: [ColumnDefinition] = [ColumnDefinition(name: "n", type: .uint64)],
-        port: Int = 0, security: NIOSSLContext? = nil
+        port: Int = 0, security: NIOSSLContext? = nil, isModern: Bool = false, judge: Judge? = nil
     ) async throws -> FakeServer {
         let box = LateServer()
         let channel = try await ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton)
@@ -52,13 +63,15 @@ final class FakeServer: Sendable {
                 }
             }
             .bind(host: "127.0.0.1", port: port).get()
-        let server = FakeServer(channel, script)
+        let server = FakeServer(channel, script, isModern: isModern, judge: judge)
         box.server.withLock { $0 = server }
         return server
     }
 
-    private init(_ channel: any Channel, _ script: [Behaviour]) {
+    private init(_ channel: any Channel, _ script: [Behaviour], isModern: Bool, judge: Judge?) {
         self.channel = channel
+        self.isModern = isModern
+        self.judge = judge
         self.script = Mutex(script)
         port = channel.localAddress?.port ?? 0
     }
@@ -121,7 +134,7 @@ private final class FakeSession: ChannelInboundHandler {
                 return context.close(promise: nil)
             }
             phase = .query
-            send(hello, context)
+            send(server.isModern ? modernHello : hello, context)
         case .query: queryReceived(server, context)
         case .data(let behaviour): dataReceived(behaviour, server, context)
         }
@@ -133,6 +146,7 @@ private final class FakeSession: ChannelInboundHandler {
             return send([4], context)
         }
         let text = String(decoding: received.readableBytesView, as: UTF8.self)
+        server.packets.record(text)
         server.statements.record(text.firstRange(of: "INSERT").map { String(text[$0.lowerBound...]) } ?? text)
         received.clear()
         let behaviour = server.next()
@@ -150,14 +164,35 @@ private final class FakeSession: ChannelInboundHandler {
     ) {
         if behaviour == .cutInData { return context.close(promise: nil) }
         guard endsWithEndOfData, behaviour != .silent else { return }
+        let rows = rowsReceived
         received.clear()
         phase = .query
         switch behaviour {
         case .cutBeforeAnswer: context.close(promise: nil)
-        case .refuseData(let code):
-            send(exception(code), context)
+        case .refuseData(let code, let message):
+            send(exception(code, message), context)
             context.close(promise: nil)
-        default: send([5], context)
+        default:
+            if let (code, message) = server.judge?(rows) {
+                send(exception(code, message), context)
+                return context.close(promise: nil)
+            }
+            server.landed.record(rows)
+            send([5], context)
+        }
+    }
+
+    /// The first column of the block behind the packet's number and its empty name.
+    private var rowsReceived: [UInt64] {
+        var bytes = received
+        bytes.moveReaderIndex(forwardBy: 2)
+        var raw = ByteBuffer()
+        while true {
+            if let block = try? BlockReader.read(&raw, revision: .oldest), block.layout.columns.first?.type == .uint64 {
+                return (0..<block.rows).map { block.nodes[0].data.load(UInt64.self, at: $0 * 8) }
+            }
+            guard var frame = try? FrameReader.readFrame(&bytes) else { return [] }
+            raw.writeBuffer(&frame)
         }
     }
 
@@ -172,13 +207,19 @@ private final class FakeSession: ChannelInboundHandler {
         [0] + text("Fake") + [18, 16] + varUInt(Revision.oldest.rawValue) + text("UTC") + text("fake") + [1]
     }
 
+    /// A revision with settings as texts, but without anything else that 18.16 has not.
+    private var modernHello: [UInt8] {
+        [0] + text("Fake") + [24, 8] + varUInt(54430) + text("UTC") + text("fake") + [1]
+    }
+
     private var header: [UInt8] {
         let block = try? BlockEncoder.encode([Block(layout: BlockLayout(columns))], as: Self.encoding)
         return [1] + text("") + Array((block?.body ?? ByteBuffer()).readableBytesView)
     }
 
-    private func exception(_ code: Int32) -> [UInt8] {
-        [2] + withUnsafeBytes(of: code.littleEndian) { Array($0) } + text("DB::Exception") + text("no") + text("") + [0]
+    private func exception(_ code: Int32, _ message: String = "no") -> [UInt8] {
+        [2] + withUnsafeBytes(of: code.littleEndian) { Array($0) } + text("DB::Exception") + text(message) + text("")
+            + [0]
     }
 
     private func text(_ text: String) -> [UInt8] { varUInt(UInt64(text.utf8.count)) + Array(text.utf8) }

@@ -2,6 +2,7 @@ import ClickHouseNative
 import Logging
 import Pipeline
 import Sinks
+import Synchronization
 import TestSupport
 
 /// What a sink needs, put together for a test: short waits, one connection, and notes of what became of blocks.
@@ -9,6 +10,13 @@ struct SinkFixture {
     let telemetry: Telemetry
     let committed = Recorder<UInt64>()
     let refused = Recorder<(id: UInt64, refusal: BlockRefusal)>()
+    /// Tokens of blocks that were committed; rows of those that were refused.
+    let tokens = Recorder<String?>()
+    let refusedRows = Recorder<Int>()
+    /// Blocks that were split, and what their pieces are known by.
+    let splits = Recorder<(id: UInt64, pieces: [RowSelection], identities: [BlockIdentity])>()
+    let ledger: Ledger
+    let pressure = SinkPressure()
     let input = BoundedStream<EncodedBlock>(elementsMax: 64, bytesMax: 1 << 30) { $0.body.readableBytes }
     let servers: ClickHouseServers
     let catalog: ClickHouseCatalog
@@ -22,14 +30,28 @@ struct SinkFixture {
 
     init(_ settings: ClickHouseSettings, clock: StageClock = .continuous) throws {
         telemetry = Telemetry()
-        servers = try ClickHouseServers(settings: settings, telemetry: telemetry, logger: Self.quiet)
+        servers = try ClickHouseServers(
+            settings: settings, telemetry: telemetry, logger: Self.quiet, clock: clock, random: { 0 })
         catalog = ClickHouseCatalog(servers: servers, logger: Self.quiet, clock: clock)
-        let (committed, refused) = (committed, refused)
+        let (committed, refused, tokens, refusedRows) = (committed, refused, tokens, refusedRows)
+        let (splits, ledger) = (splits, Ledger())
         sink = ClickHouseSink(
             input: input, servers: servers, catalog: catalog, telemetry: telemetry, logger: Self.quiet,
             handlers: BlockHandlers(
-                committed: { committed.record($0.id) }, refused: { refused.record(($0.id, $1)) }),
-            clock: clock, random: { 1 })
+                committed: {
+                    tokens.record($0.identity.token)
+                    committed.record($0.id)
+                },
+                split: { block, pieces in
+                    let identities = try ledger.identities(of: block, pieces.count)
+                    splits.record((block.id, pieces, identities))
+                    return identities
+                },
+                refused: {
+                    refusedRows.record($0.rows)
+                    refused.record(($0.id, $1))
+                }), pressure: pressure, clock: clock, random: { 1 })
+        self.ledger = ledger
     }
 
     /// For a server on loopback.
@@ -43,7 +65,31 @@ struct SinkFixture {
         settings.queryTimeout = .seconds(20)
         settings.retryDelayMin = .milliseconds(1)
         settings.retryDelayMax = .milliseconds(20)
+        settings.breakerOpenTime = .milliseconds(50)
         return settings
+    }
+}
+
+/// Stands for the spool: gives pieces identities that no other block has.
+final class Ledger: Sendable {
+    struct Full: Error {}
+
+    /// Splitting fails so many times before it works.
+    let failuresLeft = Mutex(0)
+    private let lastID = Mutex<UInt64>(1_000_000)
+
+    func identities(of block: EncodedBlock, _ count: Int) throws -> [BlockIdentity] {
+        let fails = failuresLeft.withLock { left in
+            defer { left = max(0, left - 1) }
+            return left > 0
+        }
+        if fails { throw Full() }
+        return lastID.withLock { last in
+            (0..<count).map { _ in
+                last += 1
+                return BlockIdentity(id: last, token: block.identity.token.map { _ in "spool-\(last)" })
+            }
+        }
     }
 }
 
@@ -65,12 +111,14 @@ extension SinkFixture {
 }
 
 extension SealedBlock {
-    init(id: UInt64 = 1, _ table: TableName, _ parts: [Block]) {
+    init(
+        id: UInt64 = 1, token: String? = nil, _ table: TableName, _ parts: [Block], reason: Reason = .rows
+    ) {
         let batches = parts.map {
             RowBatch(
                 table: table, block: $0, firstReceived: .now)
         }
-        self.init(identity: BlockIdentity(id: id), table: table, parts: batches, reason: .rows)
+        self.init(identity: BlockIdentity(id: id, token: token), table: table, parts: batches, reason: reason)
     }
 }
 
@@ -81,6 +129,26 @@ extension Block {
         for number in range {
             block.nodes[0].appendFixed(number)
             block.commitRow()
+        }
+        return block
+    }
+}
+
+extension Block {
+    /// `each` rows for each day from 2024-01-01 on: its number, its date, its first second.
+    static func days(_ days: UInt64, each: Int) -> Block {
+        let block = Block(
+            layout: BlockLayout([
+                ColumnDefinition(name: "n", type: .uint64), ColumnDefinition(name: "d", type: .date),
+                ColumnDefinition(name: "ts", type: .dateTime(timeZone: nil)),
+            ]))
+        for _ in 0..<each {
+            for day in 0..<days {
+                block.nodes[0].appendFixed(day)
+                block.nodes[1].appendFixed(UInt16(19_723 + day))
+                block.nodes[2].appendFixed(UInt32(19_723 + day) * 86_400)
+                block.commitRow()
+            }
         }
         return block
     }

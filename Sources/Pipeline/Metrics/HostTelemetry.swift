@@ -1,0 +1,49 @@
+import Synchronization
+
+/// What is counted of one host of the sink.
+public final class HostTelemetry: Sendable {
+    /// Of its circuit breaker.
+    public enum BreakerState: String, Sendable, CaseIterable {
+        /// Used as any other.
+        case closed
+        /// Left alone for a while.
+        case open
+        /// One attempt is to show whether it is well again.
+        case halfOpen = "half_open"
+    }
+
+    public struct Snapshot: Hashable, Sendable {
+        public var host: String
+        public var breaker: BreakerState
+        public var breakerOpened: UInt64
+        public var failures: UInt64
+        public var committedBlocks: UInt64
+        public var connections: Int
+        public var blocksInFlight: Int
+    }
+
+    /// As configured, with its port.
+    public let host: String
+    public let breakerOpened = Counter()
+    public let failures = Counter()
+    public let committedBlocks = Counter()
+    public let connections = Gauge()
+    public let blocksInFlight = Gauge()
+    private let breaker = Mutex(BreakerState.closed)
+
+    public init(host: String) { self.host = host }
+
+    public func set(breaker state: BreakerState) {
+        breaker.withLock { breaker in
+            if state == .open, breaker != .open { breakerOpened.add() }
+            breaker = state
+        }
+    }
+
+    public func snapshot() -> Snapshot {
+        Snapshot(
+            host: host, breaker: breaker.withLock { $0 }, breakerOpened: breakerOpened.current,
+            failures: failures.current, committedBlocks: committedBlocks.current, connections: connections.current,
+            blocksInFlight: blocksInFlight.current)
+    }
+}
