@@ -87,9 +87,11 @@ public struct Daemon: Sendable {
             })
 
         let stages: [any Stage] = [deadLetter, sink, compress, batch, keeper.stage, validate, receive]
-        stages.reversed().forEach(telemetry.observe)
+        for stage in stages.reversed() {
+            if let stage = stage as? any Stage & AnyObject { telemetry.observe(stage) }
+        }
         telemetry.describe(sink: settings.ship.sink.rawValue)
-        telemetry.observe { $0.deadLetter = { deadLetter.status } }
+        telemetry.observe { $0.deadLetter = { [weak deadLetter] in deadLetter?.status } }
         runtime = Runtime(
             stages: stages + (try beside(telemetry)), shutdownTimeout: settings.shutdownTimeout, logger: logger,
             telemetry: telemetry)

@@ -2,7 +2,7 @@
 /// looks, and must answer without waiting. Registered once, while the daemon is put together.
 public struct StatusSources: Sendable {
     public var producers: (@Sendable () -> [ProducerStatus])?
-    public var deadLetter: (@Sendable () -> DeadLetterStatus)?
+    public var deadLetter: (@Sendable () -> DeadLetterStatus?)?
 
     public init() {}
 }

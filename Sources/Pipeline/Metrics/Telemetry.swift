@@ -152,9 +152,10 @@ public final class Telemetry: Sendable {
         registry.withLock { $0.streams.append(entry) }
     }
 
-    /// Lets a scrape see how many rows a stage holds. Once for each stage, in the order of the flow.
-    public func observe(_ stage: any Stage) {
-        registry.withLock { $0.stages.append((stage.name, { stage.rowsHeld })) }
+    /// Lets a scrape see how many rows a stage holds. Once for each stage, in the order of the flow. The stage is not kept
+    /// alive: who keeps the figures of a daemon that has ended does not keep its files and locks.
+    public func observe<Observed: Stage & AnyObject>(_ stage: Observed) {
+        registry.withLock { $0.stages.append((stage.name, { [weak stage] in stage?.rowsHeld ?? 0 })) }
     }
 
     /// Adds to what a scrape may ask.
@@ -201,7 +202,7 @@ public final class Telemetry: Sendable {
             },
             stages: registry.stages.map { TelemetrySnapshot.Stage(name: $0.name, rows: $0.rows()) },
             producers: Array((registry.sources.producers?() ?? []).prefix(ProducerStatus.shownMax)),
-            deadLetter: registry.sources.deadLetter?(),
+            deadLetter: registry.sources.deadLetter?() ?? nil,
             acceptLatency: acceptLatency.snapshot(), sealLatency: sealLatency.snapshot(),
             encodeLatency: encodeLatency.snapshot(), insertLatency: insertLatency.snapshot(),
             endToEndLatency: endToEndLatency.snapshot(), adminRequests: adminRequests.snapshot(),

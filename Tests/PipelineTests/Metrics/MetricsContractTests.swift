@@ -38,7 +38,9 @@ import Testing
         telemetry.sealedBlocks.add(reason: "r")
         telemetry.adminRequests.add(reason: "ok")
         telemetry.observe(BoundedStream<Int>(elementsMax: 1, bytesMax: 1) { $0 }, as: "batch", rows: { $0 })
-        telemetry.observe(Nothing())
+        let stage = Nothing()
+        telemetry.observe(stage)
+        defer { withExtendedLifetime(stage) {} }
         telemetry.spool.errors.add(reason: "r")
         telemetry.sessionErrors.add(reason: "c")
         telemetry.splitBlocks.add(reason: "r")
@@ -49,7 +51,7 @@ import Testing
         return telemetry.snapshot().families + ProcessFigures.current().families(startTimeUnix: 0)
     }
 
-    private struct Nothing: Stage {
+    private final class Nothing: Stage {
         let name = "batch"
         func run() async throws {}
     }
