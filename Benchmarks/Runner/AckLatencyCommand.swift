@@ -70,7 +70,8 @@ struct AckLatencyCommand: AsyncParsableCommand {
         }
         // The first second warms up.
         latencies.sort()
-        print("\(rate) rows/s in frames of \(frameRows) rows from \(producers) producers for \(seconds) s, level \(ack)")
+        print(
+            "\(rate) rows/s in frames of \(frameRows) rows from \(producers) producers for \(seconds) s, level \(ack)")
         print("  frame to ack:            \(Self.line(latencies))")
         print("  pwrite + fdatasync here: \(Self.line(disk)), one frame's bytes at a time, nothing else running")
     }
@@ -110,7 +111,9 @@ private final class AckedProducer: Sendable {
     private let offset: Double
     private let sentAt: Mutex<[Double]>
 
-    init(_ path: String, name: String, ack: String, frameRows: Int, frames: Int, interval: Double, offset: Double) throws {
+    init(_ path: String, name: String, ack: String, frameRows: Int, frames: Int, interval: Double, offset: Double)
+        throws
+    {
         socket = try UnixSocket(connectingTo: path)
         self.name = name
         self.ack = ack
@@ -166,7 +169,9 @@ private final class AckedProducer: Sendable {
             }
             guard count > 0 else { throw BenchmarkError("the daemon closed the connection") }
             let now = Clocks.wall
-            while let header = FrameHeader(peeking: input), input.readableBytes >= FrameHeader.bytes + Int(header.length) {
+            while let header = FrameHeader(peeking: input),
+                input.readableBytes >= FrameHeader.bytes + Int(header.length)
+            {
                 input.moveReaderIndex(forwardBy: FrameHeader.bytes + Int(header.length))
                 if header.kind == FrameKind.error.rawValue { throw BenchmarkError("the daemon refused the session") }
                 guard header.kind == FrameKind.ack.rawValue else { continue }

@@ -35,11 +35,6 @@ public struct Daemon: Sendable {
         let rowBatches = BoundedStream<RowBatch>(settings.validate.queue, weight: { $0.memory })
         let sealed = BoundedStream<SealedBlock>(settings.batch.queue, weight: { $0.memory })
         let encoded = BoundedStream<EncodedBlock>(settings.compress.queue, weight: { $0.body.capacity })
-        telemetry.observe(chunks, as: "validate")
-        telemetry.observe(intakes, as: "spool")
-        telemetry.observe(rowBatches, as: "batch")
-        telemetry.observe(sealed, as: "compress")
-        telemetry.observe(encoded, as: "ship")
 
         let deadLetter = try DeadLetter(
             settings: settings.validate.deadLetter, logger: logger.of(stage: "dead-letter"))
@@ -50,8 +45,15 @@ public struct Daemon: Sendable {
             wallClock: Self.milliseconds)
         let keeper = try Keeper(
             settings: settings.spool, input: intakes, batches: rowBatches, blocks: sealed, registry: registry,
-            environment: environment, telemetry: telemetry, logger: logger.of(stage: "spool"), wallClock: Self.milliseconds,
+            environment: environment, telemetry: telemetry, logger: logger.of(stage: "spool"),
+            wallClock: Self.milliseconds,
             recycle: { pool.give($0) })
+        telemetry.observe(chunks, as: "validate")
+        telemetry.observe(intakes, as: keeper.stage.name, rows: { $0.rows })
+        telemetry.observe(rowBatches, as: "batch", rows: { $0.rows })
+        telemetry.observe(sealed, as: "compress", rows: { $0.rows })
+        telemetry.observe(encoded, as: "ship", rows: { $0.rows })
+        if settings.spool.enabled { telemetry.spool.bytesMax.set(settings.spool.bytesMax) }
         let (sink, source) = try Self.sink(
             settings.ship, input: encoded, schema: schema, telemetry: telemetry, pressure: pressure,
             logger: logger.of(stage: "ship"),
@@ -77,14 +79,25 @@ public struct Daemon: Sendable {
             settings: settings.validate, input: chunks, output: intakes,
             spool: settings.spool.enabled ? settings.spool.compression : nil, catalog: catalog, pool: pool,
             telemetry: telemetry, logger: logger.of(stage: "validate"), wallClock: Self.milliseconds,
-            deadLetter: { await deadLetter.record($0) }, deadLetterSynced: { await deadLetter.sync() })
+            deadLetter: { rejections in
+                telemetry.rejectionSamples.record(rejections)
+                await deadLetter.record(rejections)
+            }, deadLetterSynced: { await deadLetter.sync() })
         let receive = ReceiveStage(
             settings: settings.receive, rowBytesMax: settings.validate.deadLetter.rowBytesMax, output: chunks,
             deadLetter: deadLetter, producers: registry, hasSpool: settings.spool.enabled, telemetry: telemetry,
             logger: logger.of(stage: "receive"), environment: environment,
-            onListening: { listening.begin() })
+            onListening: {
+                telemetry.intake = .open
+                listening.begin()
+            })
 
         let stages: [any Stage] = [deadLetter, sink, compress, batch, keeper.stage, validate, receive]
+        for stage in stages.reversed() {
+            if let stage = stage as? any Stage & AnyObject { telemetry.observe(stage) }
+        }
+        telemetry.describe(sink: settings.ship.sink.rawValue)
+        telemetry.observe { $0.deadLetter = { [weak deadLetter] in deadLetter?.status } }
         runtime = Runtime(
             stages: stages + (try beside(telemetry)), shutdownTimeout: settings.shutdownTimeout, logger: logger,
             telemetry: telemetry)
@@ -125,6 +138,26 @@ public struct Daemon: Sendable {
 }
 
 extension DeadLetter: Stage {}
+
+extension DeadLetter {
+    fileprivate nonisolated var status: DeadLetterStatus {
+        DeadLetterStatus(
+            rows: recordedRows.current, blocks: recordedBlocks.current, discardedRows: discardedRows.snapshot(),
+            diskErrors: diskErrors.current)
+    }
+}
+
+extension RejectionSamples {
+    fileprivate func record(_ rejections: [Rejection]) {
+        let time = Int64(Date().timeIntervalSince1970)
+        for rejection in rejections {
+            record(
+                table: rejection.table?.description, column: rejection.column, reason: rejection.reason.rawValue,
+                message: rejection.message, session: rejection.session, time: time
+            ) { RedactedRow.of(rejection.bytes.readableBytesView) }
+        }
+    }
+}
 
 extension Logger {
     /// For what a stage says: handlers show the stage before the message.

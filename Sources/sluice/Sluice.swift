@@ -19,7 +19,7 @@ struct Sluice: AsyncParsableCommand {
             """,
         version: version,
         subcommands: [
-            RunCommand.self, CheckCommand.self, ConfigCommand.self, SendCommand.self, CatCommand.self,
+            RunCommand.self, CheckCommand.self, ConfigCommand.self, SendCommand.self, TopCommand.self, CatCommand.self,
             VersionCommand.self,
         ])
 }

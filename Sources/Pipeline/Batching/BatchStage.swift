@@ -123,6 +123,9 @@ public actor BatchStage: Stage {
             if passing == 0 { waitingForQuiet.take()?.resume() }
         }
         for block in await seal(sealed) {
+            // Read before the block is given away: whoever encodes it may reuse its parts at once.
+            let rows = block.rows
+            let firstReceived = block.parts.map(\.firstReceived).min() ?? clock.now
             do throws(SendError<SealedBlock>) {
                 try await output.send(block)
             } catch .finished {
@@ -130,7 +133,8 @@ public actor BatchStage: Stage {
             } catch .cancelled {
                 throw CancellationError()
             }
-            held.subtract(block.rows)
+            held.subtract(rows)
+            telemetry.sealLatency.observe(clock.now - firstReceived)
             telemetry.sealedBlocks.add(reason: block.reason.rawValue)
         }
     }

@@ -152,15 +152,12 @@ public enum SettingsKeys {
                 "Blocks compressed at once. 0: one for two cores, at least one."),
         ] + ConfigurationKey.queue("compress.queue", \.compress.queue, of: "encoded blocks for shipping")
 
-    static let daemon: [ConfigurationKey<Settings>] = [
-        .flag("admin.enabled", \.admin.enabled, "Whether `/ping` and `/metrics` are served."),
-        .text(
-            "admin.host", \.admin.host, bytesMax: 255, "Address of the HTTP endpoints; loopback only in this release."),
-        .count("admin.port", \.admin.port, 0...65_535, "Port of the HTTP endpoints. 0: one that is free."),
-        ConfigurationKey.choice("log.level", \.log.level, "Least severe message that is logged.").reloadable,
-        .choice("log.format", \.log.format, "Lines for people, or JSON for machines."),
-        .duration(
-            "shutdown_timeout", \.shutdownTimeout, .seconds(1) ... .seconds(3600),
-            "After SIGTERM accepted rows get this long to reach the sink."),
-    ]
+    static let daemon: [ConfigurationKey<Settings>] =
+        admin + [
+            ConfigurationKey.choice("log.level", \.log.level, "Least severe message that is logged.").reloadable,
+            .choice("log.format", \.log.format, "Lines for people, or JSON for machines."),
+            .duration(
+                "shutdown_timeout", \.shutdownTimeout, .seconds(1) ... .seconds(3600),
+                "After SIGTERM accepted rows get this long to reach the sink."),
+        ]
 }

@@ -46,7 +46,9 @@ public actor CompressStage: Stage {
     /// One worker; outside the actor, so that workers do not wait for each other.
     private nonisolated func work() async throws {
         while let block = await input.next() {
-            held.add(block.rows)
+            // Read now: once a block is encoded, its parts are somebody else's.
+            let rows = block.rows
+            held.add(rows)
             let encoded = try encode(block, as: await sink.encoding(with: compression))
             do {
                 try await output.send(encoded)
@@ -56,13 +58,15 @@ public actor CompressStage: Stage {
                 case .cancelled: throw CancellationError()
                 }
             }
-            held.subtract(block.rows)
+            held.subtract(rows)
         }
     }
 
     private nonisolated func encode(_ sealed: SealedBlock, as encoding: BlockEncoding) throws -> EncodedBlock {
         let parts = sealed.parts.map(\.block)
+        let start = ContinuousClock.now
         let encoded = try BlockEncoder.encode(parts, as: encoding, frameBytes: frameBytes)
+        telemetry.encodeLatency.observe(ContinuousClock.now - start)
         telemetry.rawBytes.add(encoded.rawBytes)
         telemetry.encodedBytes.add(encoded.body.readableBytes)
         let block = EncodedBlock(

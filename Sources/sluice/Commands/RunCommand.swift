@@ -35,13 +35,18 @@ struct RunCommand: AsyncParsableCommand {
 
         let daemon: Daemon
         do {
+            let telemetry = Telemetry()
+            telemetry.describe(version: Sluice.version)
+            let audit = try AuditLog(settings: settings.audit, telemetry: telemetry, logger: logger.of(stage: "audit"))
             daemon = try Daemon(
-                settings: settings, schema: configuration.schema, logger: logger,
+                settings: settings, schema: configuration.schema, logger: logger, telemetry: telemetry,
                 environment: ProcessInfo.processInfo.environment,
                 beside: { telemetry in
                     guard settings.admin.enabled else { return [] }
                     return [
-                        AdminStage(settings: settings.admin, telemetry: telemetry, logger: logger.of(stage: "admin"))
+                        AdminStage(
+                            settings: settings.admin, telemetry: telemetry, logger: logger.of(stage: "admin"),
+                            audit: audit)
                     ]
                 })
         } catch {
@@ -78,15 +83,13 @@ struct RunCommand: AsyncParsableCommand {
 
 extension EffectiveConfiguration {
     fileprivate var startMetadata: Logger.Metadata {
-        let admin = settings.admin
-        let host = admin.host.contains(":") ? "[\(admin.host)]" : admin.host
         return [
             "version": "\(Sluice.version)",
             "pid": "\(ProcessInfo.processInfo.processIdentifier)",
             "configuration": "\(mainFile ?? "defaults")",
             "socket": "\(settings.receive.socketPath)",
             "sink": "\(destination)",
-            "admin": admin.enabled ? "http://\(host):\(admin.port)" : "off",
+            "admin": "\(AdminStage.addresses(settings.admin))",
             "rows_memory_max_bytes": "\(settings.memoryCeilingEstimate)",
         ]
     }
