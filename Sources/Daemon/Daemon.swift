@@ -13,6 +13,10 @@ public struct Daemon: Sendable {
     public let settings: Settings
     public let telemetry: Telemetry
     public let runtime: Runtime
+    private let batch: BatchStage
+    private let compress: CompressStage
+    private let validate: ValidateStage
+    private let gate = PauseGate()
     /// Tells that the socket listens.
     public let listening: Listening
 
@@ -69,20 +73,20 @@ public struct Daemon: Sendable {
             catalog = RememberedCatalog(
                 source, directory: settings.spool.directory, schema: schema, logger: logger.of(stage: "validate"))
         }
-        let compress = CompressStage(
+        compress = CompressStage(
             input: sealed, output: encoded, settings: settings.compress, sink: sink, telemetry: telemetry,
             recycle: { pool.give($0) })
-        let batch = BatchStage(
+        batch = BatchStage(
             settings: settings.batch, input: rowBatches, output: sealed, telemetry: telemetry, pressure: pressure,
             seal: keeper.seal)
-        let validate = ValidateStage(
+        validate = ValidateStage(
             settings: settings.validate, input: chunks, output: intakes,
             spool: settings.spool.enabled ? settings.spool.compression : nil, catalog: catalog, pool: pool,
             telemetry: telemetry, logger: logger.of(stage: "validate"), wallClock: Self.milliseconds,
             deadLetter: { rejections in
                 telemetry.rejectionSamples.record(rejections)
                 await deadLetter.record(rejections)
-            }, deadLetterSynced: { await deadLetter.sync() })
+            }, deadLetterSynced: { await deadLetter.sync() }, gate: gate)
         let receive = ReceiveStage(
             settings: settings.receive, rowBytesMax: settings.validate.deadLetter.rowBytesMax, output: chunks,
             deadLetter: deadLetter, producers: registry, hasSpool: settings.spool.enabled, telemetry: telemetry,
@@ -101,6 +105,38 @@ public struct Daemon: Sendable {
         runtime = Runtime(
             stages: stages + (try beside(telemetry)), shutdownTimeout: settings.shutdownTimeout, logger: logger,
             telemetry: telemetry)
+    }
+
+    // MARK: While it runs
+
+    /// Takes over what a running daemon can (`ConfigurationKey.change`); the rest of the settings must be as they were.
+    public func reconfigure(_ settings: Settings) async {
+        validate.reconfigure(settings.validate)
+        await batch.reconfigure(settings.batch)
+        compress.reconfigure(settings.compress)
+    }
+
+    /// Seals now what is open of a table.
+    public func flush(_ table: TableName) async throws { try await batch.flush(table: table) }
+
+    /// Takes no more rows; producers wait. Rows that were taken go on to the sink.
+    ///
+    /// - Returns: Whether that changed anything.
+    public func pause() -> Bool {
+        telemetry.intake = .paused
+        return gate.close()
+    }
+
+    public func resume() -> Bool {
+        telemetry.intake = .open
+        return gate.open()
+    }
+
+    /// As SIGTERM does.
+    public func drain() {
+        telemetry.intake = .draining
+        gate.open()
+        runtime.stop()
     }
 
     private static func sink(

@@ -68,6 +68,19 @@ public actor BatchStage: Stage {
         }
     }
 
+    /// Takes over other settings; the bounds of the queue stay.
+    public func reconfigure(_ settings: BatchSettings) {
+        planner.reconfigured(settings)
+        // The stage may wait for a deadline that was later.
+        guard let deadline = planner.nextDeadline else { return }
+        Task { [clock] in
+            try? await clock.sleep(until: deadline)
+            try? await sealWhatIsDue()
+        }
+    }
+
+    private func sealWhatIsDue() async throws { try await passOn(planner.deadlineReached(now: clock.now)) }
+
     /// Seals now what is open of a table, or of all, and passes it on.
     public func flush(table: TableName? = nil) async throws {
         try await passOn(planner.flushRequested(table))

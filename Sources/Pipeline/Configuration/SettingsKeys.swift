@@ -1,7 +1,18 @@
 /// Every key of the configuration, in the order of the reference.
 public enum SettingsKeys {
     public static let all: [ConfigurationKey<Settings>] =
-        daemon + receive + validate + spool + batch + compress + ship
+        (daemon + receive + validate + spool + batch + compress + ship).map {
+            reloadable.contains($0.path) ? $0.reloadable : $0
+        }
+
+    /// What a running daemon takes over, beside what is marked where it is declared.
+    private static let reloadable: Set<String> = [
+        "validate.default_table", "validate.table_field", "validate.depth_max", "validate.tables_max",
+        "validate.variants_max", "validate.row_batch.rows_max", "validate.row_batch.bytes_max",
+        "validate.date_time_input_format", "validate.input_format_null_as_default",
+        "validate.input_format_skip_unknown_fields", "batch.memory_max", "batch.growth_max", "compress.method",
+        "compress.level", "compress.frame_bytes",
+    ]
 
     static let byPath = Dictionary(uniqueKeysWithValues: all.map { ($0.path, $0) })
 
