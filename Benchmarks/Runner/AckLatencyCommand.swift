@@ -13,7 +13,7 @@ struct AckLatencyCommand: AsyncParsableCommand {
     @Option(help: "Rows a second, over all producers.")
     var rate = 100_000
 
-    @Option(help: "For how long.")
+    @Option(help: "For how long; the first second does not count.")
     var seconds = 15
 
     @Option(help: "Producers, each on a thread.")
@@ -68,7 +68,6 @@ struct AckLatencyCommand: AsyncParsableCommand {
             }
             for try await some in group { latencies += some }
         }
-        // The first second warms up.
         latencies.sort()
         print(
             "\(rate) rows/s in frames of \(frameRows) rows from \(producers) producers for \(seconds) s, level \(ack)")
@@ -130,6 +129,7 @@ private final class AckedProducer: Sendable {
         hello.writeFrame(
             .hello, number: 1, fields: [("producer", name), ("ack", ack), ("format", "ndjson"), ("client", "bench")])
         try hello.withUnsafeReadableBytes { try socket.write($0) }
+        try awaitWelcome()
         let payload = Workload(rows: frameRows).bytes
 
         let latencies = Mutex<Result<[Double], any Error>>(.success([]))
@@ -156,6 +156,24 @@ private final class AckedProducer: Sendable {
         }
         done.wait()
         return try latencies.withLock { try $0.get() }
+    }
+
+    /// Nothing may be sent before it.
+    private func awaitWelcome() throws {
+        var input = ByteBuffer()
+        while true {
+            let count = input.writeWithUnsafeMutableBytes(minimumWritableBytes: 4096) {
+                max(0, Foundation.read(socket.descriptor, $0.baseAddress!, $0.count))
+            }
+            guard count > 0 else { throw BenchmarkError("the daemon closed the connection") }
+            guard let header = FrameHeader(peeking: input),
+                input.readableBytes >= FrameHeader.bytes + Int(header.length)
+            else { continue }
+            guard header.kind == FrameKind.welcome.rawValue else {
+                throw BenchmarkError("the daemon refused the session: \(String(buffer: input))")
+            }
+            return
+        }
     }
 
     private func readAcks() throws -> [Double] {
