@@ -39,7 +39,9 @@ struct ServeCommand: AsyncParsableCommand {
             return cpu
         }
         _ = try await daemon.runtime.run(signals: true)
-        let cpu = try await watching.value
+        // Ended from outside, it has nothing to report.
+        watching.cancel()
+        guard let cpu = try? await watching.value else { return }
         let outcome = ServeOutcome(
             committedRows: Int(daemon.telemetry.snapshot().committedRows), cpuSeconds: Clocks.processCPU - cpu,
             end: Clocks.wall, peakResidentBytes: Self.peakResidentBytes)
