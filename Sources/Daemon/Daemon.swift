@@ -50,7 +50,8 @@ public struct Daemon: Sendable {
             wallClock: Self.milliseconds)
         let keeper = try Keeper(
             settings: settings.spool, input: intakes, batches: rowBatches, blocks: sealed, registry: registry,
-            environment: environment, telemetry: telemetry, logger: logger.of(stage: "spool"), wallClock: Self.milliseconds,
+            environment: environment, telemetry: telemetry, logger: logger.of(stage: "spool"),
+            wallClock: Self.milliseconds,
             recycle: { pool.give($0) })
         let (sink, catalog) = try Self.sink(
             settings.ship, input: encoded, schema: schema, telemetry: telemetry, pressure: pressure,
@@ -72,7 +73,7 @@ public struct Daemon: Sendable {
             settings: settings.validate, input: chunks, output: intakes,
             spool: settings.spool.enabled ? settings.spool.compression : nil, catalog: catalog, pool: pool,
             telemetry: telemetry, logger: logger.of(stage: "validate"), wallClock: Self.milliseconds,
-            deadLetter: { await deadLetter.record($0) }, deadLetterSynced: { await deadLetter.sync() })
+            deadLetter: { await deadLetter.record($0) }, deadLetterSynced: { try await deadLetter.sync() })
         let receive = ReceiveStage(
             settings: settings.receive, rowBytesMax: settings.validate.deadLetter.rowBytesMax, output: chunks,
             deadLetter: deadLetter, producers: registry, hasSpool: settings.spool.enabled, telemetry: telemetry,
