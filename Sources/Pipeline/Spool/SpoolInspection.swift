@@ -255,9 +255,9 @@ public struct SpoolInspection: Sendable {
 
     // MARK: Rows
 
-    /// All row batches that can be read, in the order of their LSNs; damage is left out.
-    public func forEachRows(_ body: (Rows) throws -> Void) throws {
-        for segment in segments {
+    /// All row batches that can be read, of one segment or all, in the order of their LSNs; damage is left out.
+    public func forEachRows(ofSegment number: UInt64? = nil, _ body: (Rows) throws -> Void) throws {
+        for segment in segments where number == nil || segment.number == number {
             _ = try Self.scan(try disk.open(segment.name), length: segment.bytes) { head, offset, bytes, rows in
                 for place in rows.parts.indices {
                     try body(
