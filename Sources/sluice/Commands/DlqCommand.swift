@@ -27,7 +27,8 @@ struct DlqCommand: ParsableCommand {
         var column: String?
         @Option(help: "Only rows rejected for this reason.")
         var reason: String?
-        @Option(help: ArgumentHelp("Only from then on: 2026-11-23T12:00:00Z, 2026-11-23, or 2h ago.", valueName: "time"))
+        @Option(
+            help: ArgumentHelp("Only from then on: 2026-11-23T12:00:00Z, 2026-11-23, or 2h ago.", valueName: "time"))
         var since: String?
         @Option(help: ArgumentHelp("Only before then.", valueName: "time"))
         var until: String?
@@ -35,7 +36,8 @@ struct DlqCommand: ParsableCommand {
         func validate() throws {
             for (name, text) in [("--since", since), ("--until", until)] {
                 guard let text, DeadLetterFilter.time(text) == nil else { continue }
-                throw ValidationError("\(name) takes 2026-11-23T12:00:00Z, 2026-11-23, or 90s, 30m, 2h, 7d; not \(text).")
+                throw ValidationError(
+                    "\(name) takes 2026-11-23T12:00:00Z, 2026-11-23, or 90s, 30m, 2h, 7d; not \(text).")
             }
         }
 
@@ -177,7 +179,8 @@ struct DlqCommand: ParsableCommand {
                 let who = row.number.map { number in
                     "  row \(number)" + (row.producer.map { " of \($0), epoch \(row.epoch ?? 0)" } ?? "")
                 }
-                let head = "\(file.name):\(number)  \(row.time)  \(row.table ?? "-")  \(row.column ?? "-")  \(row.reason)"
+                let head =
+                    "\(file.name):\(number)  \(row.time)  \(row.table ?? "-")  \(row.column ?? "-")  \(row.reason)"
                 Output.write(LogLine.escaped(head + (who ?? "")) + "\n")
                 Output.write("    \(LogLine.escaped(row.message))\n")
                 let text = row.row ?? row.rowBase64.map { "base64 \($0)" } ?? ""
@@ -233,7 +236,8 @@ struct DlqCommand: ParsableCommand {
         @OptionGroup var selection: Selection
         @Option(help: ArgumentHelp("Where rows go of which the dead letter knows no table.", valueName: "table"))
         var defaultTable: String?
-        @Option(help: ArgumentHelp("For blocks, the server's: of times without a zone of their own.", valueName: "zone"))
+        @Option(
+            help: ArgumentHelp("For blocks, the server's: of times without a zone of their own.", valueName: "zone"))
         var timeZone = "UTC"
         @Flag(help: "Blocks as well of which it is not known whether they are in the table: rows may land twice.")
         var unknownOutcome = false
@@ -264,7 +268,8 @@ struct DlqCommand: ParsableCommand {
                 if outcome.unreadable > 0 { Output.complain("\(outcome.unreadable) lines or blocks cannot be read") }
                 if outcome.unknownOutcome > 0 {
                     Output.complain(
-                        "\(outcome.unknownOutcome) rows of blocks may be in their tables: look, then --unknown-outcome or purge")
+                        "\(outcome.unknownOutcome) rows of blocks may be in their tables: look, then --unknown-outcome or purge"
+                    )
                 }
                 try ReplayExit.report(
                     sender, leftOut: outcome.truncated + outcome.unreadable + outcome.unknownOutcome,

@@ -137,7 +137,8 @@ struct SpoolCommand: ParsableCommand {
             } else {
                 for fault in spool.faults {
                     Output.write(
-                        "\(fault.file): \(fault.isDamage ? "damage" : "no damage"): \(LogLine.escaped(fault.message))\n")
+                        "\(fault.file): \(fault.isDamage ? "damage" : "no damage"): \(LogLine.escaped(fault.message))\n"
+                    )
                 }
                 if conservation {
                     let totals = spool.totals
@@ -185,7 +186,9 @@ struct SpoolCommand: ParsableCommand {
         var format = Format.native
         @Option(help: ArgumentHelp("For ndjson: the zone of times without one of their own.", valueName: "zone"))
         var timeZone = "UTC"
-        @Argument(help: ArgumentHelp("Segments, or what is left of them (.seg, .bad), instead of a spool.", valueName: "file"))
+        @Argument(
+            help: ArgumentHelp("Segments, or what is left of them (.seg, .bad), instead of a spool.", valueName: "file")
+        )
         var files: [String] = []
 
         func run() throws {

@@ -147,7 +147,8 @@ enum ReplayExit {
         replay.notes.forEach { Output.complain($0) }
         let totals = replay.totals
         Output.write(
-            "\(totals.rows) rows sent and durable, \(totals.present) were there already, \(totals.rejected) rejected again\n")
+            "\(totals.rows) rows sent and durable, \(totals.present) were there already, \(totals.rejected) rejected again\n"
+        )
         if leftOut > 0 { Output.complain("\(leftOut) \(what)") }
         guard totals.rejected == 0, leftOut == 0 else { throw Exit.data }
     }
