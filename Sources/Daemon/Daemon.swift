@@ -86,7 +86,7 @@ public struct Daemon: Sendable {
             deadLetter: { rejections in
                 telemetry.rejectionSamples.record(rejections)
                 await deadLetter.record(rejections)
-            }, deadLetterSynced: { await deadLetter.sync() }, gate: gate)
+            }, deadLetterSynced: { try await deadLetter.sync() }, gate: gate)
         let receive = ReceiveStage(
             settings: settings.receive, rowBytesMax: settings.validate.deadLetter.rowBytesMax, output: chunks,
             deadLetter: deadLetter, producers: registry, hasSpool: settings.spool.enabled, telemetry: telemetry,

@@ -20,7 +20,7 @@ struct Sluice: AsyncParsableCommand {
         version: version,
         subcommands: [
             RunCommand.self, CheckCommand.self, ConfigCommand.self, SendCommand.self, TopCommand.self, CatCommand.self,
-            VersionCommand.self,
+            SpoolCommand.self, DlqCommand.self, VersionCommand.self,
         ])
 }
 

@@ -3,12 +3,15 @@ import Logging
 import NIOCore
 import Pipeline
 import ServiceLifecycle
+import Synchronization
 
 /// Keeps what was rejected: rows as lines of JSON, blocks that the server refused for good as `.native` files.
 ///
 /// Whoever rejects encodes, and waits only when `queueBytesMax` wait already; one task writes. It goes on until the last
 /// stage that may reject has ended: `finish()`, or a graceful shutdown that reaches it last (first in start order).
-/// A disk that fails costs rejected rows, never the daemon: each is counted under a reason, and logged.
+/// A disk that fails never costs the daemon. Rows that have numbers, whose producers wait for an ack, are tried again with
+/// growing waits until they are on the disk; so whoever rejects waits, and producers feel it. Only where nobody counts on an
+/// ack are rows discarded: each is counted under a reason, and logged.
 public actor DeadLetter {
     public nonisolated let name = "dead-letter"
 
@@ -19,6 +22,11 @@ public actor DeadLetter {
     static let writeBytesMax = 64 << 10
     /// Errors in between are only counted.
     static let errorLogInterval: TimeInterval = 10
+    /// Between attempts to write what must not be discarded.
+    static let retryDelayMin: Duration = .milliseconds(50)
+    static let retryDelayMax: Duration = .seconds(5)
+    /// What is written and not synced is kept in memory, to be written anew if the sync fails; so much of it is synced unasked.
+    static let unsyncedBytesMax = 4 << 20
 
     /// Why a rejected row is not kept; a bounded set.
     public enum DiscardReason: String, Sendable, CaseIterable {
@@ -33,12 +41,15 @@ public actor DeadLetter {
     struct Entry: Sendable {
         var lines = ByteBuffer()
         var rows = 0
-        /// Told when all before it is on the disk.
-        var whenDurable: CheckedContinuation<Void, Never>?
+        /// Of them, those whose producer waits for an ack.
+        var numberedRows = 0
+        /// Told when all before it is on the disk, or never will be.
+        var whenDurable: CheckedContinuation<Void, any Error>?
 
         mutating func append(_ other: Entry) {
             lines.writeImmutableBuffer(other.lines)
             rows += other.rows
+            numberedRows += other.numberedRows
         }
     }
 
@@ -56,8 +67,15 @@ public actor DeadLetter {
     private nonisolated let entryBytesMax: Int
     private nonisolated let now: @Sendable () -> Date
     private nonisolated let logger: Logger
+    private nonisolated let clock: StageClock
+    /// A row with a number found nobody any more who would have kept it.
+    private nonisolated let hasLostNumbered = Atomic(false)
     private let directory: DeadLetterDirectory
     private var unwritten = Entry()
+    /// Written, and not synced.
+    private var unsynced: [Entry] = []
+    private var unsyncedBytes = 0
+    private var syncsSeen = 0
     private var lastErrorLogged = Date.distantPast
     private var errorsUnlogged = 0
 
@@ -65,10 +83,21 @@ public actor DeadLetter {
     ///
     /// - Throws: `DeadLetterError` when it cannot be used, or another process uses it.
     public init(
-        settings: DeadLetterSettings, logger: Logger, now: @escaping @Sendable () -> Date = { Date() }
+        settings: DeadLetterSettings, logger: Logger, now: @escaping @Sendable () -> Date = { Date() },
+        clock: StageClock = .continuous
+    ) throws {
+        try self.init(settings: settings, logger: logger, now: now, clock: clock, fault: { _ in nil })
+    }
+
+    /// - Parameter fault: for tests: the errno with which a call of the disk fails.
+    init(
+        settings: DeadLetterSettings, logger: Logger, now: @escaping @Sendable () -> Date, clock: StageClock,
+        fault: @escaping @Sendable (DeadLetterDirectory.Call) -> Int32?
     ) throws {
         directory = try DeadLetterDirectory(
-            path: settings.directory, fileBytesMax: settings.fileBytesMax, totalBytesMax: settings.totalBytesMax)
+            path: settings.directory, fileBytesMax: settings.fileBytesMax, totalBytesMax: settings.totalBytesMax,
+            fault: fault)
+        self.clock = clock
         encoder = RejectionEncoder(rowBytesMax: settings.rowBytesMax)
         entryBytesMax = min(Self.writeBytesMax, settings.fileBytesMax, settings.totalBytesMax)
         input = BoundedStream(
@@ -100,24 +129,34 @@ public actor DeadLetter {
         do {
             try await input.send(entry)
         } catch {
+            if error.element.numberedRows > 0 { hasLostNumbered.store(true, ordering: .sequentiallyConsistent) }
             discard(rows: error.element.rows, .stopped)
         }
     }
 
-    /// Returns when all that was recorded before is on the disk, synced (or counted as discarded).
-    public nonisolated func sync() async {
-        await withCheckedContinuation { continuation in
+    /// Returns when all rows with numbers that were recorded before are on the disk, synced; those that were too large for
+    /// the whole directory, or had to make room, count as discarded. Waits as long as the disk fails.
+    ///
+    /// - Throws: `DeadLetterError` when the daemon ends before that: then their producers must not hear an ack.
+    public nonisolated func sync() async throws {
+        try await withCheckedThrowingContinuation { (continuation: CheckedContinuation<Void, any Error>) in
             var marker = Entry()
             marker.whenDurable = continuation
             Task {
                 do {
                     try await input.send(marker)
                 } catch {
-                    // After the end; `run` has written and synced what it took.
-                    continuation.resume()
+                    // After the end; `run` has written and synced what it took, or says that it could not.
+                    continuation.resume(with: durability)
                 }
             }
         }
+    }
+
+    private nonisolated var durability: Result<Void, any Error> {
+        hasLostNumbered.load(ordering: .sequentiallyConsistent)
+            ? .failure(DeadLetterError(.system, "the daemon ended before rejected rows were on the disk"))
+            : .success(())
     }
 
     /// For event loops: false when there is no room, and the rejection is not taken.
@@ -154,13 +193,14 @@ public actor DeadLetter {
 
     private func consume() async {
         while let entries = await input.nextBatch(maxElements: 64, maxBytes: Self.queueBytesMax) {
-            for entry in entries { write(entry) }
-            if input.snapshot().elements == 0 { flush() }
+            for entry in entries { await write(entry) }
+            if input.snapshot().elements == 0 { await flush() }
         }
         // Cancelled or not, what was taken in is written.
         input.finish()
-        for entry in input.takeAvailable(maxElements: .max) { write(entry) }
-        flush()
+        for entry in input.takeAvailable(maxElements: .max) { await write(entry) }
+        await flush()
+        if !unsynced.isEmpty { await makeDurable() }
         do {
             try directory.closeFile()
         } catch {
@@ -169,38 +209,120 @@ public actor DeadLetter {
     }
 
     private nonisolated func encode(_ rejection: Rejection, time: String) -> Entry {
-        var entry = Entry(rows: 1)
+        var entry = Entry(rows: 1, numberedRows: rejection.number == nil ? 0 : 1)
         encoder.encode(rejection, time: time, into: &entry.lines)
         return entry
     }
 
-    private func write(_ entry: Entry) {
+    private func write(_ entry: Entry) async {
         if let continuation = entry.whenDurable {
-            flush()
-            do {
-                try directory.sync()
-            } catch {
-                diskFailed(error)
-            }
-            continuation.resume()
+            await flush()
+            await makeDurable()
+            continuation.resume(with: durability)
             return
         }
-        if unwritten.lines.readableBytes + entry.lines.readableBytes > entryBytesMax { flush() }
+        if unwritten.lines.readableBytes + entry.lines.readableBytes > entryBytesMax { await flush() }
         unwritten.append(entry)
     }
 
-    private func flush() {
+    private func flush() async {
         guard unwritten.rows > 0 else { return }
         let entry = unwritten
         unwritten = Entry()
-        do {
-            let outcome = try directory.append(entry.lines, rows: entry.rows, time: TimeText(now()).name)
-            discard(rows: outcome.rowsRemoved, .full)
-            if outcome.isKept { recordedRows.add(entry.rows) } else { discard(rows: entry.rows, .full) }
-        } catch {
-            discard(rows: entry.rows, .diskError)
-            diskFailed(error)
+        let isKept = await persist(rowsAtStake: entry.numberedRows) {
+            let outcome = try self.append(entry)
+            self.discard(rows: outcome.rowsRemoved, .full)
+            if outcome.isKept { self.recordedRows.add(entry.rows) } else { self.discard(rows: entry.rows, .full) }
         }
+        if !isKept { lost(entry) }
+        if unsyncedBytes >= Self.unsyncedBytesMax { await makeDurable() }
+    }
+
+    /// Syncs. What a sync that failed leaves in doubt is written anew.
+    private func makeDurable() async {
+        let isDurable = await persist(rowsAtStake: unsynced.reduce(0) { $0 + $1.numberedRows }) {
+            try self.directory.sync()
+        }
+        if isDurable {
+            unsynced = []
+            unsyncedBytes = 0
+        } else if unsynced.contains(where: { $0.numberedRows > 0 }) {
+            hasLostNumbered.store(true, ordering: .sequentiallyConsistent)
+        }
+    }
+
+    /// Does something on the disk; if rows are at stake, until it works.
+    ///
+    /// - Returns: False when it did not work, and nothing is at stake, or the task is cancelled.
+    private func persist(rowsAtStake: Int, _ body: () throws -> Void) async -> Bool {
+        var delay = Self.retryDelayMin
+        while true {
+            do {
+                // What was sent before may not come behind what is sent now, nor be forgotten.
+                try writeAnew()
+                try body()
+                noteSyncs()
+                return true
+            } catch {
+                diskFailed(error)
+                noteSyncs()
+            }
+            guard rowsAtStake > 0 || unsynced.contains(where: { $0.numberedRows > 0 }) && directory.isSyncBroken,
+                !Task.isCancelled
+            else { return false }
+            do {
+                try await clock.sleep(for: delay)
+            } catch {
+                return false
+            }
+            delay = min(delay * 2, Self.retryDelayMax)
+        }
+    }
+
+    /// After a sync that failed.
+    private func writeAnew() throws {
+        guard directory.isSyncBroken else { return }
+        directory.giveUpFile()
+        let entries = unsynced
+        unsynced = []
+        unsyncedBytes = 0
+        for (index, entry) in entries.enumerated() {
+            do {
+                let outcome = try append(entry)
+                discard(rows: outcome.rowsRemoved + (outcome.isKept ? 0 : entry.rows), .full)
+            } catch {
+                for rest in entries[index...] { noteUnsynced(rest) }
+                // What was not written is to be written anew, too.
+                directory.distrustFile()
+                throw error
+            }
+        }
+    }
+
+    private func append(_ entry: Entry) throws -> DeadLetterDirectory.Outcome {
+        defer { noteSyncs() }
+        let outcome = try directory.append(entry.lines, rows: entry.rows, time: TimeText(now()).name)
+        noteSyncs()
+        if outcome.isKept { noteUnsynced(entry) }
+        return outcome
+    }
+
+    private func noteUnsynced(_ entry: Entry) {
+        unsynced.append(entry)
+        unsyncedBytes += entry.lines.readableBytes
+    }
+
+    /// What was written before a sync is done with.
+    private func noteSyncs() {
+        guard directory.syncs != syncsSeen else { return }
+        syncsSeen = directory.syncs
+        unsynced = []
+        unsyncedBytes = 0
+    }
+
+    private func lost(_ entry: Entry) {
+        if entry.numberedRows > 0 { hasLostNumbered.store(true, ordering: .sequentiallyConsistent) }
+        discard(rows: entry.rows, .diskError)
     }
 
     // MARK: Blocks

@@ -6,6 +6,7 @@ import Pipeline
 ///
 /// - `rejected-<time>-<number>.ndjson`: closed; with `.open` behind it, being written. Closing is a rename.
 /// - `<table>-<time>-<id>.native` and `.json`: a block, and why it is here. Both are complete once they have their names.
+/// - `.replayed` behind such a name: its rows were sent again; kept until room is needed. `<name>.replay`: which rows were.
 /// - The directory belongs to one process, by a lock on it; `.open` files that are there at start are of one that died.
 final class DeadLetterDirectory {
     /// What an append did besides.
@@ -15,6 +16,9 @@ final class DeadLetterDirectory {
         /// Rows of older files that made room.
         var rowsRemoved = 0
     }
+
+    /// What of the disk a test lets fail.
+    enum Call: Sendable { case make, write, sync, truncate }
 
     private struct ClosedFile {
         /// Without the suffix.
@@ -30,10 +34,17 @@ final class DeadLetterDirectory {
         let descriptor: Int32
         var bytes = 0
         var rows = 0
-        var isUnsynced = false
+        var syncedBytes = 0
+        var syncedRows = 0
+
+        var isUnsynced: Bool { syncedBytes < bytes }
     }
 
     static let openSuffix = ".open"
+    /// Behind the name of a file whose rows were sent again, all of them (docs/spool-and-dead-letter.md).
+    static let replayedSuffix = ".replayed"
+    /// Instead of a file's suffix: which of its rows were sent again.
+    static let journalSuffix = ".replay"
 
     private let path: String
     private let fileBytesMax: Int
@@ -44,8 +55,18 @@ final class DeadLetterDirectory {
     private var closedBytes = 0
     private var open: OpenFile?
     private var filesMade = 0
+    private let fault: @Sendable (Call) -> Int32?
+    /// Times that all of the open file was made to last.
+    private(set) var syncs = 0
+    /// A sync failed: what it left of the open file behind the last one cannot be trusted, whatever the next one says.
+    /// `giveUpFile()` ends that.
+    private(set) var isSyncBroken = false
 
-    init(path: String, fileBytesMax: Int, totalBytesMax: Int) throws {
+    /// - Parameter fault: for tests: the errno with which a call fails.
+    init(
+        path: String, fileBytesMax: Int, totalBytesMax: Int, fault: @escaping @Sendable (Call) -> Int32? = { _ in nil }
+    ) throws {
+        self.fault = fault
         self.path = path
         self.fileBytesMax = fileBytesMax
         self.totalBytesMax = totalBytesMax
@@ -101,31 +122,72 @@ final class DeadLetterDirectory {
         var file = try open ?? makeFile(time: time)
         open = file
         do {
-            try Self.write(lines, to: file.descriptor)
+            try write(lines, to: file.descriptor)
         } catch {
-            // No half lines; if that fails too, the file is left at what it is and a new one begun.
-            if ftruncate(file.descriptor, off_t(file.bytes)) != 0 { try closeFile() }
+            // No half lines; if that fails too, the file ends where it was synced and a new one is begun.
+            if !truncate(file.descriptor, to: file.bytes) { isSyncBroken = true }
             throw error
         }
         file.bytes += bytes
         file.rows += rows
-        file.isUnsynced = true
         open = file
         return Outcome(isKept: true, rowsRemoved: rowsRemoved)
     }
 
     /// Makes what was appended last.
     func sync() throws {
+        guard !isSyncBroken else { throw DeadLetterError(.system, "an earlier sync of \(open?.name ?? path) failed") }
         guard let open, open.isUnsynced else { return }
-        try Self.sync(open.descriptor, open.name)
-        try syncNames()
-        self.open?.isUnsynced = false
+        do {
+            try sync(open.descriptor, open.name)
+            try syncNames()
+        } catch {
+            isSyncBroken = true
+            throw error
+        }
+        self.open?.syncedBytes = open.bytes
+        self.open?.syncedRows = open.rows
+        syncs += 1
     }
 
-    private func syncNames() throws { try Self.sync(lock, path) }
+    /// After a sync that failed: the open file ends where it was last known to be whole. What was appended since is the
+    /// caller's again.
+    func giveUpFile() {
+        guard isSyncBroken else { return }
+        guard var file = open else {
+            isSyncBroken = false
+            return
+        }
+        // If the cut fails, rows may be there twice, in this file and in the next; never not at all.
+        if truncate(file.descriptor, to: file.syncedBytes) {
+            file.bytes = file.syncedBytes
+            file.rows = file.syncedRows
+        }
+        open = nil
+        isSyncBroken = false
+        Foundation.close(file.descriptor)
+        if file.bytes == 0 {
+            unlink("\(path)/\(file.name).ndjson\(Self.openSuffix)")
+        } else {
+            closed.append(ClosedFile(name: file.name, isBlock: false, bytes: file.bytes, rows: file.rows))
+            closedBytes += file.bytes
+            // If that fails, too, the next start does it.
+            try? move(file.name + ".ndjson")
+        }
+    }
 
-    private static func sync(_ descriptor: Int32, _ name: String) throws {
-        guard fsync(descriptor) == 0 else { throw failure("cannot sync \(name)") }
+    /// What was appended since the last sync is to be given up.
+    func distrustFile() { isSyncBroken = true }
+
+    private func truncate(_ descriptor: Int32, to bytes: Int) -> Bool {
+        fault(.truncate) == nil && ftruncate(descriptor, off_t(bytes)) == 0
+    }
+
+    private func syncNames() throws { try sync(lock, path) }
+
+    private func sync(_ descriptor: Int32, _ name: String) throws {
+        if let number = fault(.sync) { throw Self.failure("cannot sync \(name)", number) }
+        guard fsync(descriptor) == 0 else { throw Self.failure("cannot sync \(name)") }
     }
 
     /// Gives the open file its final name.
@@ -163,8 +225,8 @@ final class DeadLetterDirectory {
         let descriptor = try makeFile(at: path)
         defer { Foundation.close(descriptor) }
         do {
-            try Self.write(bytes, to: descriptor)
-            try Self.sync(descriptor, name)
+            try write(bytes, to: descriptor)
+            try sync(descriptor, name)
             try move(name)
             try syncNames()
         } catch {
@@ -180,6 +242,7 @@ final class DeadLetterDirectory {
     }
 
     private func makeFile(at path: String) throws -> Int32 {
+        if let number = fault(.make) { throw Self.failure("cannot make \(path)", number) }
         let descriptor = Foundation.open(path, O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC, 0o600)
         guard descriptor >= 0 else { throw Self.failure("cannot make \(path)") }
         return descriptor
@@ -191,13 +254,14 @@ final class DeadLetterDirectory {
         }
     }
 
-    private static func write(_ bytes: ByteBuffer, to descriptor: Int32) throws {
+    private func write(_ bytes: ByteBuffer, to descriptor: Int32) throws {
+        if let number = fault(.write) { throw Self.failure("cannot write a rejected row", number) }
         try bytes.withUnsafeReadableBytes { bytes in
             var rest = bytes[...]
             while !rest.isEmpty {
                 let count = Foundation.write(descriptor, UnsafeRawBufferPointer(rebasing: rest).baseAddress, rest.count)
                 if count < 0, errno == EINTR { continue }
-                guard count > 0 else { throw failure("cannot write a rejected row") }
+                guard count > 0 else { throw Self.failure("cannot write a rejected row") }
                 rest = rest.dropFirst(count)
             }
         }
@@ -219,8 +283,10 @@ final class DeadLetterDirectory {
     /// - Returns: How many rows it had.
     private func removeOldest() throws -> Int {
         guard let file = closed.first else { return 0 }
-        let rows = file.rows ?? countRows(of: file)
-        let names = file.isBlock ? [".native", ".json"] : [".ndjson"]
+        let suffix = file.isBlock ? ".native" : ".ndjson"
+        // Rows that were sent again, or that somebody purged, are not lost now.
+        let rows = status(of: file.name + suffix) == nil ? 0 : file.rows ?? countRows(of: file)
+        let names = [suffix, suffix + Self.replayedSuffix, Self.journalSuffix] + (file.isBlock ? [".json"] : [])
         for suffix in names {
             // Gone already is as good: people may tidy up.
             guard unlink("\(path)/\(file.name)\(suffix)") == 0 || errno == ENOENT else {
@@ -263,12 +329,13 @@ final class DeadLetterDirectory {
                 unlink("\(path)/\(name)")
                 continue
             }
-            let final = left ?? name
+            let wasReplayed = name.hasSuffix(Self.replayedSuffix)
+            let final = left ?? (wasReplayed ? String(name.dropLast(Self.replayedSuffix.count)) : name)
             let isBlock = final.hasSuffix(".native")
             guard isBlock || (final.hasPrefix("rejected-") && final.hasSuffix(".ndjson")) else { continue }
             if left != nil { try move(final) }
             let base = String(final.dropLast(7))
-            guard let about = status(of: final) else { continue }
+            guard let about = status(of: wasReplayed ? name : final) else { continue }
             let why = isBlock ? status(of: base + ".json").map { Int($0.st_size) } ?? 0 : 0
             found.append(
                 (

@@ -46,13 +46,16 @@ public struct Rejection: Sendable {
     public var bytes: ByteBuffer
     /// Length of the whole row, in bytes.
     public var length: Int
-    /// The row's number, if its producer numbers them.
+    /// The row's number, if its producer numbers them: then somebody waits to hear that the row is kept.
     public var number: UInt64?
+    /// Whose number it is.
+    public var producer: Producer.Identity?
 
     /// - Parameter length: nil: `bytes` is the whole row.
     public init(
         table: TableName?, column: String? = nil, reason: RejectReason, message: String, session: UInt64,
-        bytes: ByteBuffer, length: Int? = nil, number: UInt64? = nil
+        bytes: ByteBuffer, length: Int? = nil, number: UInt64? = nil,
+        producer: Producer.Identity? = nil
     ) {
         self.table = table
         self.column = column
@@ -62,6 +65,7 @@ public struct Rejection: Sendable {
         self.bytes = bytes
         self.length = length ?? bytes.readableBytes
         self.number = number
+        self.producer = producer
     }
 }
 

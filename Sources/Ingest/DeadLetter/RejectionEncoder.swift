@@ -2,8 +2,8 @@ import Foundation
 import NIOCore
 import Pipeline
 
-/// A rejection as one line of JSON: `{"time","table","column","reason","message","session","row"|"row_base64",
-/// "truncated"}`.
+/// A rejection as one line of JSON: `{"time","table","column","reason","message","session","producer",
+/// "epoch","number","row"|"row_base64","truncated"}`.
 struct RejectionEncoder: Sendable {
     /// Longest message that is kept, in bytes; messages are ours, but names in them are not.
     static let messageBytesMax = 1024
@@ -27,6 +27,12 @@ struct RejectionEncoder: Sendable {
         line.writeJSONString(rejection.message.cut(toBytes: Self.messageBytesMax).utf8)
         line.writeStaticString(",\"session\":")
         line.writeString("\(rejection.session)")
+        if let producer = rejection.producer, producer.isNamed {
+            line.writeStaticString(",\"producer\":")
+            line.writeJSONString(producer.name.utf8)
+            line.writeString(",\"epoch\":\(producer.epoch)")
+        }
+        if let number = rejection.number { line.writeString(",\"number\":\(number)") }
         if String(validating: kept, as: UTF8.self) != nil {
             line.writeStaticString(",\"row\":")
             line.writeJSONString(kept)

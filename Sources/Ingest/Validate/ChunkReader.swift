@@ -76,7 +76,8 @@ final class ChunkReader {
 
     /// Reads a chunk from an offset on.
     func read(_ chunk: Chunk, from offset: Int = 0) -> Progress {
-        if let rejection = chunk.rejection {
+        if var rejection = chunk.rejection {
+            rejection.producer = chunk.numbering?.producer.identity
             rejections.append(rejection)
             return .done
         }
@@ -105,7 +106,7 @@ final class ChunkReader {
                 Rejection(
                     table: writer?.table, column: writer?.name(ofColumn: fault.column), reason: fault.reason,
                     message: fault.message, session: chunk.session, bytes: slice(whole, start, line),
-                    number: counted.number(of: line, from: start)))
+                    number: counted.number(of: line, from: start), producer: chunk.numbering?.producer.identity))
         }
 
         // The table of the last rows is the likeliest for the next; a row that names another says so.
@@ -141,7 +142,8 @@ final class ChunkReader {
                     Rejection(
                         table: table, reason: error.code.rejectReason, message: error.message,
                         session: chunk.session, bytes: slice(whole, start, line),
-                        number: counted.number(of: line, from: start)))
+                        number: counted.number(of: line, from: start),
+                        producer: chunk.numbering?.producer.identity))
                 continue
             }
             guard let known = writers[table] else {

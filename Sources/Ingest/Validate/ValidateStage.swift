@@ -29,20 +29,21 @@ public actor ValidateStage: Stage {
     private let logger: Logger
     private let pool: BlockPool
     private let deadLetter: @Sendable ([Rejection]) async -> Void
-    private let deadLetterSynced: @Sendable () async -> Void
+    private let deadLetterSynced: @Sendable () async throws -> Void
     private let wallClock: @Sendable () -> Int64
     private let held = Gauge()
 
     /// - Parameters:
     ///   - wallClock: milliseconds since 1970.
     ///   - deadLetter: keeps rejected rows; validation waits for it.
-    ///   - deadLetterSynced: returns when what it was given is on the disk.
+    ///   - deadLetterSynced: returns when what it was given is on the disk; throws when that will not happen any more:
+    ///     what was read is then not passed on, and nobody hears that it was taken.
     public init(
         settings: ValidateSettings, input: BoundedStream<Chunk>, output: BoundedStream<Intake>,
         spool: SpoolSettings.Compression? = nil, catalog: any TableCatalog, pool: BlockPool, telemetry: Telemetry,
         logger: Logger, clock: StageClock = .continuous, wallClock: @escaping @Sendable () -> Int64,
         deadLetter: @escaping @Sendable ([Rejection]) async -> Void,
-        deadLetterSynced: @escaping @Sendable () async -> Void = {}, gate: PauseGate = PauseGate()
+        deadLetterSynced: @escaping @Sendable () async throws -> Void = {}, gate: PauseGate = PauseGate()
     ) {
         current = Mutex(Current(settings: settings))
         self.gate = gate
@@ -164,7 +165,7 @@ public actor ValidateStage: Stage {
     ) async throws {
         let batches = reader.takeBatches()
         guard !batches.isEmpty || !numbered.isEmpty else { return }
-        if numbered.contains(where: { !$0.refusals.isEmpty }) { await deadLetterSynced() }
+        if numbered.contains(where: { !$0.refusals.isEmpty }) { try await deadLetterSynced() }
         let now = clock.now
         var waited: Duration = .zero
         for batch in batches {

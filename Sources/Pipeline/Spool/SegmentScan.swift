@@ -29,6 +29,16 @@ struct SegmentScan {
         self.offset = offset ?? SpoolFormat.segmentHeadBytes
     }
 
+    /// Whether there is any record, whatever the segment's head is.
+    static func findsRecords(in file: any SpoolFile) throws(SpoolDiskError) -> Bool {
+        var scan = try SegmentScan(file)
+        while let item = try scan.next() {
+            if case .tail = item { continue }
+            return true
+        }
+        return false
+    }
+
     /// The next record or what is in its place; nil at the end.
     mutating func next() throws(SpoolDiskError) -> Item? {
         guard !isDone, offset < length else { return nil }

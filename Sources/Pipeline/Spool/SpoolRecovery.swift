@@ -133,7 +133,7 @@ private struct SpoolReading {
                     .otherVersion,
                     "\(name) of the spool has format \(version), this sluice reads \(SpoolFormat.version)")
             case .none:
-                if number == numbers.last {
+                if number == numbers.last, try !SegmentScan.findsRecords(in: file) {
                     // Never got as far as its head; nothing in it was ever relied on.
                     recovery.damage.tornBytes += length
                     try disk.remove(name)

@@ -79,6 +79,60 @@ public final class SystemSpoolDisk: SpoolDisk {
     }
 }
 
+/// A directory that is only looked at: what would change it is left undone, and nothing fails because of that. So what reads a
+/// spool back at start reads it for people, too.
+final class ReadOnlySpoolDisk: SpoolDisk {
+    private let path: String
+
+    init(path: String) { self.path = path }
+
+    func names() throws(SpoolDiskError) -> [String] {
+        do {
+            return try FileManager.default.contentsOfDirectory(atPath: path)
+        } catch {
+            throw SpoolDiskError(.list, path, FileManager.default.fileExists(atPath: path) ? EACCES : ENOENT)
+        }
+    }
+
+    func open(_ name: String) throws(SpoolDiskError) -> any SpoolFile {
+        let descriptor = Foundation.open("\(path)/\(name)", O_RDONLY | O_CLOEXEC)
+        guard descriptor >= 0 else { throw SpoolDiskError(.open, name, errno) }
+        return ReadOnlySpoolFile(SystemSpoolFile(descriptor: descriptor, name: name))
+    }
+
+    func create(_ name: String) throws(SpoolDiskError) -> any SpoolFile { ReadOnlySpoolFile(nil) }
+    func remove(_ name: String) throws(SpoolDiskError) {}
+    func rename(_ name: String, to: String) throws(SpoolDiskError) {}
+    func freeBytes() -> Int? { nil }
+
+    /// Whether somebody holds the directory's lock. Asking for the lock, even for a moment, could keep a daemon from starting; so
+    /// the kernel's list is read (proc_locks(5)), where there is one.
+    var isLocked: Bool? {
+        var about = stat()
+        guard stat("\(path)/lock", &about) == 0 else { return false }
+        guard let text = try? String(contentsOfFile: "/proc/locks", encoding: .utf8) else { return nil }
+        return text.split(separator: "\n").contains { line in
+            let fields = line.split(separator: " ")
+            return fields.contains("FLOCK") && fields.contains { $0.hasSuffix(":\(about.st_ino)") }
+        }
+    }
+}
+
+/// nil: a file that was never made.
+private final class ReadOnlySpoolFile: SpoolFile {
+    private let file: SystemSpoolFile?
+
+    init(_ file: SystemSpoolFile?) { self.file = file }
+
+    func length() throws(SpoolDiskError) -> Int { try file?.length() ?? 0 }
+    func read(at offset: Int, count: Int) throws(SpoolDiskError) -> ByteBuffer {
+        try file?.read(at: offset, count: count) ?? ByteBuffer()
+    }
+    func write(_ bytes: ByteBuffer, at offset: Int) throws(SpoolDiskError) {}
+    func sync() throws(SpoolDiskError) {}
+    func truncate(to length: Int) throws(SpoolDiskError) {}
+}
+
 /// A file by its descriptor; reads and writes name their offsets, so several threads may use it.
 private final class SystemSpoolFile: SpoolFile {
     private let descriptor: Int32

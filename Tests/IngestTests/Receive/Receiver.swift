@@ -154,9 +154,12 @@ struct RejectedLine: Decodable, Equatable {
     var row: String?
     var rowBase64: String?
     var truncated: Int?
+    var producer: String?
+    var epoch: UInt64?
+    var number: UInt64?
 
     enum CodingKeys: String, CodingKey {
-        case time, table, column, reason, message, session, row, truncated
+        case time, table, column, reason, message, session, row, truncated, producer, epoch, number
         case rowBase64 = "row_base64"
     }
 
