@@ -62,10 +62,15 @@ struct MigrationHistory: Sendable {
                 MigrationFile.checksum(Array(file.statements[event.statement - 1].text.utf8)) == event.checksum
             else { return .changedInPart(statement: event.statement) }
         }
-        let uncertain = last.kind == .begun && last.statement > done ? last.statement : nil
+        // What was begun last, unless the same run tells its outcome.
+        let begun = own.last { $0.kind == .begun && $0.statement > done }
+        let isSettled = own.contains {
+            $0.kind != .begun && $0.run == begun?.run && $0.statement == begun?.statement
+        }
+        let uncertain = isSettled ? nil : begun?.statement
         if let uncertain {
             guard uncertain <= file.statements.count,
-                MigrationFile.checksum(Array(file.statements[uncertain - 1].text.utf8)) == last.checksum
+                MigrationFile.checksum(Array(file.statements[uncertain - 1].text.utf8)) == begun?.checksum
             else { return .changedInPart(statement: uncertain) }
         }
         return .stopped(done: done, uncertain: uncertain, at: last.at, by: last.by)

@@ -189,13 +189,14 @@ public struct Migrator: Sendable {
                 try await apply(step, &run, told)
                 count += 1
             }
-            await unlock(&run)
+            if let left = await unlock(&run) { told("warning: \(left)") }
             await run.session.close()
             return count
         } catch {
-            await unlock(&run)
+            let left = await unlock(&run)
             await run.session.close()
-            throw Self.asMigrationError(error)
+            let error = Self.asMigrationError(error)
+            throw left.map { MigrationError("\(error)\n\($0)", isServerAway: error.isServerAway) } ?? error
         }
     }
 
@@ -223,13 +224,17 @@ public struct Migrator: Sendable {
         _ kind: MigrationEvent.Kind, _ run: inout Run, name: String = "", statement: Int = 0, statements: Int = 0,
         checksum: String = "", as other: String? = nil
     ) async throws {
-        // A server of 2018 ends the connection after a statement that it cannot read.
-        if !run.session.connection.isOpen { run.session = try await open() }
         let event = MigrationEvent(
             kind: kind, name: name, statement: statement, statements: statements, checksum: checksum,
-            run: other ?? run.id,
-            by: run.by, lease: kind == .locked ? Int(options.statementTimeout.components.seconds) + 60 : 0)
-        try await ledger.write(event, number: run.nextNumber(), run.session)
+            run: other ?? run.id, by: run.by,
+            lease: kind == .locked ? Int(options.statementTimeout.components.seconds) + 60 : 0)
+        let number = run.nextNumber()
+        do { return try await ledger.write(event, number: number, run.session) } catch {
+            if (error as? ConnectionError)?.exception != nil { throw error }
+        }
+        // The connection is at fault. The same row twice says the same.
+        run.session = try await open()
+        try await ledger.write(event, number: number, run.session)
     }
 
     private func lock(_ run: inout Run, _ told: (String) -> Void) async throws {
@@ -255,10 +260,18 @@ public struct Migrator: Sendable {
     }
 
     /// As well as it can be done: what stays locked ends with its lease.
-    private func unlock(_ run: inout Run) async {
-        guard run.isLocked else { return }
+    ///
+    /// - Returns: What to say when it could not.
+    private func unlock(_ run: inout Run) async -> String? {
+        guard run.isLocked else { return nil }
         run.isLocked = false
-        try? await write(.unlocked, &run)
+        do {
+            try await write(.unlocked, &run)
+            return nil
+        } catch {
+            return "the lock of this run (\(run.id)) could not be given back and ends with its lease: "
+                + ServerSession.words(error)
+        }
     }
 
     private func apply(_ step: Step, _ run: inout Run, _ told: (String) -> Void) async throws {
@@ -289,17 +302,23 @@ public struct Migrator: Sendable {
             do {
                 try await run.session.run(text, timeout: options.statementTimeout)
             } catch {
-                let isKnown = hadNoEffect(error)
+                var isKnown = hadNoEffect(error)
                 if isKnown {
-                    try? await write(
-                        .failed, &run, name: file.name, statement: number, statements: count, checksum: checksum)
+                    do {
+                        // A server of 2018 that cannot read a statement answers before it has read the whole request, and
+                        // takes the rest for the next one (its TCPHandler.cpp, runImpl): the connection is of no more use.
+                        await run.session.close()
+                        run.session = try await open()
+                        try await write(
+                            .failed, &run, name: file.name, statement: number, statements: count, checksum: checksum)
+                    } catch { isKnown = false }
                 }
                 throw MigrationError(
                     "\(file.name):\(statement.line): stopped at statement \(number) of \(count), \(number - 1) are done: "
                         + ServerSession.words(error)
                         + (isKnown
                             ? "\ncorrect it and apply again: it goes on at statement \(number)"
-                            : "\nwhether it took effect is not known"))
+                            : "\nwhether it took effect is not written down"))
             }
             try await write(.done, &run, name: file.name, statement: number, statements: count, checksum: checksum)
         }
