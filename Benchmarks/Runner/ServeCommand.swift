@@ -30,7 +30,9 @@ struct ServeCommand: AsyncParsableCommand {
             say(Self.listening)
             while true {
                 let figures = daemon.telemetry.snapshot()
-                if Int(figures.acceptedRows + figures.rejectedRows) >= job.rows { break }
+                // What is in the spool only would stay there.
+                let isRead = Int(figures.acceptedRows + figures.rejectedRows) >= job.rows
+                if isRead, figures.conservation.inFlight == 0 { break }
                 try await Task.sleep(for: Self.pollInterval)
             }
             daemon.runtime.stop()
@@ -53,6 +55,7 @@ struct ServeCommand: AsyncParsableCommand {
         settings.validate.defaultTable = job.table.rawValue
         settings.validate.deadLetter.directory = job.directory + "/dead-letter"
         settings.spool.directory = job.directory + "/spool"
+        settings.spool.enabled = job.hasSpool
         guard let sink = ShipSettings.Sink(rawValue: job.sink) else { throw ValidationError("no such sink") }
         settings.ship.sink = sink
         settings.ship.file.directory = job.directory + "/data"

@@ -19,7 +19,7 @@ struct Sluice: AsyncParsableCommand {
             """,
         version: version,
         subcommands: [
-            RunCommand.self, CheckCommand.self, ConfigCommand.self, SchemaCommand.self, SendCommand.self,
+            RunCommand.self, CheckCommand.self, ConfigCommand.self, SchemaCommand.self, SendCommand.self, TopCommand.self,
             CatCommand.self,
             VersionCommand.self,
         ])

@@ -157,6 +157,15 @@ struct TableJudgement: Sendable {
     private func windowDeduplication() -> [Finding] {
         let window = table.setting("non_replicated_deduplication_window", of: server).flatMap(Int.init)
         guard let window else {
+            if server.knowsTokens {
+                return [
+                    finding(
+                        .warn, .deduplication,
+                        "at least once, as far as can be told: the table sets no non_replicated_deduplication_window, and the "
+                            + "server's own cannot be read",
+                        alter("MODIFY SETTING non_replicated_deduplication_window = 1000"))
+                ]
+            }
             return [
                 finding(
                     .warn, .deduplication,
