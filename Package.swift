@@ -108,8 +108,8 @@ let package = Package(
         .executableTarget(
             name: "sluice",
             dependencies: [
-                "Daemon", "Admin", "Pipeline", "SluiceClient", "ClickHouseNative", "EventGenerator", "CSluice", "CLZ4",
-                "CZstd",
+                "Daemon", "Admin", "Sinks", "Pipeline", "SluiceClient", "ClickHouseNative", "EventGenerator", "CSluice",
+                "CLZ4", "CZstd",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
