@@ -19,7 +19,8 @@ struct Sluice: AsyncParsableCommand {
             """,
         version: version,
         subcommands: [
-            RunCommand.self, CheckCommand.self, ConfigCommand.self, SchemaCommand.self, SendCommand.self, TopCommand.self,
+            RunCommand.self, CheckCommand.self, ConfigCommand.self, SchemaCommand.self, SendCommand.self,
+            TopCommand.self,
             CatCommand.self,
             VersionCommand.self,
         ])
