@@ -181,7 +181,7 @@ import Testing
                     try? await Task.sleep(for: .milliseconds(50))
                 }
             }
-            let stream = Task { await client.ask("http://127.0.0.1:\(port)/events", "--max-time", "3", "-N").body }
+            let stream = Task { await client.ask("http://127.0.0.1:\(port)/events", "--max-time", "10", "-N").body }
             let text = await stream.value
             counting.cancel()
             let events = text.components(separatedBy: "\n\n").filter { !$0.isEmpty }

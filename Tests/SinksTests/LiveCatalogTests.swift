@@ -41,7 +41,8 @@ struct LiveCatalogTests {
     func whatCannotBeWrittenToIsSaidAtOnce(kind: ClickHouseServer.Kind) async throws {
         let server = try await ClickHouseServer.of(kind)
         try await server.withDatabase { database in
-            try await server.query("CREATE TABLE t (p AggregateFunction(sum, UInt64)) ENGINE = Memory", database: database)
+            try await server.query(
+                "CREATE TABLE t (p AggregateFunction(sum, UInt64)) ENGINE = Memory", database: database)
             let fixture = try SinkFixture(SinkFixture.settings(port: server.nativePort, database: database))
             let unsupported = try await #require(throws: CatalogError.self) {
                 try await fixture.catalog.structure(of: TableName(table: "t"))

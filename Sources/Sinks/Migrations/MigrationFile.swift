@@ -42,7 +42,8 @@ public struct MigrationFile: Sendable, Hashable {
     public static func read(directory: String) throws(MigrationError) -> [MigrationFile] {
         let names: [String]
         do { names = try FileManager.default.contentsOfDirectory(atPath: directory) } catch {
-            throw MigrationError("\(directory): cannot be read; where are the migrations?")
+            throw MigrationError(
+                "\(directory): cannot be read; --directory names where the files are, such as schema/modern")
         }
         var files: [MigrationFile] = []
         for name in names where name.hasSuffix(".sql") && !name.hasPrefix(".") {

@@ -79,7 +79,8 @@ final class Reloader: AdminActions {
     }
 
     private func refused(_ message: String, _ details: [String]) -> AdminActionError {
-        logger.error("reload refused", metadata: ["reason": "\(message)", "details": "\(details.joined(separator: "; "))"])
+        logger.error(
+            "reload refused", metadata: ["reason": "\(message)", "details": "\(details.joined(separator: "; "))"])
         return AdminActionError(.invalid, message, details: details)
     }
 

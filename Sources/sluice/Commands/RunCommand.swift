@@ -55,7 +55,7 @@ struct RunCommand: AsyncParsableCommand {
                         signals,
                         AdminStage(
                             settings: settings.admin, telemetry: telemetry, logger: logger.of(stage: "admin"),
-                            actions: reloader, audit: audit)
+                            actions: reloader, audit: audit),
                     ]
                 })
         } catch {

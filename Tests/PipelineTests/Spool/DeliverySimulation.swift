@@ -90,7 +90,7 @@ struct DeliverySimulation {
     private var random: SeededRandom
     private var settings = SpoolSettings()
     private var registry = ProducerRegistry(wallClock: { 0 })
-    private var core: SpoolCore!
+    private var core: SpoolCore
     private var clients: [Client]
     private var ears: [Ear?]
     private var server = Server()
@@ -118,6 +118,7 @@ struct DeliverySimulation {
         let count = random.int(1...3)
         clients = (0..<count).map { Client(name: "p\($0)") }
         ears = Array(repeating: nil, count: count)
+        core = try SpoolCore(disk: disk, settings: settings, registry: registry, wallClock: { 0 }, random: { 7 })
         try start()
     }
 
@@ -135,7 +136,7 @@ struct DeliverySimulation {
 
     private mutating func step() throws {
         switch random.int(0...19) {
-        case 0...4: send()
+        case 0...4: try send()
         case 5...8: try commit()
         case 9, 10: try feed()
         case 11, 12: try seal()
@@ -239,7 +240,7 @@ struct DeliverySimulation {
     }
 
     /// Some rows of a client become one intake, perhaps with some that were sent before.
-    private mutating func send() {
+    private mutating func send() throws {
         let place = random.int(0...clients.count - 1)
         if clients[place].session == nil { connect(place) }
         hear(place)
@@ -259,7 +260,7 @@ struct DeliverySimulation {
                 if case .notOwner = taking { clients[place].session = nil }
                 break
             }
-            take(producer, place, RowRange(first: from, last: upTo))
+            try take(producer, place, RowRange(first: from, last: upTo))
             at = upTo + 1
             if upTo == last { break }
         }
@@ -267,7 +268,7 @@ struct DeliverySimulation {
         clients[place].sent = last
     }
 
-    private mutating func take(_ producer: Producer, _ client: Int, _ range: RowRange) {
+    private mutating func take(_ producer: Producer, _ client: Int, _ range: RowRange) throws {
         var tables: [[Row]] = Self.tables.map { _ in [] }
         for number in range.first...range.last where number % 7 != 0 {
             // Every seventh row is rejected: it has a number, and is in no batch.
@@ -279,7 +280,7 @@ struct DeliverySimulation {
             batches.append(RowBatch(table: table, block: Self.block(taken), firstReceived: .now))
             rows.append(taken)
         }
-        let intake = try! Intake(
+        let intake = try Intake(
             batches: batches, numbered: [.init(producer: producer, range: producer.covered(by: range))], received: 0,
             spool: SpoolSettings.Compression.none)
         // Parsers work side by side: what came first may be done last.
