@@ -80,12 +80,18 @@ let package = Package(
         .target(
             name: "Admin",
             dependencies: [
-                "Pipeline",
+                "Pipeline", "CSluice",
                 .product(name: "Hummingbird", package: "hummingbird"),
                 .product(name: "HummingbirdCore", package: "hummingbird"),
+                .product(name: "HummingbirdTLS", package: "hummingbird"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOSSL", package: "swift-nio-ssl"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+            ],
+            resources: [
+                .embedInCode("Dashboard/dashboard.html"), .embedInCode("Dashboard/dashboard.css"),
+                .embedInCode("Dashboard/dashboard.js"),
             ],
             swiftSettings: strict
         ),
@@ -102,8 +108,8 @@ let package = Package(
         .executableTarget(
             name: "sluice",
             dependencies: [
-                "Daemon", "Admin", "Pipeline", "SluiceClient", "ClickHouseNative", "EventGenerator", "CSluice", "CLZ4",
-                "CZstd",
+                "Daemon", "Admin", "Sinks", "Pipeline", "SluiceClient", "ClickHouseNative", "EventGenerator", "CSluice",
+                "CLZ4", "CZstd",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
@@ -113,7 +119,7 @@ let package = Package(
         .executableTarget(
             name: "Benchmarks",
             dependencies: [
-                "Daemon", "Ingest", "Sinks", "Pipeline", "ClickHouseNative", "EventGenerator",
+                "Daemon", "Ingest", "Sinks", "Pipeline", "ClickHouseNative", "EventGenerator", "ProducerProtocol",
                 "CLZ4", "CSluice", "CZstd",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],

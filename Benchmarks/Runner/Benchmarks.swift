@@ -7,7 +7,7 @@ import Foundation
 struct Benchmarks: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "Benchmarks", abstract: "Measures sluice, stage by stage and from the socket to the sink.",
-        subcommands: [RunCommand.self, ServeCommand.self], defaultSubcommand: RunCommand.self)
+        subcommands: [RunCommand.self, AckLatencyCommand.self, ServeCommand.self], defaultSubcommand: RunCommand.self)
 }
 
 struct RunCommand: AsyncParsableCommand {

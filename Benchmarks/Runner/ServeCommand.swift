@@ -30,14 +30,18 @@ struct ServeCommand: AsyncParsableCommand {
             say(Self.listening)
             while true {
                 let figures = daemon.telemetry.snapshot()
-                if Int(figures.acceptedRows + figures.rejectedRows) >= job.rows { break }
+                // What is in the spool only would stay there.
+                let isRead = Int(figures.acceptedRows + figures.rejectedRows) >= job.rows
+                if isRead, figures.conservation.inFlight == 0 { break }
                 try await Task.sleep(for: Self.pollInterval)
             }
             daemon.runtime.stop()
             return cpu
         }
         _ = try await daemon.runtime.run(signals: true)
-        let cpu = try await watching.value
+        // Ended from outside, it has nothing to report.
+        watching.cancel()
+        guard let cpu = try? await watching.value else { return }
         let outcome = ServeOutcome(
             committedRows: Int(daemon.telemetry.snapshot().committedRows), cpuSeconds: Clocks.processCPU - cpu,
             end: Clocks.wall, peakResidentBytes: Self.peakResidentBytes)
@@ -53,6 +57,7 @@ struct ServeCommand: AsyncParsableCommand {
         settings.validate.defaultTable = job.table.rawValue
         settings.validate.deadLetter.directory = job.directory + "/dead-letter"
         settings.spool.directory = job.directory + "/spool"
+        settings.spool.enabled = job.hasSpool
         guard let sink = ShipSettings.Sink(rawValue: job.sink) else { throw ValidationError("no such sink") }
         settings.ship.sink = sink
         settings.ship.file.directory = job.directory + "/data"

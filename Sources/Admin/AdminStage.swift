@@ -1,85 +1,154 @@
 import Hummingbird
 import HummingbirdCore
+import HummingbirdTLS
 import Logging
 import NIOCore
 import Pipeline
 import ServiceLifecycle
+import Synchronization
 
-/// Serves the endpoints on a loopback address, beside the pipeline: it only looks on. The first to end on a graceful
-/// shutdown, and never the one that others wait for.
+/// Serves the endpoints on TCP, on a Unix socket, or on both, beside the pipeline: it only looks on, and passes on what an
+/// operator asks for. The first to end on a graceful shutdown, and never the one that others wait for.
 public struct AdminStage: Stage {
     public var name: String { "admin" }
 
-    /// Open connections; further ones wait until one is closed.
-    static let connectionsMax = 64
     /// A connection on which nothing happens is closed.
     static let idleTimeMax: TimeAmount = .seconds(60)
     /// On a graceful shutdown, requests that run have so long to end.
     static let stopTimeMax: Duration = .seconds(2)
 
     private let settings: AdminSettings
-    private let telemetry: Telemetry
+    private let site: AdminSite
     private let logger: Logger
     private let clock: StageClock
     private let onListening: @Sendable (Int) -> Void
 
-    /// - Parameter onListening: Called once with the port, when clients can connect.
+    /// - Parameters:
+    ///   - actions: What can be asked of the daemon.
+    ///   - audit: Where it is written down; nil: nowhere.
+    ///   - onListening: Called once for each listener, when clients can connect: with the port, or 0 for a Unix socket.
     public init(
-        settings: AdminSettings, telemetry: Telemetry, logger: Logger, clock: StageClock = .continuous,
+        settings: AdminSettings, telemetry: Telemetry, logger: Logger, actions: any AdminActions = NoAdminActions(),
+        audit: AuditLog? = nil, clock: StageClock = .continuous,
         onListening: @escaping @Sendable (Int) -> Void = { _ in }
     ) {
         self.settings = settings
-        self.telemetry = telemetry
         self.logger = logger
         self.clock = clock
         self.onListening = onListening
+        site = AdminSite(
+            telemetry: telemetry, logger: logger, actions: actions, audit: audit, streamsMax: settings.streamsMax,
+            requestsPerSecond: settings.requestsPerSecond, clock: clock)
+    }
+
+    /// Where the endpoints are, for the log: `https://0.0.0.0:8090, unix:/run/sluice/admin.sock`.
+    public static func addresses(_ settings: AdminSettings) -> String {
+        guard settings.enabled else { return "off" }
+        let network = settings.host.map { host in
+            let scheme = settings.tlsCertificate == nil ? "http" : "https"
+            return "\(scheme)://\(host.contains(":") ? "[\(host)]" : host):\(settings.port)"
+        }
+        return [network, settings.socketPath.map { "unix:\($0)" }].compactMap(\.self).joined(separator: ", ")
     }
 
     /// - Throws: `AdminError` when it cannot listen.
     public func run() async throws {
-        let application = application
-        do {
-            try await withThrowingTaskGroup(of: Void.self) { group in
-                group.addTask { try await application.run() }
-                group.addTask {
-                    try await gracefulShutdown()
-                    try await clock.sleep(for: Self.stopTimeMax)
-                }
-                try await group.next()
-                group.cancelAll()
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask { try await serve() }
+            group.addTask {
+                try await gracefulShutdown()
+                try await clock.sleep(for: Self.stopTimeMax)
             }
-        } catch let error as IOError {
-            throw AdminError(host: settings.host, port: settings.port, reason: "\(error)")
+            try await group.next()
+            group.cancelAll()
         }
     }
 
-    private var application: some ApplicationProtocol {
+    private func serve() async throws {
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            if let host = settings.host { group.addTask { try await serve(host: host) } }
+            if let path = settings.socketPath { group.addTask { try await serve(socket: AdminSocket(path: path)) } }
+            // They end together on a shutdown; one that fails ends the other.
+            while try await group.next() != nil {}
+        }
+    }
+
+    private func serve(host: String) async throws {
+        let place = "\(host):\(settings.port) (admin.host, admin.port)"
+        do {
+            let server = try builder(secured: true)
+            let application = application(
+                .hostname(host, port: settings.port), server, access: .network(settings)
+            ) { [settings, logger, onListening] channel in
+                let port = channel.localAddress?.port ?? settings.port
+                logger.info("listening", metadata: ["host": "\(host)", "port": "\(port)"])
+                onListening(port)
+            }
+            try await application.run()
+        } catch let error as IOError {
+            throw AdminError("cannot listen on \(place) for the admin endpoints: \(error)")
+        }
+    }
+
+    private func serve(socket: AdminSocket) async throws {
+        let place = try socket.prepare()
+        defer { socket.remove() }
+        let mode = settings.socketMode
+        let failure = Failure()
+        let application = application(
+            .unixDomainSocket(path: place), try builder(secured: false), access: .socket
+        ) { [logger, onListening] channel in
+            do {
+                try socket.publish(mode: mode)
+                logger.info(
+                    "listening", metadata: ["path": "\(socket.path)", "mode": "\(String(mode, radix: 8))"])
+                onListening(0)
+            } catch {
+                failure.set(error)
+                channel.close(promise: nil)
+            }
+        }
+        do {
+            try await application.run()
+        } catch let error as IOError {
+            throw AdminError("cannot listen on \(socket.path) (admin.socket.path) for the admin endpoints: \(error)")
+        }
+        try failure.rethrow()
+    }
+
+    private func builder(secured: Bool) throws -> HTTPServerBuilder {
+        let plain = HTTPServerBuilder.http1(configuration: .init(idleTimeout: Self.idleTimeMax))
+        guard secured, let certificate = settings.tlsCertificate, let key = settings.tlsKey else { return plain }
+        return try .tls(plain, tlsConfiguration: AdminCertificate.load(certificate: certificate, key: key))
+    }
+
+    private func application(
+        _ address: BindAddress, _ server: HTTPServerBuilder, access: AdminAccess,
+        whenRunning: @escaping @Sendable (any Channel) async -> Void
+    ) -> some ApplicationProtocol {
         // Of the server's own messages only what is wrong is of interest here.
         var serverLogger = logger
         serverLogger.logLevel = max(logger.logLevel, .warning)
-        let (logger, settings, onListening) = (logger, settings, onListening)
         return Application(
-            router: AdminRouter.make(telemetry: telemetry),
-            server: .http1(configuration: .init(idleTimeout: Self.idleTimeMax)),
+            router: AdminRouter.make(site, access: access), server: server,
             configuration: ApplicationConfiguration(
-                address: .hostname(settings.host, port: settings.port),
-                availableConnectionsDelegate: MaximumAvailableConnections(Self.connectionsMax)),
-            onServerRunning: { channel in
-                let port = channel.localAddress?.port ?? settings.port
-                logger.info("listening", metadata: ["host": "\(settings.host)", "port": "\(port)"])
-                onListening(port)
-            },
-            logger: serverLogger)
+                address: address,
+                availableConnectionsDelegate: MaximumAvailableConnections(settings.connectionsMax)),
+            onServerRunning: whenRunning, logger: serverLogger)
     }
 }
 
 /// The endpoints cannot be served.
 public struct AdminError: Error, Sendable, CustomStringConvertible {
-    public let host: String
-    public let port: Int
-    let reason: String
+    public let description: String
 
-    public var description: String {
-        "cannot listen on \(host):\(port) for the admin endpoints (admin.host, admin.port): \(reason)"
-    }
+    init(_ description: String) { self.description = description }
+}
+
+/// What went wrong where nothing could be thrown.
+private final class Failure: Sendable {
+    private let error = Mutex<(any Error)?>(nil)
+
+    func set(_ failure: any Error) { error.withLock { $0 = failure } }
+    func rethrow() throws { if let failure = error.withLock({ $0 }) { throw failure } }
 }

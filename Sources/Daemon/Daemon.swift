@@ -13,6 +13,10 @@ public struct Daemon: Sendable {
     public let settings: Settings
     public let telemetry: Telemetry
     public let runtime: Runtime
+    private let batch: BatchStage
+    private let compress: CompressStage
+    private let validate: ValidateStage
+    private let gate = PauseGate()
     /// Tells that the socket listens.
     public let listening: Listening
 
@@ -35,11 +39,6 @@ public struct Daemon: Sendable {
         let rowBatches = BoundedStream<RowBatch>(settings.validate.queue, weight: { $0.memory })
         let sealed = BoundedStream<SealedBlock>(settings.batch.queue, weight: { $0.memory })
         let encoded = BoundedStream<EncodedBlock>(settings.compress.queue, weight: { $0.body.capacity })
-        telemetry.observe(chunks, as: "validate")
-        telemetry.observe(intakes, as: "spool")
-        telemetry.observe(rowBatches, as: "batch")
-        telemetry.observe(sealed, as: "compress")
-        telemetry.observe(encoded, as: "ship")
 
         let deadLetter = try DeadLetter(
             settings: settings.validate.deadLetter, logger: logger.of(stage: "dead-letter"))
@@ -53,7 +52,13 @@ public struct Daemon: Sendable {
             environment: environment, telemetry: telemetry, logger: logger.of(stage: "spool"),
             wallClock: Self.milliseconds,
             recycle: { pool.give($0) })
-        let (sink, catalog) = try Self.sink(
+        telemetry.observe(chunks, as: "validate")
+        telemetry.observe(intakes, as: keeper.stage.name, rows: { $0.rows })
+        telemetry.observe(rowBatches, as: "batch", rows: { $0.rows })
+        telemetry.observe(sealed, as: "compress", rows: { $0.rows })
+        telemetry.observe(encoded, as: "ship", rows: { $0.rows })
+        if settings.spool.enabled { telemetry.spool.bytesMax.set(settings.spool.bytesMax) }
+        let (sink, source) = try Self.sink(
             settings.ship, input: encoded, schema: schema, telemetry: telemetry, pressure: pressure,
             logger: logger.of(stage: "ship"),
             handlers: BlockHandlers(
@@ -63,27 +68,75 @@ public struct Daemon: Sendable {
                     try await Self.keep(block, refusal, in: deadLetter)
                     await keeper.settled(block.id, .deadLettered)
                 }))
-        let compress = CompressStage(
+        var catalog = source
+        if settings.spool.enabled, settings.ship.sink == .clickhouse {
+            catalog = RememberedCatalog(
+                source, directory: settings.spool.directory, schema: schema, logger: logger.of(stage: "validate"))
+        }
+        compress = CompressStage(
             input: sealed, output: encoded, settings: settings.compress, sink: sink, telemetry: telemetry,
             recycle: { pool.give($0) })
-        let batch = BatchStage(
+        batch = BatchStage(
             settings: settings.batch, input: rowBatches, output: sealed, telemetry: telemetry, pressure: pressure,
             seal: keeper.seal)
-        let validate = ValidateStage(
+        validate = ValidateStage(
             settings: settings.validate, input: chunks, output: intakes,
             spool: settings.spool.enabled ? settings.spool.compression : nil, catalog: catalog, pool: pool,
             telemetry: telemetry, logger: logger.of(stage: "validate"), wallClock: Self.milliseconds,
-            deadLetter: { await deadLetter.record($0) }, deadLetterSynced: { try await deadLetter.sync() })
+            deadLetter: { rejections in
+                telemetry.rejectionSamples.record(rejections)
+                await deadLetter.record(rejections)
+            }, deadLetterSynced: { try await deadLetter.sync() }, gate: gate)
         let receive = ReceiveStage(
             settings: settings.receive, rowBytesMax: settings.validate.deadLetter.rowBytesMax, output: chunks,
             deadLetter: deadLetter, producers: registry, hasSpool: settings.spool.enabled, telemetry: telemetry,
             logger: logger.of(stage: "receive"), environment: environment,
-            onListening: { listening.begin() })
+            onListening: {
+                telemetry.intake = .open
+                listening.begin()
+            })
 
         let stages: [any Stage] = [deadLetter, sink, compress, batch, keeper.stage, validate, receive]
+        for stage in stages.reversed() {
+            if let stage = stage as? any Stage & AnyObject { telemetry.observe(stage) }
+        }
+        telemetry.describe(sink: settings.ship.sink.rawValue)
+        telemetry.observe { $0.deadLetter = { [weak deadLetter] in deadLetter?.status } }
         runtime = Runtime(
             stages: stages + (try beside(telemetry)), shutdownTimeout: settings.shutdownTimeout, logger: logger,
             telemetry: telemetry)
+    }
+
+    // MARK: While it runs
+
+    /// Takes over what a running daemon can (`ConfigurationKey.change`); the rest of the settings must be as they were.
+    public func reconfigure(_ settings: Settings) async {
+        validate.reconfigure(settings.validate)
+        await batch.reconfigure(settings.batch)
+        compress.reconfigure(settings.compress)
+    }
+
+    /// Seals now what is open of a table.
+    public func flush(_ table: TableName) async throws { try await batch.flush(table: table) }
+
+    /// Takes no more rows; producers wait. Rows that were taken go on to the sink.
+    ///
+    /// - Returns: Whether that changed anything.
+    public func pause() -> Bool {
+        telemetry.intake = .paused
+        return gate.close()
+    }
+
+    public func resume() -> Bool {
+        telemetry.intake = .open
+        return gate.open()
+    }
+
+    /// As SIGTERM does.
+    public func drain() {
+        telemetry.intake = .draining
+        gate.open()
+        runtime.stop()
     }
 
     private static func sink(
@@ -121,6 +174,26 @@ public struct Daemon: Sendable {
 }
 
 extension DeadLetter: Stage {}
+
+extension DeadLetter {
+    fileprivate nonisolated var status: DeadLetterStatus {
+        DeadLetterStatus(
+            rows: recordedRows.current, blocks: recordedBlocks.current, discardedRows: discardedRows.snapshot(),
+            diskErrors: diskErrors.current)
+    }
+}
+
+extension RejectionSamples {
+    fileprivate func record(_ rejections: [Rejection]) {
+        let time = Int64(Date().timeIntervalSince1970)
+        for rejection in rejections {
+            record(
+                table: rejection.table?.description, column: rejection.column, reason: rejection.reason.rawValue,
+                message: rejection.message, session: rejection.session, time: time
+            ) { RedactedRow.of(rejection.bytes.readableBytesView) }
+        }
+    }
+}
 
 extension Logger {
     /// For what a stage says: handlers show the stage before the message.

@@ -12,7 +12,8 @@ struct Keeper: Sendable {
     /// - Throws: when the directory of the spool cannot be used.
     init(
         settings: SpoolSettings, input: BoundedStream<Intake>, batches: BoundedStream<RowBatch>,
-        blocks: BoundedStream<SealedBlock>, registry: ProducerRegistry, environment: [String: String], telemetry: Telemetry, logger: Logger,
+        blocks: BoundedStream<SealedBlock>, registry: ProducerRegistry, environment: [String: String],
+        telemetry: Telemetry, logger: Logger,
         wallClock: @escaping @Sendable () -> Int64, recycle: @escaping @Sendable ([Block]) -> Void
     ) throws {
         guard settings.enabled else {

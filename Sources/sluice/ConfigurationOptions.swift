@@ -15,15 +15,20 @@ struct ConfigurationOptions: ParsableArguments {
 
     /// Reads the configuration; says on standard error what is wrong with it, and ends with 78.
     func load() throws -> EffectiveConfiguration {
-        let environment = ProcessInfo.processInfo.environment
-        let loader = ConfigurationLoader(environment: environment)
-        let named = config ?? environment["SLUICE_CONFIG"].flatMap { $0.isEmpty ? nil : $0 }
         do {
-            return try loader.load(named ?? loader.findMainFile())
+            return try read()
         } catch {
             error.warnings.forEach { Output.complain("\($0) (warning)") }
             error.errors.forEach { Output.complain("\($0)") }
             throw Exit.configuration
         }
+    }
+
+    /// Reads the configuration as it is now.
+    func read() throws(ConfigurationFailure) -> EffectiveConfiguration {
+        let environment = ProcessInfo.processInfo.environment
+        let loader = ConfigurationLoader(environment: environment)
+        let named = config ?? environment["SLUICE_CONFIG"].flatMap { $0.isEmpty ? nil : $0 }
+        return try loader.load(named ?? loader.findMainFile())
     }
 }

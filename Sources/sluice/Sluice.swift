@@ -19,8 +19,8 @@ struct Sluice: AsyncParsableCommand {
             """,
         version: version,
         subcommands: [
-            RunCommand.self, CheckCommand.self, ConfigCommand.self, SendCommand.self, CatCommand.self,
-            SpoolCommand.self, DlqCommand.self, VersionCommand.self,
+            RunCommand.self, CheckCommand.self, ConfigCommand.self, SchemaCommand.self, SendCommand.self,
+            TopCommand.self, CatCommand.self, SpoolCommand.self, DlqCommand.self, VersionCommand.self,
         ])
 }
 

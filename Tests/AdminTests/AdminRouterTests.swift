@@ -18,8 +18,9 @@ import Testing
     private static let time = Date(timeIntervalSince1970: 1_705_314_600)
 
     private func ask(_ uri: String, accept: String? = nil) async throws -> TestResponse {
-        let application = Application(router: AdminRouter.make(telemetry: telemetry, time: { Self.time }))
-        return try await application.test(.router) { client in
+        var site = AdminSite(telemetry: telemetry)
+        site.time = { Self.time }
+        return try await Application(router: AdminRouter.make(site, access: .socket)).test(.router) { client in
             var headers = HTTPFields()
             headers[.accept] = accept
             return try await client.execute(uri: uri, method: .get, headers: headers)
@@ -61,16 +62,39 @@ import Testing
 
     @Test(
         arguments: [
-            (nil, false), ("*/*", false), ("application/json", false), ("text/html,*/*;q=0.8", false),
-            ("application/json, text/plain, */*", false), ("text/plain", true), ("text/*", true),
-            ("application/openmetrics-text", true),
-            ("application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.3,*/*;q=0.1", true),
-            ("text/plain;q=0.1, application/json", false),
-        ] as [(String?, Bool)])
-    func prometheusGetsTextAndEverybodyElseJSON(accept: String?, isPrometheus: Bool) async throws {
-        let response = try await ask("/metrics", accept: accept)
+            (nil, "json"), ("*/*", "json"), ("application/json", "json"), ("text/html,*/*;q=0.8", "json"),
+            ("application/json, text/plain, */*", "json"), ("text/plain", "text"), ("text/*", "text"),
+            ("text/plain;q=0.1, application/json", "json"), ("application/*", "json"),
+            ("application/openmetrics-text", "openmetrics"),
+            // What Prometheus 2 sends, and what it sends without OpenMetrics.
+            (
+                "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1",
+                "openmetrics"
+            ),
+            ("text/plain;version=0.0.4;q=1,*/*;q=0.1", "text"),
+            ("text/plain, application/openmetrics-text;q=0.5", "text"),
+        ] as [(String?, String)])
+    func eachClientGetsTheFormItAsksFor(accept: String?, form: String) async throws {
+        let types = [
+            "json": "application/json; charset=utf-8", "text": "text/plain; version=0.0.4; charset=utf-8",
+            "openmetrics": "application/openmetrics-text; version=1.0.0; charset=utf-8",
+        ]
 
-        #expect((response.headers[.contentType] == PrometheusText.contentType) == isPrometheus)
+        #expect(try await ask("/metrics", accept: accept).headers[.contentType] == types[form])
+        // The other address never gives JSON.
+        let other = form == "openmetrics" ? "openmetrics" : "text"
+        #expect(try await ask("/metrics/prometheus", accept: accept).headers[.contentType] == types[other])
+    }
+
+    @Test func openMetricsNamesACounterWithoutItsEndAndSaysWhereItEnds() async throws {
+        telemetry.accepted(rows: 3, into: telemetry.table(.init(table: "t")))
+
+        let body = String(
+            buffer: try await ask("/metrics", accept: "application/openmetrics-text").body)
+
+        #expect(body.contains("# TYPE sluice_accepted_rows counter\nsluice_accepted_rows_total{table=\"t\"} 3\n"))
+        #expect(body.contains("# TYPE process_cpu_seconds counter\n"))
+        #expect(body.hasSuffix("\n# EOF\n"))
     }
 
     @Test func prometheusHasAnAddressOfItsOwn() async throws {
@@ -93,7 +117,22 @@ import Testing
         let body = String(buffer: try await ask("/status").body)
 
         #expect(body.contains("\"accepted\":3,\"committed\":0,\"dead_lettered\":0,\"discarded\":0,\"in_flight\":3"))
-        #expect(body.contains(#"{"stage":"validate","elements":1,"elements_max":8,"bytes":5,"bytes_max":64"#))
+        let queue = #"{"elements":1,"elements_max":8,"rows":null,"bytes":5,"bytes_max":64,"senders_waiting":0"#
+        #expect(body.contains(#"{"stage":"validate","rows":0,"queue":\#(queue)"#))
+    }
+
+    @Test func aMethodThatAnEndpointDoesNotTakeIsSaidSo() async throws {
+        let application = Application(router: AdminRouter.make(AdminSite(telemetry: telemetry), access: .socket))
+        try await application.test(.router) { client in
+            let get = try await client.execute(uri: "/reload", method: .get)
+            #expect(get.status == .methodNotAllowed && get.headers[.allow] == "POST")
+            let flush = try await client.execute(uri: "/tables/mstore/flush", method: .get)
+            #expect(flush.status == .methodNotAllowed)
+            let post = try await client.execute(uri: "/status", method: .post)
+            #expect(post.status == .methodNotAllowed && post.headers[.allow] == "GET, HEAD")
+            let head = try await client.execute(uri: "/ping", method: .head)
+            #expect(head.status == .ok && head.body.readableBytes == 0)
+        }
     }
 
     @Test func whoAsksForWhatIsNotThereLearnsWhatThereIs() async throws {

@@ -28,6 +28,7 @@ import Testing
         }
         #expect(run.telemetry.snapshot().rawBytes == UInt64(run.blocks.reduce(0) { $0 + $1.rawBytes }))
         #expect(run.recycledRows == 2000)
+        #expect(run.telemetry.snapshot().encodeLatency.count == 20)
     }
 
     @Test func blocksThatNobodyTakesAnyMoreEndTheStage() async throws {
@@ -70,7 +71,11 @@ import Testing
         let stage = CompressStage(
             input: input, output: output, settings: settings, sink: sink, telemetry: telemetry,
             recycle: { blocks in
-                for block in blocks { recycled.record(block.rows) }
+                for block in blocks {
+                    recycled.record(block.rows)
+                    // As the pool does: nobody may count by the block after this.
+                    block.removeAll()
+                }
             })
         let running = Task { try await stage.run() }
         for block in blocks { try await input.send(block) }

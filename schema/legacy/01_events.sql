@@ -5,7 +5,7 @@
 -- Ordered by tenant first (each query has one), then day and name, then visitor: a funnel reads few granules, and
 -- equal neighbours compress. Partitioned by month and never by tenant: one INSERT of many tenants must stay one part.
 -- Null means "not known" and is used only where zero would be a lie (a place at 0,0; a user who is anonymous).
-CREATE TABLE IF NOT EXISTS events
+CREATE TABLE IF NOT EXISTS events /*on_cluster*/
 (
     -- identity and time
     eid UUID,
@@ -81,6 +81,6 @@ CREATE TABLE IF NOT EXISTS events
     msid String,
     fbid String
 )
-ENGINE = MergeTree()
+ENGINE = /*replicated*/MergeTree()
 PARTITION BY toYYYYMM(created_at)
 ORDER BY (oid, org, toDate(created_at), ename, vid, created_at);

@@ -3,7 +3,7 @@
 -- mstore: every message that was sent, said or clicked. Append-only facts; the children of a message name it in `pmid`.
 --
 -- Ordered so that a conversation (tenant, thread, time) is read in one piece; by month and never by tenant partitioned.
-CREATE TABLE IF NOT EXISTS mstore
+CREATE TABLE IF NOT EXISTS mstore /*on_cluster*/
 (
     -- identity and time
     mid UUID,
@@ -69,6 +69,6 @@ CREATE TABLE IF NOT EXISTS mstore
     text_normalized String,
     text_tokens Array(String)
 )
-ENGINE = MergeTree()
+ENGINE = /*replicated*/MergeTree()
 PARTITION BY toYYYYMM(created_at)
 ORDER BY (oid, org, tid, created_at, mid);

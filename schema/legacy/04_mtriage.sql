@@ -5,7 +5,7 @@
 --
 -- `created_at` is the message's own and never changes: merges replace rows within one month only, so that it has no
 -- default on purpose (now() would put an update beside the row that it should replace).
-CREATE TABLE IF NOT EXISTS mtriage
+CREATE TABLE IF NOT EXISTS mtriage /*on_cluster*/
 (
     -- identity and time
     tid UUID,
@@ -62,6 +62,6 @@ CREATE TABLE IF NOT EXISTS mtriage
     xid String,
     split String
 )
-ENGINE = ReplacingMergeTree(version)
+ENGINE = /*replicated*/ReplacingMergeTree(version)
 PARTITION BY toYYYYMM(created_at)
 ORDER BY (oid, org, tid, mid);

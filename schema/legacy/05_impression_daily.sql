@@ -2,7 +2,7 @@
 --
 -- impression_daily: counters a day and variant. Producers send increments (usually 1); merges add them up, so read
 -- with sum() and GROUP BY. An increment that lands twice counts twice; Replicated tables deduplicate.
-CREATE TABLE IF NOT EXISTS impression_daily
+CREATE TABLE IF NOT EXISTS impression_daily /*on_cluster*/
 (
     oid UUID, -- tenant
     org String,
@@ -18,7 +18,7 @@ CREATE TABLE IF NOT EXISTS impression_daily
     conversions UInt64,
     revenue Decimal(38, 4) -- wide: it is a sum
 )
-ENGINE = SummingMergeTree((
+ENGINE = /*replicated*/SummingMergeTree((
     total_impressions, anonymous_impressions, identified_impressions, unique_visitors,
     clicks, conversions, revenue
 ))

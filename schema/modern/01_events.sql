@@ -3,7 +3,7 @@
 -- Ordered by tenant first (each query has one), then day and name, then visitor: a funnel reads few granules, and
 -- equal neighbours compress. Partitioned by month and never by tenant: one INSERT of many tenants must stay one part.
 -- Null means "not known" and is used only where zero would be a lie (a place at 0,0; a user who is anonymous).
-CREATE TABLE IF NOT EXISTS events
+CREATE TABLE IF NOT EXISTS events /*on_cluster*/
 (
     -- identity and time
     eid UUID,
@@ -81,7 +81,7 @@ CREATE TABLE IF NOT EXISTS events
     INDEX events_eid eid TYPE bloom_filter(0.01) GRANULARITY 4, -- "was this event stored?" is asked by id alone
     INDEX events_tid tid TYPE bloom_filter(0.01) GRANULARITY 4
 )
-ENGINE = MergeTree
+ENGINE = /*replicated*/MergeTree
 PARTITION BY toYYYYMM(created_at)
 ORDER BY (oid, org, toDate(created_at), ename, vid, created_at)
 -- A repeated INSERT of the same block is thrown away by the server; on Replicated tables it is so by itself.

@@ -2,7 +2,7 @@
 -- stands, so read with FINAL or argMax. An update repeats the whole row.
 --
 -- Not partitioned: merges replace rows within one partition only, and threads are few. The key is what never changes.
-CREATE TABLE IF NOT EXISTS mthreads
+CREATE TABLE IF NOT EXISTS mthreads /*on_cluster*/
 (
     -- identity and time
     tid UUID,
@@ -151,6 +151,6 @@ CREATE TABLE IF NOT EXISTS mthreads
     text_normalized String CODEC(ZSTD(3)),
     text_tokens Array(String)
 )
-ENGINE = ReplacingMergeTree(version)
+ENGINE = /*replicated*/ReplacingMergeTree(version)
 ORDER BY (oid, org, tid)
 SETTINGS non_replicated_deduplication_window = 1000;

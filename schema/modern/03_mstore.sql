@@ -1,7 +1,7 @@
 -- mstore: every message that was sent, said or clicked. Append-only facts; the children of a message name it in `pmid`.
 --
 -- Ordered so that a conversation (tenant, thread, time) is read in one piece; by month and never by tenant partitioned.
-CREATE TABLE IF NOT EXISTS mstore
+CREATE TABLE IF NOT EXISTS mstore /*on_cluster*/
 (
     -- identity and time
     mid UUID,
@@ -69,7 +69,7 @@ CREATE TABLE IF NOT EXISTS mstore
     INDEX mstore_mid mid TYPE bloom_filter(0.01) GRANULARITY 4, -- "was this message stored?" is asked by id alone
     INDEX mstore_vid vid TYPE bloom_filter(0.01) GRANULARITY 4
 )
-ENGINE = MergeTree
+ENGINE = /*replicated*/MergeTree
 PARTITION BY toYYYYMM(created_at)
 ORDER BY (oid, org, tid, created_at, mid)
 -- A repeated INSERT of the same block is thrown away by the server; on Replicated tables it is so by itself.

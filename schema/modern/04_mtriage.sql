@@ -3,7 +3,7 @@
 --
 -- `created_at` is the message's own and never changes: merges replace rows within one month only, so that it has no
 -- default on purpose (now() would put an update beside the row that it should replace).
-CREATE TABLE IF NOT EXISTS mtriage
+CREATE TABLE IF NOT EXISTS mtriage /*on_cluster*/
 (
     -- identity and time
     tid UUID,
@@ -60,7 +60,7 @@ CREATE TABLE IF NOT EXISTS mtriage
     xid LowCardinality(String),
     split LowCardinality(String)
 )
-ENGINE = ReplacingMergeTree(version, is_deleted)
+ENGINE = /*replicated*/ReplacingMergeTree(version, is_deleted)
 PARTITION BY toYYYYMM(created_at)
 ORDER BY (oid, org, tid, mid)
 SETTINGS non_replicated_deduplication_window = 1000;

@@ -6,15 +6,19 @@ import Pipeline
 enum EndToEndSuite {
     static let benchmarks: [Benchmark] = [
         benchmark("null/1", "one producer, the tracker's mstore, a sink that drops", .null, producers: 1),
+        benchmark("null/nospool", "the same without the spool", .null, producers: 1, hasSpool: false),
         benchmark("null/8", "eight producers", .null, producers: 8),
         benchmark("null/plain", "one producer, 24 columns of plain types", .null, producers: 1, table: .plain),
         benchmark("file/1", "one producer, Native files", .file, producers: 1),
         benchmark("clickhouse/1", "one producer, a server (with --clickhouse)", .clickhouse, producers: 1),
+        benchmark(
+            "clickhouse/nospool", "the same without the spool", .clickhouse, producers: 1, hasSpool: false),
         benchmark("clickhouse/8", "eight producers, a server (with --clickhouse)", .clickhouse, producers: 8),
     ]
 
     private static func benchmark(
-        _ name: String, _ about: String, _ sink: ShipSettings.Sink, producers: Int, table: Workload.Table = .mstore
+        _ name: String, _ about: String, _ sink: ShipSettings.Sink, producers: Int, table: Workload.Table = .mstore,
+        hasSpool: Bool = true
     ) -> Benchmark {
         Benchmark(name: name, about: about) { plan in
             if sink == .clickhouse {
@@ -30,7 +34,7 @@ enum EndToEndSuite {
                 // The first round only warms the caches of the system up.
                 for round in 0...plan.rounds.count {
                     try await server?.recreate(table, plan.schema)
-                    let result = try await run(load, sink, table, plan)
+                    let result = try await run(load, sink, table, plan, hasSpool: hasSpool)
                     if result.committed != load.rows { fault = "\(result.committed) rows arrived of \(load.rows)" }
                     if let server {
                         let stored = try await server.count(table)
@@ -45,14 +49,14 @@ enum EndToEndSuite {
     }
 
     private static func run(
-        _ load: Load, _ sink: ShipSettings.Sink, _ table: Workload.Table, _ plan: Plan
+        _ load: Load, _ sink: ShipSettings.Sink, _ table: Workload.Table, _ plan: Plan, hasSpool: Bool
     ) async throws -> (round: Round, committed: Int) {
         let folder = FileManager.default.temporaryDirectory.appendingPathComponent("sluice-bench-\(UUID().uuidString)")
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
         defer { try? FileManager.default.removeItem(at: folder) }
         let job = ServeJob(
             directory: folder.path, rows: load.rows, sink: sink.rawValue, table: table, schema: plan.schema.path,
-            clickhouse: plan.clickhouse?.address)
+            clickhouse: plan.clickhouse?.address, hasSpool: hasSpool)
         let child = try ServedDaemon(job)
         defer { child.kill() }
         try await child.waitUntilListening()

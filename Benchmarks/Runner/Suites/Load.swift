@@ -49,8 +49,8 @@ final class Load: Sendable {
 }
 
 /// A blocking connection to a Unix socket.
-private struct UnixSocket {
-    private let descriptor: Int32
+struct UnixSocket: Sendable {
+    let descriptor: Int32
 
     init(connectingTo path: String) throws {
         var address = sockaddr_un()

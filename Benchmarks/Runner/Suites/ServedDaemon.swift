@@ -10,6 +10,7 @@ struct ServeJob: Codable, Sendable {
     let table: Workload.Table
     let schema: String
     let clickhouse: String?
+    var hasSpool = true
 
     var socketPath: String { directory + "/s" }
 }

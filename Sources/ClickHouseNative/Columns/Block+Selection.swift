@@ -32,8 +32,24 @@ extension Block {
         case .lowCardinality:
             gatherLowCardinality(place, selection, into: target)
             return
+        case .tuple:
+            for child in layout.children(of: place) { gather(child, selection, into: target) }
+        case .variant:
+            gatherFixed(place, width: 1, selection, into: target)
+            for (number, child) in layout.children(of: place).enumerated() {
+                gather(child, values(of: UInt8(number), of: place, in: selection), into: target)
+            }
         }
         target.nodes[place].rows += count
+    }
+
+    /// The values that some rows of a variant have in one of its children.
+    private func values(of number: UInt8, of place: Int, in selection: [Range<Int>]) -> [Range<Int>] {
+        let numbers = nodes[place].data.bytes
+        var before = [0]
+        before.reserveCapacity(nodes[place].rows + 1)
+        for row in 0..<nodes[place].rows { before.append(before[row] + (numbers[row] == number ? 1 : 0)) }
+        return selection.map { before[$0.lowerBound]..<before[$0.upperBound] }
     }
 
     private func gatherFixed(_ place: Int, width: Int, _ selection: [Range<Int>], into target: Block) {
@@ -95,7 +111,7 @@ extension Block {
         let width = layout.nodes[child].width
         let starts = isString ? stringStarts(child) : []
         let values = nodes[child].data.bytes
-        let isNullable = if case .lowCardinality(.nullable) = layout.types[place] { true } else { false }
+        let isNullable = layout.types[place].isNullableDictionary
         // Places in the new dictionary, by place in the old one.
         var places = [UInt32?](repeating: nil, count: nodes[child].rows)
         if isNullable, !places.isEmpty { places[0] = 0 }

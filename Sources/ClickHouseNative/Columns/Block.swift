@@ -100,6 +100,8 @@ public final class Block: @unchecked Sendable {
             case .fixed, .lowCardinality: nodes[place].data.truncate(to: rows * node.width)
             case .nullable: nodes[place].data.truncate(to: rows)
             case .array: nodes[place].data.truncate(to: rows * 8)
+            case .tuple: break
+            case .variant: cutVariants(place, from: rows, to: had)
             }
         }
         switch node.kind {
@@ -108,8 +110,26 @@ public final class Block: @unchecked Sendable {
             // Also where the array itself was never ended: its elements come first.
             let kept = nodes[place].rows
             cut(node.child, to: kept == 0 ? 0 : Int(nodes[place].data.load(UInt64.self, at: (kept - 1) * 8)))
-        case .string, .fixed, .lowCardinality: break
+        case .tuple:
+            var child = node.child
+            while child < layout.ends[place] {
+                cut(child, to: rows)
+                child = layout.ends[child]
+            }
+        case .string, .fixed, .lowCardinality, .variant: break
         }
+    }
+
+    /// The children of a variant have a value for each row that names them, and never one more: who writes one takes it
+    /// back himself where the row's byte is not written.
+    private func cutVariants(_ place: Int, from first: Int, to end: Int) {
+        for (number, child) in layout.children(of: place).enumerated() {
+            let cutOff = (first..<end).reduce(0) {
+                $0 + (nodes[place].data.load(UInt8.self, at: $1) == UInt8(number) ? 1 : 0)
+            }
+            if cutOff > 0 { cut(child, to: nodes[child].rows - cutOff) }
+        }
+        nodes[place].data.truncate(to: first)
     }
 
     /// Every dictionary begins with the default value, which for a nullable type stands for NULL
@@ -120,7 +140,7 @@ public final class Block: @unchecked Sendable {
         nodes[child].rows = 0
         appendDefault(child)
         nodes[place].dictionary!.pointee.removeAll()
-        if case .lowCardinality(.nullable) = layout.types[place] {
+        if layout.types[place].isNullableDictionary {
             nodes[place].dictionary!.pointee.reserveFirst()
         } else {
             nodes[place].dictionary!.pointee.adoptFirst(of: nodes[child].data, layout.nodes[child])
@@ -140,11 +160,18 @@ public final class Block: @unchecked Sendable {
         switch node.kind {
         case .fixed where node.defaultBits == 0: nodes[place].data.appendZeros(missing * node.width)
         case .lowCardinality: nodes[place].data.appendZeros(missing * 4)
-        case .string: nodes[place].data.appendZeros(missing)
+        case .string where node.defaultBits == 0: nodes[place].data.appendZeros(missing)
+        case .variant: nodes[place].data.append(repeating: BlockLayout.nullVariant, count: missing)
+        case .tuple:
+            var child = node.child
+            while child < layout.ends[place] {
+                pad(child, to: rows)
+                child = layout.ends[child]
+            }
         case .nullable:
             nodes[place].data.append(repeating: 1, count: missing)
             pad(node.child, to: rows)
-        case .fixed, .array:
+        case .fixed, .array, .string:
             for _ in 0..<missing { appendDefault(place) }
         }
         nodes[place].rows = rows
@@ -164,7 +191,13 @@ public final class Block: @unchecked Sendable {
             }
         case .string:
             nodes[place].markIfTopLevel(node)
-            nodes[place].data.append(UInt8(0))
+            if node.defaultBits != 0 {
+                withUnsafeBytes(of: node.defaultBits.littleEndian) {
+                    nodes[place].data.append($0.baseAddress!, count: 1 + Int($0[0]))
+                }
+            } else {
+                nodes[place].data.append(UInt8(0))
+            }
         case .nullable:
             nodes[place].data.append(UInt8(1))
             appendDefault(node.child)
@@ -172,6 +205,14 @@ public final class Block: @unchecked Sendable {
             nodes[place].data.append(UInt64(nodes[node.child].rows))
         case .lowCardinality:
             nodes[place].data.append(UInt32(0))
+        case .tuple:
+            var child = node.child
+            while child < layout.ends[place] {
+                appendDefault(child)
+                child = layout.ends[child]
+            }
+        case .variant:
+            nodes[place].data.append(BlockLayout.nullVariant)
         }
         nodes[place].rows &+= 1
     }

@@ -14,16 +14,20 @@ public final class BlockLayout: Sendable, Hashable {
         case array
         /// A UInt32 per value: its place in the child, which holds each distinct value once.
         case lowCardinality
+        /// Nothing of its own; each of the children has as many values.
+        case tuple
+        /// A byte per value: which of the children has it, 255 for NULL. Each child has its own values only.
+        case variant
     }
 
     public struct Node: Hashable, Sendable {
         public let kind: NodeKind
         /// Bytes of a value; 0 where they differ.
         public let width: Int
-        /// Place of the child in `nodes`; -1: none.
+        /// Place of the (first) child in `nodes`; -1: none. The next one begins where `ends` says this one ends.
         public let child: Int
         /// The default value of a fixed node, little-endian in the low bytes: an enum's lowest member, else 0
-        /// (ClickHouse's DataTypes/DataTypeEnum.cpp).
+        /// (ClickHouse's DataTypes/DataTypeEnum.cpp). Of a string node: length and text of what is not empty by default.
         public let defaultBits: Int64
         /// A row may have any number of values here.
         public let isBelowArray: Bool
@@ -37,10 +41,15 @@ public final class BlockLayout: Sendable, Hashable {
         }
     }
 
+    /// In a variant's bytes: no child has the value, it is NULL (ClickHouse's Columns/ColumnVariant.h).
+    public static let nullVariant: UInt8 = 255
+
     public let columns: [ColumnDefinition]
     public let nodes: [Node]
     /// What the values of each node mean; apart from `nodes`, which are plain bytes and cost nothing to copy.
     public let types: [DataType]
+    /// Behind the last node that belongs to each node.
+    public let ends: [Int]
     /// The first node of each column.
     public let roots: [Int]
     /// String nodes that a row may add any number of values to.
@@ -48,53 +57,87 @@ public final class BlockLayout: Sendable, Hashable {
 
     public init(_ columns: [ColumnDefinition]) {
         self.columns = columns
-        var nodes: [Node] = []
-        var types: [DataType] = []
-        roots = columns.map { Self.add($0.type, to: &nodes, &types, belowArray: false) }
-        self.nodes = nodes
-        self.types = types
-        stringsBelowArrays = nodes.indices.filter { nodes[$0].kind == .string && nodes[$0].isBelowArray }
+        var builder = LayoutBuilder()
+        roots = columns.map { builder.add($0.type, belowArray: false) }
+        nodes = builder.nodes
+        types = builder.types
+        ends = builder.ends
+        stringsBelowArrays = nodes.indices.filter { [nodes] in nodes[$0].kind == .string && nodes[$0].isBelowArray }
     }
 
-    private static func add(_ type: DataType, to nodes: inout [Node], _ types: inout [DataType], belowArray: Bool)
-        -> Int
-    {
-        let place = nodes.count
-        func add(_ kind: NodeKind, width: Int, child inner: DataType? = nil, inArray: Bool = false) {
-            nodes.append(
-                Node(
-                    kind: kind, width: width, child: inner == nil ? -1 : place + 1,
-                    defaultBits: type.defaultBits, isBelowArray: belowArray))
-            types.append(type)
-            if let inner { _ = Self.add(inner, to: &nodes, &types, belowArray: belowArray || inArray) }
+    /// The places of a node's children.
+    public func children(of place: Int) -> [Int] {
+        var children: [Int] = []
+        var next = nodes[place].child
+        while next >= 0, next < ends[place] {
+            children.append(next)
+            next = ends[next]
         }
-        switch type {
-        case .nullable(let inner): add(.nullable, width: 1, child: inner)
-        case .array(let inner): add(.array, width: 8, child: inner, inArray: true)
-        case .lowCardinality(.nullable(let inner)), .lowCardinality(let inner):
-            add(.lowCardinality, width: 4, child: inner)
-        case .string: add(.string, width: 0)
-        default: add(.fixed, width: type.fixedWidth ?? 0)
-        }
-        return place
+        return children
     }
 
     public static func == (a: BlockLayout, b: BlockLayout) -> Bool { a === b || a.columns == b.columns }
     public func hash(into hasher: inout Hasher) { hasher.combine(columns) }
 }
 
+private struct LayoutBuilder {
+    var nodes: [BlockLayout.Node] = []
+    var types: [DataType] = []
+    var ends: [Int] = []
+
+    /// Adds the node of a type and those below it; returns its place.
+    mutating func add(_ named: DataType, belowArray: Bool) -> Int {
+        let type = named.underlying
+        let place = nodes.count
+        let kind: BlockLayout.NodeKind
+        var width = 0
+        var children: [DataType] = []
+        switch type {
+        case .nullable(let inner): (kind, width, children) = (.nullable, 1, [inner])
+        case .array(let inner): (kind, width, children) = (.array, 8, [inner])
+        case .map(let key, let value):
+            let entry = DataType.tuple([TupleElement(name: nil, type: key), TupleElement(name: nil, type: value)])
+            (kind, width, children) = (.array, 8, [entry])
+        case .lowCardinality(let inner):
+            (kind, width) = (.lowCardinality, 4)
+            if case .nullable(let bare) = inner.underlying { children = [bare] } else { children = [inner] }
+        case .string, .json, .dynamic: kind = .string
+        // Of tuples without elements there is a byte for each.
+        case .tuple(let elements) where elements.isEmpty: (kind, width) = (.fixed, 1)
+        case .tuple(let elements): (kind, children) = (.tuple, elements.map(\.type))
+        case .variant(let alternatives): (kind, width, children) = (.variant, 1, alternatives)
+        default: (kind, width) = (.fixed, type.fixedWidth ?? 0)
+        }
+        nodes.append(
+            BlockLayout.Node(
+                kind: kind, width: width, child: children.isEmpty ? -1 : place + 1, defaultBits: type.defaultBits,
+                isBelowArray: belowArray))
+        types.append(type)
+        ends.append(0)
+        for child in children { _ = add(child, belowArray: belowArray || kind == .array) }
+        ends[place] = nodes.count
+        return place
+    }
+}
+
 extension DataType {
+    /// A low-cardinality type whose first distinct value stands for NULL.
+    public var isNullableDictionary: Bool {
+        if case .lowCardinality(let inner) = self, case .nullable = inner.underlying { true } else { false }
+    }
+
     /// Bytes of a value in memory and on the wire; nil where values differ in length or are made of parts.
     public var fixedWidth: Int? {
-        switch self {
-        case .int8, .uint8, .bool, .enum8: 1
-        case .int16, .uint16, .enum16, .date: 2
-        case .int32, .uint32, .float32, .date32, .dateTime: 4
-        case .int64, .uint64, .float64, .dateTime64: 8
-        case .uuid: 16
+        switch underlying {
+        case .int8, .uint8, .bool, .enum8, .nothing: 1
+        case .int16, .uint16, .enum16, .date, .bfloat16: 2
+        case .int32, .uint32, .float32, .date32, .dateTime, .ipv4, .time: 4
+        case .int64, .uint64, .float64, .dateTime64, .time64, .interval: 8
+        case .uuid, .int128, .uint128, .ipv6: 16
+        case .int256, .uint256: 32
         case .fixedString(let length): length
         case .decimal(let precision, _): precision <= 9 ? 4 : precision <= 18 ? 8 : precision <= 38 ? 16 : 32
-        case .string, .nullable, .lowCardinality, .array: nil
+        case .string, .nullable, .lowCardinality, .array, .tuple, .map, .nested, .named, .variant, .dynamic, .json: nil
         }
     }
 
@@ -102,6 +145,11 @@ extension DataType {
         switch self {
         case .enum8(let enumeration), .enum16(let enumeration):
             Int64(enumeration.members.map(\.value).min() ?? 0)
+        // What ClickHouse writes for values that are none (SerializationNothing.h, SerializationTuple.cpp).
+        case .nothing: 0x30
+        case .tuple(let elements) where elements.isEmpty: 0x30
+        // "{}", its length before it.
+        case .json: 0x7D_7B02
         default: 0
         }
     }

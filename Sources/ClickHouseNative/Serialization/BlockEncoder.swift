@@ -66,19 +66,41 @@ public enum BlockEncoder {
 }
 
 /// Writes the nodes of one column, from all parts.
-private struct ColumnEncoder {
+struct ColumnEncoder {
     let layout: BlockLayout
     let parts: [Block]
     let revision: Revision?
+    /// Of Dynamic nodes: their values by type, which are needed for the prefix already.
+    private var dynamics: [Int: DynamicColumns] = [:]
+
+    init(layout: BlockLayout, parts: [Block], revision: Revision?) {
+        self.layout = layout
+        self.parts = parts
+        self.revision = revision
+    }
 
     /// What comes before a column's values, once: the version of each low-cardinality serialization
-    /// (ClickHouse's DataTypes/Serializations/SerializationLowCardinality.cpp).
-    func writePrefix(_ place: Int, to writer: inout FrameWriter) throws(FrameError) {
+    /// (ClickHouse's DataTypes/Serializations/SerializationLowCardinality.cpp), the mode of each variant's, and what
+    /// `TextColumnFormat` tells.
+    mutating func writePrefix(_ place: Int, to writer: inout FrameWriter) throws(FrameError) {
         let node = layout.nodes[place]
         switch node.kind {
-        case .fixed, .string: break
+        case .fixed: break
+        case .string:
+            let format = TextColumnFormat(layout.types[place])
+            try format.writePrefix(to: &writer)
+            if format == .dynamic {
+                let columns = DynamicColumns(parts.map { $0.nodes[place].data }, revision: revision)
+                dynamics[place] = columns
+                try columns.writePrefix(to: &writer)
+            }
         case .nullable, .array: try writePrefix(node.child, to: &writer)
         case .lowCardinality: try writer.write(UInt64(1).littleEndian)
+        case .tuple:
+            for child in layout.children(of: place) { try writePrefix(child, to: &writer) }
+        case .variant:
+            try writer.write(VariantFormat.basic.littleEndian)
+            for child in layout.children(of: place) { try writePrefix(child, to: &writer) }
         }
     }
 
@@ -88,7 +110,9 @@ private struct ColumnEncoder {
         case .fixed:
             try writeRuns(place, to: &writer)
         case .string:
-            if revision?.supports(.stringSizesApart) == true {
+            if let columns = dynamics[place] {
+                try columns.writeValues(to: &writer)
+            } else if revision?.supports(.stringSizesApart) == true {
                 try StringSizes(parts.map { $0.nodes[place].data }).write(to: &writer)
             } else {
                 try writeRuns(place, to: &writer)
@@ -101,6 +125,11 @@ private struct ColumnEncoder {
             try writeValues(node.child, to: &writer)
         case .lowCardinality:
             try writeLowCardinality(place, to: &writer)
+        case .tuple:
+            for child in layout.children(of: place) { try writeValues(child, to: &writer) }
+        case .variant:
+            try writeRuns(place, to: &writer)
+            for child in layout.children(of: place) { try writeValues(child, to: &writer) }
         }
     }
 
@@ -227,6 +256,15 @@ public struct ValueCursor {
         self.run = run
         self.width = width
     }
+
+    /// Begins at the value that begins at an offset.
+    init(_ run: ByteRun, width: Int, from offset: Int) {
+        self.init(run, width: width)
+        self.offset = offset
+    }
+
+    /// Where the next value begins.
+    var place: Int { offset }
 
     public mutating func skip() { _ = next() }
 

@@ -84,13 +84,14 @@ private struct BlockDecoder {
         for _ in 0..<columnCount {
             let name = try bytes.takeString(bytesMax: limits.nameBytesMax)
             let column = ColumnDefinition(name: name, type: try type(of: name))
-            let kind = try serializationKind(of: column)
+            let layout = BlockLayout([column])
+            let kinds = try serializationKinds(of: column, layout)
             columns.append(column)
-            try spend(column.type.dictionaryDefaultBytes, of: &bytesLeft)
-            let single = Block(layout: BlockLayout([column]))
+            try spend(layout.dictionaryDefaultBytes, of: &bytesLeft)
+            let single = Block(layout: layout)
             if rows > 0 {
                 var reader = ColumnDecoder(block: single, revision: revision, bytesMax: bytesLeft)
-                try reader.column(rows, kind: kind, from: &bytes)
+                try reader.column(rows, kinds: kinds, from: &bytes)
             }
             try spend(single.byteCount, of: &bytesLeft)
             single.rows = rows
@@ -136,28 +137,34 @@ private struct BlockDecoder {
         }
     }
 
-    /// How the server chose to lay the column out (ClickHouse's DataTypes/Serializations/SerializationInfo.h).
-    private mutating func serializationKind(of column: ColumnDefinition) throws(BlockReadFailure) -> SerializationKind {
-        guard revision?.supports(.customSerialization) == true, try bytes.take(UInt8.self) != 0 else { return .plain }
-        switch try bytes.take(UInt8.self) {
-        case 0: return .plain
-        case 1: return .sparse
-        case let kind:
-            throw .refused(
-                BlockError(
-                    .unsupportedSerialization, "column \(column.name): serialization kind \(kind) is not supported"))
+    /// How the server chose to lay the column out, and the elements of its tuples, one after the other
+    /// (ClickHouse's DataTypes/Serializations/SerializationInfo.h and SerializationInfoTuple.cpp).
+    private mutating func serializationKinds(
+        of column: ColumnDefinition, _ layout: BlockLayout
+    ) throws(BlockReadFailure) -> [SerializationKind] {
+        var kinds = Array(repeating: SerializationKind.plain, count: layout.nodes.count)
+        guard revision?.supports(.customSerialization) == true, try bytes.take(UInt8.self) != 0 else { return kinds }
+        var pending = [0]
+        while let place = pending.popLast() {
+            switch try bytes.take(UInt8.self) {
+            case 0: break
+            case 1 where layout.nodes[place].kind != .tuple: kinds[place] = .sparse
+            case let kind:
+                throw .refused(
+                    BlockError(
+                        .unsupportedSerialization, "column \(column.name): serialization kind \(kind) is not supported")
+                )
+            }
+            if layout.nodes[place].kind == .tuple { pending += layout.children(of: place).reversed() }
         }
+        return kinds
     }
 }
 
-extension DataType {
-    /// What an empty column of the type holds already: the default value in a dictionary.
+extension BlockLayout {
+    /// What empty columns hold already: the default values in dictionaries.
     fileprivate var dictionaryDefaultBytes: Int {
-        switch self {
-        case .lowCardinality(.nullable(let inner)), .lowCardinality(let inner): inner.fixedWidth ?? 1
-        case .array(let inner): inner.dictionaryDefaultBytes
-        default: 0
-        }
+        nodes.reduce(0) { sum, node in sum + (node.kind == .lowCardinality ? max(1, nodes[node.child].width) : 0) }
     }
 }
 

@@ -4,31 +4,60 @@ struct ColumnDecoder {
     let revision: Revision?
     /// Bound on the bytes that may be made where the input has fewer than the column.
     let bytesMax: Int
+    private var kinds: [SerializationKind] = []
+    /// Of Dynamic nodes: the columns of their types.
+    private var dynamics: [Int: DynamicReader] = [:]
+
+    /// How many Dynamic columns this one is within.
+    private let depth: Int
+
+    init(block: Block, revision: Revision?, bytesMax: Int, depth: Int = 0) {
+        self.depth = depth
+        self.block = block
+        self.revision = revision
+        self.bytesMax = bytesMax
+    }
 
     private var layout: BlockLayout { block.layout }
 
-    mutating func column(
-        _ rows: Int, kind: SerializationKind, from bytes: inout ByteCursor
-    ) throws(BlockReadFailure) {
-        switch kind {
-        case .plain:
-            // The reader fills the nodes itself; what a fresh block has in its dictionaries goes.
-            for place in layout.nodes.indices {
-                block.nodes[place].data.truncate(to: 0)
-                block.nodes[place].rows = 0
-            }
-            try prefix(0, from: &bytes)
-            try values(0, rows, from: &bytes)
-        case .sparse:
-            try sparse(rows, from: &bytes)
+    /// Before the prefix: empties what a fresh block has in its dictionaries.
+    mutating func begin(_ kinds: [SerializationKind]) {
+        for place in layout.nodes.indices where block.nodes[place].dictionary != nil {
+            let child = layout.nodes[place].child
+            block.nodes[child].data.truncate(to: 0)
+            block.nodes[child].rows = 0
         }
+        self.kinds = kinds
     }
 
-    private func prefix(_ place: Int, from bytes: inout ByteCursor) throws(BlockReadFailure) {
+    /// - Parameter kinds: of each node; only a column's root and the elements of its tuples can be other than plain.
+    mutating func column(
+        _ rows: Int, kinds: [SerializationKind], from bytes: inout ByteCursor
+    ) throws(BlockReadFailure) {
+        begin(kinds)
+        try prefix(0, from: &bytes)
+        try values(0, rows, from: &bytes)
+    }
+
+    mutating func prefix(_ place: Int, from bytes: inout ByteCursor) throws(BlockReadFailure) {
         let node = layout.nodes[place]
         switch node.kind {
-        case .fixed, .string: break
+        case .fixed: break
+        case .string:
+            let format = TextColumnFormat(layout.types[place])
+            try format.readPrefix(from: &bytes)
+            if format == .dynamic {
+                dynamics[place] = try DynamicReader(&bytes, revision: revision, bytesMax: bytesMax, depth: depth + 1)
+            }
         case .nullable, .array: try prefix(node.child, from: &bytes)
+        case .tuple:
+            for child in layout.children(of: place) { try prefix(child, from: &bytes) }
+        case .variant:
+            let mode = try bytes.take(UInt64.self)
+            guard mode == VariantFormat.basic else {
+                throw .refused(BlockError(.unsupportedSerialization, "variants of mode \(mode)"))
+            }
+            for child in layout.children(of: place) { try prefix(child, from: &bytes) }
         case .lowCardinality:
             let version = try bytes.take(UInt64.self)
             guard version == 1 else {
@@ -37,12 +66,18 @@ struct ColumnDecoder {
         }
     }
 
-    private func values(_ place: Int, _ rows: Int, from bytes: inout ByteCursor) throws(BlockReadFailure) {
+    mutating func values(_ place: Int, _ rows: Int, from bytes: inout ByteCursor) throws(BlockReadFailure) {
         let node = layout.nodes[place]
+        if kinds[place] == .sparse { return try sparse(place, rows, from: &bytes) }
         switch node.kind {
         case .fixed:
             block.nodes[place].data.append(try bytes.take(try product(rows, node.width)))
         case .string:
+            if var reader = dynamics[place] {
+                try reader.values(rows, from: &bytes, to: &block.nodes[place].data)
+                block.nodes[place].rows = rows
+                return
+            }
             let isDictionary = place > 0 && layout.nodes[place - 1].kind == .lowCardinality
             if revision?.supports(.stringSizesApart) == true, !isDictionary {
                 try stringsWithSizesApart(place, rows, from: &bytes)
@@ -57,8 +92,26 @@ struct ColumnDecoder {
             try values(node.child, elements, from: &bytes)
         case .lowCardinality:
             try lowCardinality(place, rows, from: &bytes)
+        case .tuple:
+            for child in layout.children(of: place) { try values(child, rows, from: &bytes) }
+        case .variant:
+            let counts = try variants(place, rows, from: &bytes)
+            for (child, count) in zip(layout.children(of: place), counts) { try values(child, count, from: &bytes) }
         }
         block.nodes[place].rows = rows
+    }
+
+    /// Checks which child has each value; returns how many each has.
+    private func variants(_ place: Int, _ rows: Int, from bytes: inout ByteCursor) throws(BlockReadFailure) -> [Int] {
+        let taken = try bytes.take(rows)
+        var counts = Array(repeating: 0, count: 256)
+        for byte in taken { counts[Int(byte)] += 1 }
+        let children = layout.children(of: place).count
+        guard counts[children..<Int(BlockLayout.nullVariant)].allSatisfy({ $0 == 0 }) else {
+            throw .refused(BlockError(.malformed, "a variant of a type that it does not have"))
+        }
+        block.nodes[place].data.append(taken)
+        return counts
     }
 
     private func product(_ rows: Int, _ width: Int) throws(BlockReadFailure) -> Int {
@@ -117,7 +170,9 @@ struct ColumnDecoder {
         return Int(previous)
     }
 
-    private func lowCardinality(_ place: Int, _ rows: Int, from bytes: inout ByteCursor) throws(BlockReadFailure) {
+    private mutating func lowCardinality(_ place: Int, _ rows: Int, from bytes: inout ByteCursor)
+        throws(BlockReadFailure)
+    {
         // No values at all, as below empty arrays: nothing is written, not even the flags.
         guard rows > 0 else { return }
         let child = layout.nodes[place].child
@@ -160,7 +215,7 @@ struct ColumnDecoder {
 
     /// Groups of (defaults before the next value), the last of which has bit 62 set; then the values
     /// (ClickHouse's DataTypes/Serializations/SerializationSparse.cpp).
-    private func sparse(_ rows: Int, from bytes: inout ByteCursor) throws(BlockReadFailure) {
+    private func sparse(_ place: Int, _ rows: Int, from bytes: inout ByteCursor) throws(BlockReadFailure) {
         let endOfGranule: UInt64 = 1 << 62
         var gaps: [Int] = []
         var covered = 0
@@ -180,30 +235,30 @@ struct ColumnDecoder {
         }
         guard covered == rows else { throw .refused(BlockError(.malformed, "a sparse column has too few rows")) }
 
-        let type = layout.types[0]
+        let type = layout.types[place]
         let inner: DataType
         if case .nullable(let bare) = type { inner = bare } else { inner = type }
         try checkRoom(for: rows, width: (inner.fixedWidth ?? 1) + 1)
         let packed = Block(layout: BlockLayout([ColumnDefinition(name: "", type: inner)]))
-        var reader = ColumnDecoder(block: packed, revision: revision, bytesMax: bytesMax)
-        if gaps.count > 1 { try reader.column(gaps.count - 1, kind: .plain, from: &bytes) }
         guard packed.layout.nodes[0].kind == .fixed || packed.layout.nodes[0].kind == .string else {
             throw .refused(BlockError(.unsupportedSerialization, "sparse \(type)"))
         }
+        var reader = ColumnDecoder(block: packed, revision: revision, bytesMax: bytesMax)
+        if gaps.count > 1 { try reader.column(gaps.count - 1, kinds: [.plain], from: &bytes) }
         var values = ValueCursor(packed.nodes[0].data, width: packed.layout.nodes[0].width)
         for (number, gap) in gaps.enumerated() {
-            for _ in 0..<gap { block.appendDefault(0) }
+            for _ in 0..<gap { block.appendDefault(place) }
             guard number < gaps.count - 1, let value = values.next() else { continue }
-            appendValue(value)
+            append(value, to: place)
         }
     }
 
-    private func appendValue(_ value: UnsafeRawBufferPointer) {
-        var place = 0
-        if layout.nodes[0].kind == .nullable {
-            block.nodes[0].data.append(UInt8(0))
-            block.nodes[0].rows += 1
-            place = 1
+    private func append(_ value: UnsafeRawBufferPointer, to place: Int) {
+        var place = place
+        if layout.nodes[place].kind == .nullable {
+            block.nodes[place].data.append(UInt8(0))
+            block.nodes[place].rows += 1
+            place = layout.nodes[place].child
         }
         if layout.nodes[place].kind == .string { block.nodes[place].data.appendVarUInt(UInt64(value.count)) }
         block.nodes[place].data.append(value)

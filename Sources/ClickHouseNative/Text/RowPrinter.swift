@@ -74,49 +74,119 @@ public struct RowPrinter {
         buffer.writeBytes(line)
     }
 
-    private mutating func appendValue(of place: Int, to out: inout [UInt8]) {
+    private mutating func appendValue(of place: Int, to out: inout [UInt8], as style: ValueStyle = .json) {
         let node = nodes[place]
         switch node.kind {
         case .fixed:
-            forms[place].append(take(node.width, from: place), to: &out)
+            let value = take(node.width, from: place)
+            if case .parts = forms[place] {
+                // A tuple without elements.
+                return style == .json ? out.append(text: "[]") : out.append(text: "()")
+            }
+            forms[place].append(value, to: &out, as: style)
         case .string:
-            out.append(quoted: takeString(from: place))
+            let value = takeString(from: place)
+            switch forms[place] {
+            case .json: out.append(contentsOf: value)
+            case .dynamic(let timeZone): appendDynamic(value, timeZone: timeZone, to: &out, as: style)
+            default: out.append(value, as: style)
+            }
         case .nullable:
             if take(1, from: place)[0] == 0 {
-                appendValue(of: node.child, to: &out)
+                appendValue(of: node.child, to: &out, as: style)
             } else {
-                out.append(text: "null")
+                appendNull(to: &out, as: style)
                 skipValue(of: node.child)
             }
-        case .array:
-            let end = take(8, from: place).loadUnaligned(as: UInt64.self)
-            out.append(UInt8(ascii: "["))
-            let first = elements[place]
-            while elements[place] < end {
-                if elements[place] > first { out.append(UInt8(ascii: ",")) }
-                appendValue(of: node.child, to: &out)
-                elements[place] += 1
-            }
-            out.append(UInt8(ascii: "]"))
+        case .array: appendArray(of: place, to: &out, as: style)
         case .lowCardinality:
             let index = Int(take(4, from: place).loadUnaligned(as: UInt32.self))
-            if index == 0, case .nullable = forms[place] { return out.append(text: "null") }
-            guard let ranges = dictionaries[place] else { return out.append(text: "null") }
+            if index == 0, case .nullable = forms[place] { return appendNull(to: &out, as: style) }
+            guard let ranges = dictionaries[place] else { return appendNull(to: &out, as: style) }
             let value = UnsafeRawBufferPointer(rebasing: block.nodes[node.child].data.bytes[ranges[index]])
             if nodes[node.child].kind == .string {
-                out.append(quoted: value)
+                out.append(value, as: style)
             } else {
-                forms[node.child].append(value, to: &out)
+                forms[node.child].append(value, to: &out, as: style)
             }
+        case .tuple: appendTuple(of: place, to: &out, as: style)
+        case .variant:
+            let children = block.layout.children(of: place)
+            let alternative = Int(take(1, from: place)[0])
+            guard alternative < children.count else { return appendNull(to: &out, as: style) }
+            appendValue(of: children[alternative], to: &out, as: style)
         }
     }
 
-    /// Nullable holds no arrays and no dictionaries, so that is all there is to skip.
+    private func appendDynamic(
+        _ value: UnsafeRawBufferPointer, timeZone: String, to out: inout [UInt8], as style: ValueStyle
+    ) {
+        guard let block = DynamicValue.read(value), var printer = try? RowPrinter(block, timeZone: timeZone) else {
+            return appendNull(to: &out, as: style)
+        }
+        printer.appendValue(of: 0, to: &out, as: style)
+    }
+
+    private func appendNull(to out: inout [UInt8], as style: ValueStyle) {
+        style == .json ? out.append(text: "null") : out.append(text: "NULL")
+    }
+
+    private mutating func appendArray(of place: Int, to out: inout [UInt8], as style: ValueStyle) {
+        let isMap = if case .map = forms[place] { true } else { false }
+        let end = take(8, from: place).loadUnaligned(as: UInt64.self)
+        let child = nodes[place].child
+        let first = elements[place]
+        let inner: ValueStyle = style == .json ? .json : .sql
+        out.append(isMap ? UInt8(ascii: "{") : UInt8(ascii: "["))
+        while elements[place] < end {
+            if elements[place] > first { out.append(UInt8(ascii: ",")) }
+            elements[place] += 1
+            if isMap {
+                appendEntry(of: child, to: &out, as: inner)
+            } else {
+                appendValue(of: child, to: &out, as: inner)
+            }
+        }
+        out.append(isMap ? UInt8(ascii: "}") : UInt8(ascii: "]"))
+    }
+
+    /// A key, which in JSON is always text, and its value.
+    private mutating func appendEntry(of tuple: Int, to out: inout [UInt8], as style: ValueStyle) {
+        let key = nodes[tuple].child
+        if style == .json {
+            var text: [UInt8] = []
+            appendValue(of: key, to: &text, as: .text)
+            text.withUnsafeBytes { out.append(quoted: $0) }
+        } else {
+            appendValue(of: key, to: &out, as: style)
+        }
+        out.append(UInt8(ascii: ":"))
+        appendValue(of: block.layout.ends[key], to: &out, as: style)
+    }
+
+    private mutating func appendTuple(of place: Int, to out: inout [UInt8], as style: ValueStyle) {
+        var names: [[UInt8]]?
+        if style == .json, case .named(let given) = forms[place] { names = given }
+        let brackets: (StaticString, StaticString) =
+            style != .json ? ("(", ")") : names == nil ? ("[", "]") : ("{", "}")
+        out.append(text: brackets.0)
+        for (number, child) in block.layout.children(of: place).enumerated() {
+            if number > 0 { out.append(UInt8(ascii: ",")) }
+            if let names { out.append(contentsOf: names[number]) }
+            appendValue(of: child, to: &out, as: style == .json ? .json : .sql)
+        }
+        out.append(text: brackets.1)
+    }
+
+    /// Moves over the value that lies below a NULL.
     private mutating func skipValue(of place: Int) {
+        var text: [UInt8] = []
         if nodes[place].kind == .string {
             _ = takeString(from: place)
-        } else {
+        } else if nodes[place].kind == .fixed {
             _ = take(nodes[place].width, from: place)
+        } else {
+            appendValue(of: place, to: &text)
         }
     }
 

@@ -7,6 +7,14 @@ extension [UInt8] {
 
     // MARK: - Strings
 
+    mutating func append(_ bytes: UnsafeRawBufferPointer, as style: ValueStyle) {
+        switch style {
+        case .json: append(quoted: bytes)
+        case .text: append(contentsOf: bytes)
+        case .sql: append(contentsOf: DataType.quoted(String(decoding: bytes, as: UTF8.self)).utf8)
+        }
+    }
+
     /// In quotes. Slashes are escaped, control characters too (except DEL), and the line and paragraph separators of
     /// Unicode; bytes that are no UTF-8 pass as they are.
     mutating func append(quoted bytes: UnsafeRawBufferPointer) {
@@ -87,11 +95,20 @@ extension [UInt8] {
     /// A Decimal: zeros at the end of the fraction are left out.
     mutating func append(decimal unscaled: Int128, scale: Int) {
         if unscaled < 0 { append(UInt8(ascii: "-")) }
+        append(digits: WideInteger(low: unscaled.magnitude), scale: scale)
+    }
+
+    mutating func append(decimal unscaled: WideInteger, scale: Int) {
+        if unscaled.isNegative { append(UInt8(ascii: "-")) }
+        append(digits: unscaled.magnitude, scale: scale)
+    }
+
+    /// A number without a sign.
+    mutating func append(digits unscaled: WideInteger, scale: Int) {
         var digits: [UInt8] = []
-        var rest = unscaled.magnitude
-        while rest > 0 || digits.count <= scale {
-            digits.append(0x30 &+ UInt8(truncatingIfNeeded: rest % 10))
-            rest /= 10
+        var rest = unscaled
+        while !rest.isZero || digits.count <= scale {
+            digits.append(0x30 &+ UInt8(truncatingIfNeeded: rest.divide(by: 10)))
         }
         // The last digit is first.
         let trailing = digits.prefix(scale).prefix { $0 == 0x30 }.count
@@ -102,9 +119,14 @@ extension [UInt8] {
     }
 
     /// The shortest digits that read back as the same number; written out from 10^-6 to below 10^21, and with an exponent
-    /// elsewhere. What is not finite is null.
-    mutating func append<T: BinaryFloatingPoint & CustomStringConvertible>(float value: T) {
-        guard value.isFinite else { return append(text: "null") }
+    /// elsewhere. What is not finite is null in JSON.
+    mutating func append<T: BinaryFloatingPoint & CustomStringConvertible>(
+        float value: T, as style: ValueStyle = .json
+    ) {
+        guard value.isFinite else {
+            guard style != .json else { return append(text: "null") }
+            return value.isNaN ? append(text: "nan") : value < 0 ? append(text: "-inf") : append(text: "inf")
+        }
         if value.sign == .minus { append(UInt8(ascii: "-")) }
         // Swift's description has the same digits, but another way with exponents.
         var digits: [UInt8] = []
@@ -201,5 +223,55 @@ extension [UInt8] {
             if place == 4 || place == 6 || place == 8 || place == 10 { append(UInt8(ascii: "-")) }
             append(hex: bytes[place ^ 7], letters: UInt8(ascii: "a"))
         }
+    }
+
+    /// `-12:34:56.789`: ticks of 10^-precision s, held within 999:59:59 (ClickHouse's IO/WriteHelpers.h, writeTimeText).
+    mutating func append(clock ticks: Int64, precision: Int) {
+        let scale = (0..<precision).reduce(UInt64(1)) { power, _ in power * 10 }
+        if ticks < 0 { append(UInt8(ascii: "-")) }
+        let (seconds, fraction) = Swift.min(ticks.magnitude, 3_600_000 * scale - 1).quotientAndRemainder(
+            dividingBy: scale)
+        append(decimal: seconds / 3600, digitsMin: 2)
+        append(UInt8(ascii: ":"))
+        append(decimal: seconds / 60 % 60, digitsMin: 2)
+        append(UInt8(ascii: ":"))
+        append(decimal: seconds % 60, digitsMin: 2)
+        guard precision > 0 else { return }
+        append(UInt8(ascii: "."))
+        append(decimal: fraction, digitsMin: precision)
+    }
+
+    // MARK: - Addresses
+
+    /// `192.0.2.1`.
+    mutating func append(ipv4 address: UInt32) {
+        for shift in [24, 16, 8, 0] as [UInt32] {
+            if shift < 24 { append(UInt8(ascii: ".")) }
+            append(decimal: UInt64(address >> shift & 0xFF))
+        }
+    }
+
+    /// `2001:db8::1`: the longest run of at least two zero groups is `::`, and what is an IPv4 address at heart ends as
+    /// one (ClickHouse's Common/formatIPv6.cpp).
+    mutating func append(ipv6 bytes: UnsafeRawBufferPointer) {
+        let groups = (0..<8).map { UInt16(bytes[$0 * 2]) << 8 | UInt16(bytes[$0 * 2 + 1]) }
+        var longest = 0..<0
+        var start = 0
+        while start < 8 {
+            let end = groups[start...].firstIndex { $0 != 0 } ?? 8
+            if end - start >= 2, end - start > longest.count { longest = start..<end }
+            start = Swift.max(end, start) + 1
+        }
+        let isMapped = longest == 0..<6 || (longest == 0..<5 && groups[5] == 0xFFFF)
+        for place in 0..<8 {
+            if longest.contains(place) {
+                if place == longest.lowerBound { append(UInt8(ascii: ":")) }
+                continue
+            }
+            if place > 0 { append(UInt8(ascii: ":")) }
+            if isMapped, place == 6 { return append(ipv4: UInt32(groups[6]) << 16 | UInt32(groups[7])) }
+            append(contentsOf: String(groups[place], radix: 16).utf8)
+        }
+        if longest.upperBound == 8, !longest.isEmpty { append(UInt8(ascii: ":")) }
     }
 }

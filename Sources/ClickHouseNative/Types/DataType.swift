@@ -25,6 +25,73 @@ public indirect enum DataType: Hashable, Sendable {
     case nullable(DataType)
     case lowCardinality(DataType)
     case array(DataType)
+
+    case int128, int256
+    case uint128, uint256
+    /// The upper half of a Float32.
+    case bfloat16
+    /// An address as a number of 32 bits.
+    case ipv4
+    /// An address as 16 bytes, the first one first.
+    case ipv6
+    /// Seconds, signed 32 bits, -999:59:59 to 999:59:59 (ClickHouse's DataTypes/DataTypeTime.h).
+    case time
+    /// Ticks of 10^-precision s, signed 64 bits; precision 0 to 9.
+    case time64(precision: Int)
+    /// A number of units, signed 64 bits.
+    case interval(IntervalUnit)
+    /// A type without values, as in `Array(Nothing)`.
+    case nothing
+    /// Elements with names, or all without.
+    case tuple([TupleElement])
+    case map(key: DataType, value: DataType)
+    /// What tables that keep `Nested` whole call an array of named tuples.
+    case nested([TupleElement])
+    /// Another name for a type: `Point`, `SimpleAggregateFunction(sum, UInt64)`.
+    case named(String, DataType)
+    /// One of several types, or NULL; sorted by their names, as ClickHouse has them.
+    case variant([DataType])
+    /// A value of any type; the name as the server writes it, arguments included.
+    case dynamic(name: String)
+    /// ClickHouse's object type; the name as the server writes it, arguments included.
+    case json(name: String)
+}
+
+/// An element of a tuple; its name is nil where the tuple's elements have none.
+public struct TupleElement: Hashable, Sendable {
+    public let name: String?
+    public let type: DataType
+
+    public init(name: String?, type: DataType) {
+        self.name = name
+        self.type = type
+    }
+}
+
+/// What an interval counts (ClickHouse's Common/IntervalKind.h).
+public enum IntervalUnit: String, Hashable, Sendable, CaseIterable {
+    case nanosecond = "Nanosecond"
+    case microsecond = "Microsecond"
+    case millisecond = "Millisecond"
+    case second = "Second"
+    case minute = "Minute"
+    case hour = "Hour"
+    case day = "Day"
+    case week = "Week"
+    case month = "Month"
+    case quarter = "Quarter"
+    case year = "Year"
+}
+
+extension DataType {
+    /// The type that says how values lie in memory: names are taken off, and Nested is what it is made of.
+    public var underlying: DataType {
+        switch self {
+        case .named(_, let inner): inner.underlying
+        case .nested(let elements): .array(.tuple(elements))
+        default: self
+        }
+    }
 }
 
 /// The members of an Enum8 or Enum16, in the type's order.

@@ -28,7 +28,43 @@ extension DataType: CustomStringConvertible {
         case .nullable(let inner): "Nullable(\(inner))"
         case .lowCardinality(let inner): "LowCardinality(\(inner))"
         case .array(let inner): "Array(\(inner))"
+        case .int128: "Int128"
+        case .int256: "Int256"
+        case .uint128: "UInt128"
+        case .uint256: "UInt256"
+        case .bfloat16: "BFloat16"
+        case .ipv4: "IPv4"
+        case .ipv6: "IPv6"
+        case .time: "Time"
+        case .time64(let precision): "Time64(\(precision))"
+        case .interval(let unit): "Interval\(unit.rawValue)"
+        case .nothing: "Nothing"
+        case .tuple(let elements): "Tuple(\(Self.list(elements)))"
+        case .map(let key, let value): "Map(\(key), \(value))"
+        case .nested(let elements): "Nested(\(Self.list(elements)))"
+        case .named(let name, _): name
+        case .variant(let types): "Variant(\(types.map(\.description).joined(separator: ", ")))"
+        case .dynamic(let name), .json(let name): name
         }
+    }
+
+    private static func list(_ elements: [TupleElement]) -> String {
+        elements.map { element in
+            element.name.map { "\(identifier($0)) \(element.type)" } ?? element.type.description
+        }.joined(separator: ", ")
+    }
+
+    /// A name as it stands in a type: between backticks where it is more than a plain word
+    /// (ClickHouse's Common/quoteString.h, backQuoteIfNeed).
+    static func identifier(_ name: String) -> String {
+        let isWord =
+            name.utf8.first.map { $0 == UInt8(ascii: "_") || $0.isASCIILetter } == true
+            && name.utf8.allSatisfy { $0 == UInt8(ascii: "_") || $0.isASCIILetter || $0.isASCIIDigit }
+        if isWord, !["distinct", "all", "table", "select", "from", "null", "true", "false"].contains(name.lowercased())
+        {
+            return name
+        }
+        return "`" + quoted(name, with: "`").dropFirst().dropLast() + "`"
     }
 
     private static func list(_ enumeration: EnumMembers) -> String {
@@ -36,11 +72,11 @@ extension DataType: CustomStringConvertible {
     }
 
     /// A string literal as ClickHouse writes it (IO/WriteHelpers.h, writeQuotedString).
-    static func quoted(_ text: String) -> String {
-        var out = "'"
+    static func quoted(_ text: String, with quote: Unicode.Scalar = "'") -> String {
+        var out = String(Character(quote))
         for scalar in text.unicodeScalars {
             switch scalar {
-            case "'": out += "\\'"
+            case quote: out += "\\\(quote)"
             case "\\": out += "\\\\"
             case "\n": out += "\\n"
             case "\t": out += "\\t"
@@ -51,6 +87,11 @@ extension DataType: CustomStringConvertible {
             default: out.unicodeScalars.append(scalar)
             }
         }
-        return out + "'"
+        return out + String(Character(quote))
     }
+}
+
+extension UInt8 {
+    var isASCIILetter: Bool { (self | 0x20) >= 0x61 && (self | 0x20) <= 0x7A }
+    var isASCIIDigit: Bool { self >= 0x30 && self <= 0x39 }
 }

@@ -52,6 +52,10 @@ private enum TypeNode {
     case text(String)
     /// `'a' = 1`, an enum's member.
     indirect case member(String, Int)
+    /// `a String`, a tuple's element.
+    indirect case element(String, TypeNode)
+    /// A type whose arguments only the server understands, as it was written.
+    case opaque(String, arguments: String)
 }
 
 private struct DataTypeParser {
@@ -91,13 +95,64 @@ private struct DataTypeParser {
             return .member(text, try number())
         case UInt8(ascii: "-"), UInt8(ascii: "0")...UInt8(ascii: "9"):
             return .number(try number())
+        case UInt8(ascii: "`"):
+            let name = try quotedText()
+            return .element(name, try node())
         default:
             let name = try identifier()
             skipSpace()
-            guard peek == UInt8(ascii: "(") else { return .name(name, nil) }
+            guard let next = peek else { return .name(name, nil) }
+            if next == UInt8(ascii: "`") || next == UInt8(ascii: "_") || next.isASCIILetter {
+                return .element(name, try node())
+            }
+            guard next == UInt8(ascii: "(") else { return .name(name, nil) }
             position += 1
+            if Self.opaqueTypes.contains(name) { return .opaque(name, arguments: try rawArguments()) }
             return .name(name, try arguments())
         }
+    }
+
+    /// Types with arguments of their own kinds: `JSON(max_dynamic_paths=8, a.b UInt8, SKIP c)`, `Dynamic(max_types=3)`.
+    private static let opaqueTypes: Set<String> = ["JSON", "Dynamic"]
+
+    /// The text up to the closing parenthesis, with the line breaks of `DESCRIBE` taken out.
+    private mutating func rawArguments() throws(Failure) -> String {
+        var text: [UInt8] = []
+        var open = 1
+        var isSpaced = false
+        while let byte = peek {
+            if byte == UInt8(ascii: "'") || byte == UInt8(ascii: "`") {
+                let start = position
+                _ = try quotedText()
+                if isSpaced { text.append(0x20) }
+                isSpaced = false
+                text.append(contentsOf: bytes[start..<position])
+                continue
+            }
+            position += 1
+            if byte == 0x20 || byte == 0x0A || byte == 0x09 {
+                isSpaced = !text.isEmpty && text.last != UInt8(ascii: "(")
+                continue
+            }
+            if byte == UInt8(ascii: "(") { open += 1 }
+            if byte == UInt8(ascii: ")") {
+                open -= 1
+                isSpaced = false
+            }
+            guard open > 0 else { return String(decoding: text, as: UTF8.self) }
+            if byte == UInt8(ascii: "="), text.last != UInt8(ascii: "'") {
+                // A limit; only an enum's members have spaces there.
+                isSpaced = false
+                skipSpace()
+            }
+            guard open + depth <= DataType.depthMax else {
+                throw Failure(code: .limit, reason: "nested deeper than \(DataType.depthMax)")
+            }
+            if isSpaced { text.append(0x20) }
+            isSpaced = false
+            text.append(byte)
+        }
+        throw syntax("a closing parenthesis is missing")
     }
 
     private mutating func arguments() throws(Failure) -> [TypeNode] {
@@ -115,18 +170,9 @@ private struct DataTypeParser {
             switch byte {
             case UInt8(ascii: ")"): return found
             case UInt8(ascii: ","): continue
-            // A named element: `a String`. Its type is known by name only, and refused later.
-            default: throw unsupportedOrSyntax(at: position - 1)
+            default: throw syntax("unexpected text at byte \(position - 1)")
             }
         }
-    }
-
-    private func unsupportedOrSyntax(at place: Int) -> Failure {
-        let byte = bytes[place]
-        let isWord = byte == UInt8(ascii: "`") || byte == UInt8(ascii: "_") || byte.isASCIILetter
-        return isWord
-            ? Failure(code: .unsupported, reason: "types with named elements are not supported")
-            : syntax("unexpected text at byte \(place)")
     }
 
     private mutating func identifier() throws(Failure) -> String {
@@ -148,15 +194,17 @@ private struct DataTypeParser {
         return value
     }
 
+    /// Between the quotes, or backticks, of which the first is at `position`.
     private mutating func quotedText() throws(Failure) -> String {
+        let quote = bytes[position]
         position += 1
         var text: [UInt8] = []
         while let byte = peek {
             position += 1
             switch byte {
-            case UInt8(ascii: "'"):
+            case quote:
                 // A doubled quote stands for one.
-                guard peek == UInt8(ascii: "'") else { return String(decoding: text, as: UTF8.self) }
+                guard peek == quote else { return String(decoding: text, as: UTF8.self) }
                 position += 1
                 text.append(byte)
             case UInt8(ascii: "\\"):
@@ -186,14 +234,14 @@ private struct DataTypeParser {
     private func syntax(_ reason: String) -> Failure { Failure(code: .syntax, reason: reason) }
 }
 
-extension UInt8 {
-    fileprivate var isASCIILetter: Bool { (self | 0x20) >= 0x61 && (self | 0x20) <= 0x7A }
-}
-
 // MARK: - From names to meanings
 
 extension DataTypeParser {
     static func type(from node: TypeNode) throws(Failure) -> DataType {
+        if case .opaque(let name, let arguments) = node {
+            let text = "\(name)(\(arguments))"
+            return name == "JSON" ? .json(name: text) : .dynamic(name: text)
+        }
         guard case .name(let name, let arguments) = node else {
             throw Failure(code: .syntax, reason: "a type name is expected")
         }
@@ -222,7 +270,6 @@ extension DataTypeParser {
             guard given.count == 2, case .number(let precision) = given[0], case .number(let scale) = given[1],
                 (1...76).contains(precision), (0...precision).contains(scale)
             else { throw takes("a precision from 1 to 76 and a scale up to it", name) }
-            guard precision <= 38 else { throw unsupported(name: "Decimal with more than 38 digits") }
             return .decimal(precision: precision, scale: scale)
         case ("Nullable", let given):
             let inner = try only(given, name)
@@ -236,6 +283,28 @@ extension DataTypeParser {
             return .lowCardinality(inner)
         case ("Array", let given):
             return .array(try only(given, name))
+        case ("Time64", let given):
+            guard given.count <= 1, case .number(let precision)? = given.first ?? .number(3),
+                (0...9).contains(precision)
+            else { throw takes("a precision from 0 to 9", name) }
+            return .time64(precision: precision)
+        case ("Tuple", let given):
+            return .tuple(try elements(given, name))
+        case ("Nested", let given):
+            let elements = try elements(given, name)
+            guard let first = elements.first, first.name != nil else { throw takes("elements with names", name) }
+            return .nested(elements)
+        case ("Map", let given):
+            guard given.count == 2 else { throw takes("a type of keys and one of values", name) }
+            let key = try type(from: given[0])
+            guard key.canBeMapKey else { throw takes("a type of keys that is not Nullable, not \(key)", name) }
+            return .map(key: key, value: try type(from: given[1]))
+        case ("SimpleAggregateFunction", let given):
+            guard given.count == 2 else { throw takes("a function and a type", name) }
+            let inner = try type(from: given[1])
+            return .named("SimpleAggregateFunction(\(try functionName(given[0])), \(inner))", inner)
+        case ("Variant", let given):
+            return .variant(try alternatives(given, name))
         default:
             throw unsupported(name: name)
         }
@@ -246,11 +315,76 @@ extension DataTypeParser {
         "UInt8": .uint8, "UInt16": .uint16, "UInt32": .uint32, "UInt64": .uint64,
         "Float32": .float32, "Float64": .float64, "Bool": .bool, "String": .string, "UUID": .uuid,
         "Date": .date, "Date32": .date32,
+        "Int128": .int128, "Int256": .int256, "UInt128": .uint128, "UInt256": .uint256, "BFloat16": .bfloat16,
+        "IPv4": .ipv4, "IPv6": .ipv6, "Time": .time, "Nothing": .nothing,
+        "JSON": .json(name: "JSON"), "Dynamic": .dynamic(name: "Dynamic"),
     ]
+    .merging(IntervalUnit.allCases.map { ("Interval" + $0.rawValue, .interval($0)) }) { $1 }
+    .merging(geometries) { $1 }
+
+    /// Names for tuples and arrays of coordinates (ClickHouse's DataTypes/DataTypeCustomGeo.cpp).
+    private static let geometries: [String: DataType] = {
+        let point = DataType.tuple([TupleElement(name: nil, type: .float64), TupleElement(name: nil, type: .float64)])
+        let shapes: [(name: String, dimensions: Int)] = [
+            ("Point", 0), ("MultiPoint", 1), ("Ring", 1), ("LineString", 1), ("Polygon", 2), ("MultiLineString", 2),
+            ("MultiPolygon", 3),
+        ]
+        var types: [String: DataType] = [:]
+        for shape in shapes {
+            let type = (0..<shape.dimensions).reduce(point) { inner, _ in .array(inner) }
+            types[shape.name] = .named(shape.name, type)
+        }
+        let members = ["LineString", "MultiLineString", "MultiPolygon", "Point", "Polygon", "Ring"]
+        types["Geometry"] = .named("Geometry", .variant(members.compactMap { types[$0] }))
+        return types
+    }()
 
     private static func only(_ given: [TypeNode], _ name: String) throws(Failure) -> DataType {
         guard given.count == 1 else { throw takes("one type", name) }
         return try type(from: given[0])
+    }
+
+    /// Elements with names that differ, or all without.
+    private static func elements(_ given: [TypeNode], _ name: String) throws(Failure) -> [TupleElement] {
+        var elements: [TupleElement] = []
+        for node in given {
+            if case .element(let name, let inner) = node {
+                elements.append(TupleElement(name: name, type: try type(from: inner)))
+            } else {
+                elements.append(TupleElement(name: nil, type: try type(from: node)))
+            }
+        }
+        let names = Set(elements.compactMap(\.name))
+        guard names.isEmpty || names.count == elements.count else {
+            throw takes("elements with names that differ, or all without a name", name)
+        }
+        return elements
+    }
+
+    /// Sorted by name, each once; Nothing has no values and is left out (ClickHouse's DataTypes/DataTypeVariant.cpp).
+    private static func alternatives(_ given: [TypeNode], _ name: String) throws(Failure) -> [DataType] {
+        var found: [String: DataType] = [:]
+        for node in given {
+            let inner = try type(from: node)
+            guard inner.canBeInsideVariant else { throw takes("types that can be inside Variant, not \(inner)", name) }
+            if inner != .nothing { found[inner.description] = inner }
+        }
+        guard (1...254).contains(found.count) else { throw takes("one to 254 types", name) }
+        return found.sorted { $0.key.utf8.lexicographicallyPrecedes($1.key.utf8) }.map(\.value)
+    }
+
+    /// An aggregate function as it was written, its parameters being numbers, texts and names.
+    private static func functionName(_ node: TypeNode) throws(Failure) -> String {
+        switch node {
+        case .number(let number): return String(number)
+        case .text(let text): return DataType.quoted(text)
+        case .name(let name, nil): return name
+        case .name(let name, let parameters?):
+            var texts: [String] = []
+            for parameter in parameters { texts.append(try functionName(parameter)) }
+            return "\(name)(\(texts.joined(separator: ", ")))"
+        default: throw takes("a function and a type", "SimpleAggregateFunction")
+        }
     }
 
     private static func zone(_ given: [TypeNode], at place: Int, _ name: String) throws(Failure) -> String? {
@@ -286,19 +420,39 @@ extension DataTypeParser {
 }
 
 extension DataType {
-    /// As DataTypeNullable of ClickHouse has it, of the types known here.
+    /// As DataTypeNullable of ClickHouse has it.
     var canBeNullable: Bool {
         switch self {
-        case .nullable, .lowCardinality, .array: false
+        case .nullable, .lowCardinality, .array, .map, .nested, .variant, .dynamic: false
+        case .named(_, let inner): inner.canBeNullable
         default: true
         }
     }
 
-    /// As DataTypeLowCardinality of ClickHouse has it: strings, numbers, dates and UUID, plain or Nullable.
+    /// As DataTypeLowCardinality of ClickHouse has it: strings, numbers, dates, addresses and UUID, plain or Nullable.
     var canBeLowCardinality: Bool {
         switch self {
         case .nullable(let inner): inner.canBeLowCardinality && inner.canBeNullable
-        case .array, .lowCardinality, .decimal, .enum8, .enum16, .dateTime64: false
+        case .named(_, let inner): inner.canBeLowCardinality
+        case .array, .lowCardinality, .decimal, .enum8, .enum16, .dateTime64, .time64, .nothing, .tuple, .map, .nested,
+            .variant, .dynamic, .json:
+            false
+        default: true
+        }
+    }
+
+    /// As DataTypeMap of ClickHouse has it.
+    var canBeMapKey: Bool {
+        switch underlying {
+        case .nullable, .lowCardinality(.nullable): false
+        default: true
+        }
+    }
+
+    /// As DataTypeVariant of ClickHouse has it.
+    var canBeInsideVariant: Bool {
+        switch underlying {
+        case .nullable, .lowCardinality(.nullable), .variant, .dynamic: false
         default: true
         }
     }

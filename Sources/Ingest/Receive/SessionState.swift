@@ -493,6 +493,8 @@ struct SessionState: Sendable {
         case .success(let producer): numbering = .waiting(producer)
         case .failure(.staleEpoch):
             fail(SessionError(.staleEpoch, "the name is known with a higher epoch"), dropsRest: true)
+        case .failure(.spoolFull):
+            fail(SessionError(.spoolFull, "the spool is full; try again later"), dropsRest: true)
         case .failure(.tooManyProducers):
             fail(SessionError(.tooManyProducers, "too many producers with names"), dropsRest: true)
         }
@@ -506,13 +508,9 @@ struct SessionState: Sendable {
             return
         }
         if let reason = news.turnedAway {
-            // What it had claimed is its producer's again.
-            refused = nil
-            isBlocked = false
             let code = SessionErrorCode(rawValue: reason) ?? .spoolFull
-            fail(
-                SessionError(code, "the rows that are not acked were not taken: send them again later"), dropsRest: true
-            )
+            fail(SessionError(code, "nothing more is taken for now; connect again later"), dropsRest: true)
+            // What it had claimed goes on, as when it is taken over.
             return
         }
         if let resume = news.ready, case .waiting(let producer) = numbering {

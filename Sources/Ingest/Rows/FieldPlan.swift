@@ -15,6 +15,26 @@ enum FieldKind: UInt8 {
     case omitted
     /// A column that the server computes.
     case computed
+    case int128, int256, uint128, uint256, bfloat16
+    case ipv4, ipv6, time, time64
+    case decimal256
+    case tuple, map, variant, json, dynamic
+    /// A type without values.
+    case nothing
+    /// A value within a Variant, of the kind that `tried` says: some are read by other rules there.
+    case tried
+}
+
+extension FieldKind {
+    /// Within Variants, values of this kind are not read as elsewhere (`RowParser.tried`).
+    fileprivate var hasRulesInVariants: Bool {
+        switch self {
+        case .float32, .float64, .bfloat16, .string, .fixedString, .uuid, .ipv4, .ipv6, .array, .tuple, .map,
+            .lowCardinality, .variant, .json, .dynamic, .nothing, .omitted, .computed, .tried:
+            false
+        default: true
+        }
+    }
 }
 
 /// One step of a plan: plain bytes, no references to count.
@@ -22,6 +42,10 @@ struct FieldOperation {
     var kind: FieldKind
     /// The root node is a null map, and the value goes into `value`.
     var isNullable = false
+    /// A null is a value of the type.
+    var takesNull = false
+    /// Of kind `tried`: what is read.
+    var tried = FieldKind.nothing
     /// An omitted value is the server's business (`DEFAULT expr`).
     var hasExpression = false
     var root: Int32 = -1
@@ -32,10 +56,36 @@ struct FieldOperation {
     var scale: Int32 = 0
     var precision: Int32 = 0
     /// Arrays: the elements' operation. Enums: place in `enumerations`. Low cardinality: the values' operation in the
-    /// plan's `dictionaryPlans`; -1 for strings, which need none.
+    /// plan's `dictionaryPlans`; -1 for strings, which need none. Maps: the keys' operation, behind which the values' is.
+    /// Tuples: place in `tuples`. Variants: place in `variants`. JSON: place in `objects`; -1 where no path has a type.
     var detail: Int32 = -1
     /// Of times; nil is UTC.
     var zone: Unmanaged<TimeZoneRules>?
+}
+
+/// How a tuple is read.
+struct TuplePlan {
+    /// Operations of the elements, one behind the other.
+    let first: Int
+    let count: Int
+    /// The elements' names; nil where they have none.
+    let names: KeyIndex?
+}
+
+/// How a Variant is read.
+struct VariantPlan {
+    /// Operations of the alternatives, one behind the other, in the type's order.
+    let first: Int
+    /// In which order they are tried.
+    let order: [Int]
+}
+
+/// How a JSON object is checked.
+struct ObjectPlan {
+    /// The paths with types of their own.
+    let paths: KeyIndex
+    /// How each path's value is read.
+    let plans: [FieldPlan]
 }
 
 /// A table's structure made ready for reading rows: which columns a block has, and how each is read.
@@ -50,6 +100,13 @@ final class FieldPlan: @unchecked Sendable {
     let computedCount: Int
     let keys: KeyIndex
     private(set) var enumerations: [(names: KeyIndex, values: [Int16])] = []
+    private(set) var tuples: [TuplePlan] = []
+    private(set) var variants: [VariantPlan] = []
+    private(set) var objects: [ObjectPlan] = []
+    /// Array nodes of columns `a.b` that stand for one Nested `a`: their arrays are of one length in each row
+    /// (ClickHouse's DataTypes/NestedUtils.cpp).
+    let nestedGroups: [[Int]]
+    let hasNestedGroups: Bool
     /// For low-cardinality columns of other than strings: a plan of the bare values.
     private(set) var dictionaryPlans: [FieldPlan] = []
     /// Columns with an expression that can be left out.
@@ -57,9 +114,17 @@ final class FieldPlan: @unchecked Sendable {
     let hasExpressions: Bool
     private var zones: [TimeZoneRules] = []
     private let operationCount: Int
+    /// Plans of bare values, for the types that values of Dynamic columns had. A plan is used by one worker.
+    private var dynamicPlans: [DataType: FieldPlan] = [:]
+    /// Types that are remembered; beyond it the memory starts anew.
+    private static let dynamicPlansMax = 256
 
     /// - Throws: `TimeZoneError` for a zone that this host does not know.
-    init(_ structure: TableStructure, omitting omitted: Set<Int> = []) throws {
+    convenience init(_ structure: TableStructure, omitting omitted: Set<Int> = []) throws {
+        try self.init(structure, omitting: omitted, isWithinVariant: false)
+    }
+
+    fileprivate init(_ structure: TableStructure, omitting omitted: Set<Int>, isWithinVariant: Bool) throws {
         self.structure = structure
         self.omitted = omitted
         layout = BlockLayout(
@@ -73,12 +138,14 @@ final class FieldPlan: @unchecked Sendable {
 
         hasExpressions = !expressionColumns.isEmpty
 
-        var builder = PlanBuilder(layout: layout, structure: structure)
+        var builder = PlanBuilder(layout: layout, structure: structure, isWithinVariant: isWithinVariant)
         builder.operations =
             .init(
                 repeating: FieldOperation(kind: .omitted), count: columnCount)
             + .init(
                 repeating: FieldOperation(kind: .computed), count: computedCount)
+        nestedGroups = Self.nestedGroups(of: layout)
+        hasNestedGroups = !nestedGroups.isEmpty
         var root = layout.roots.makeIterator()
         for (place, column) in structure.columns.enumerated() where !omitted.contains(place) {
             builder.operations[place] = try builder.operation(for: column.definition.type, root: root.next()!)
@@ -88,6 +155,9 @@ final class FieldPlan: @unchecked Sendable {
         operations = .allocate(capacity: max(1, operationCount))
         operations.initialize(from: builder.operations, count: operationCount)
         enumerations = builder.enumerations
+        tuples = builder.tuples
+        variants = builder.variants
+        objects = builder.objects
         dictionaryPlans = builder.dictionaryPlans
         zones = builder.zones
     }
@@ -97,6 +167,30 @@ final class FieldPlan: @unchecked Sendable {
         operations.deallocate()
         keys.deallocate()
         for enumeration in enumerations { enumeration.names.deallocate() }
+        for tuple in tuples { tuple.names?.deallocate() }
+        for object in objects { object.paths.deallocate() }
+    }
+
+    /// A plan for a bare value of a type.
+    func plan(ofDynamic type: DataType) throws -> FieldPlan {
+        if let known = dynamicPlans[type] { return known }
+        if dynamicPlans.count >= Self.dynamicPlansMax { dynamicPlans.removeAll() }
+        let plan = try FieldPlan(
+            TableStructure(
+                columns: [TableStructure.Column(ColumnDefinition(name: "", type: type))], timeZone: structure.timeZone))
+        dynamicPlans[type] = plan
+        return plan
+    }
+
+    private static func nestedGroups(of layout: BlockLayout) -> [[Int]] {
+        var groups: [Substring: [Int]] = [:]
+        for (column, root) in zip(layout.columns, layout.roots) {
+            guard case .array = column.type.underlying, let point = column.name.firstIndex(of: "."),
+                point > column.name.startIndex, column.name.index(after: point) < column.name.endIndex
+            else { continue }
+            groups[column.name[..<point], default: []].append(root)
+        }
+        return groups.values.filter { $0.count > 1 }
     }
 
     func name(ofColumn place: Int32) -> String? {
@@ -111,17 +205,22 @@ final class FieldPlan: @unchecked Sendable {
 private struct PlanBuilder {
     let layout: BlockLayout
     let structure: TableStructure
+    var isWithinVariant: Bool
     var operations: [FieldOperation] = []
     var enumerations: [(names: KeyIndex, values: [Int16])] = []
+    var tuples: [TuplePlan] = []
+    var variants: [VariantPlan] = []
+    var objects: [ObjectPlan] = []
     var dictionaryPlans: [FieldPlan] = []
     var zones: [TimeZoneRules] = []
 
-    mutating func operation(for type: DataType, root: Int) throws -> FieldOperation {
+    mutating func operation(for named: DataType, root: Int) throws -> FieldOperation {
         var operation = FieldOperation(kind: .int8, root: Int32(root), value: Int32(root))
-        var bare = type
-        if case .nullable(let inner) = type {
-            bare = inner
+        var bare = named.underlying
+        if case .nullable(let inner) = bare {
+            bare = inner.underlying
             operation.isNullable = true
+            operation.takesNull = true
             operation.value = Int32(layout.nodes[root].child)
         }
         operation.node = layout.nodes[Int(operation.value)]
@@ -158,30 +257,94 @@ private struct PlanBuilder {
             operation.kind = .enum16
             operation.detail = add(members)
         case .decimal(let precision, let scale):
-            operation.kind = precision <= 9 ? .decimal32 : precision <= 18 ? .decimal64 : .decimal128
+            operation.kind =
+                precision <= 9 ? .decimal32 : precision <= 18 ? .decimal64 : precision <= 38 ? .decimal128 : .decimal256
             operation.precision = Int32(precision)
             operation.scale = Int32(scale)
         case .array(let element):
             operation.kind = .array
-            let nested = try self.operation(for: element, root: layout.nodes[root].child)
-            operation.detail = Int32(operations.count)
-            operations.append(nested)
+            operation.detail = Int32(try add([element], below: operation))
         case .lowCardinality(let inner):
             operation.kind = .lowCardinality
-            let value = if case .nullable(let bare) = inner { bare } else { inner }
-            operation.isNullable = value != inner
+            operation.isNullable = bare.isNullableDictionary
+            operation.takesNull = operation.isNullable
+            let value = if case .nullable(let plain) = inner.underlying { plain.underlying } else { inner.underlying }
             if value != .string {
                 operation.detail = Int32(dictionaryPlans.count)
-                dictionaryPlans.append(
-                    try FieldPlan(
-                        TableStructure(
-                            columns: [TableStructure.Column(ColumnDefinition(name: "", type: value))],
-                            timeZone: structure.timeZone)))
+                dictionaryPlans.append(try plan(ofValues: value))
             }
-        case .nullable:
-            preconditionFailure("Nullable inside Nullable, which no type name gives")
+        case .int128: operation.kind = .int128
+        case .int256: operation.kind = .int256
+        case .uint128: operation.kind = .uint128
+        case .uint256: operation.kind = .uint256
+        case .bfloat16: operation.kind = .bfloat16
+        case .ipv4: operation.kind = .ipv4
+        case .ipv6: operation.kind = .ipv6
+        case .time: operation.kind = .time
+        case .time64(let precision):
+            operation.kind = .time64
+            operation.scale = Int32(precision)
+        case .interval: operation.kind = .int64
+        case .nothing: operation.kind = .nothing
+        case .tuple(let elements):
+            operation.kind = .tuple
+            let first = try add(elements.map(\.type), below: operation)
+            let names = elements.compactMap(\.name)
+            operation.detail = Int32(tuples.count)
+            tuples.append(
+                TuplePlan(first: first, count: elements.count, names: names.isEmpty ? nil : KeyIndex(names)))
+        case .map(let key, let value):
+            operation.kind = .map
+            // Below the array there is a tuple of both.
+            var entry = operation
+            entry.value = Int32(layout.nodes[Int(operation.value)].child)
+            operation.detail = Int32(try add([key, value], below: entry))
+        case .variant(let alternatives):
+            operation.kind = .variant
+            operation.takesNull = true
+            let isOutermost = !isWithinVariant
+            isWithinVariant = true
+            let first = try add(alternatives, below: operation)
+            if isOutermost { isWithinVariant = false }
+            operation.detail = Int32(variants.count)
+            variants.append(VariantPlan(first: first, order: VariantOrder.order(of: alternatives)))
+        case .json:
+            operation.kind = .json
+            let paths = try bare.typedPaths()
+            guard !paths.isEmpty else { break }
+            operation.detail = Int32(objects.count)
+            objects.append(
+                ObjectPlan(
+                    paths: KeyIndex(paths.map(\.name)), plans: try paths.map { try plan(ofValues: $0.type) }))
+        case .dynamic:
+            operation.kind = .dynamic
+            operation.takesNull = true
+        case .nullable, .nested, .named:
+            preconditionFailure("\(bare), which no type name gives")
+        }
+        if isWithinVariant, operation.kind.hasRulesInVariants {
+            operation.tried = operation.kind
+            operation.kind = .tried
         }
         return operation
+    }
+
+    /// A plan for bare values of a type.
+    private func plan(ofValues type: DataType) throws -> FieldPlan {
+        try FieldPlan(
+            TableStructure(
+                columns: [TableStructure.Column(ColumnDefinition(name: "", type: type))], timeZone: structure.timeZone),
+            omitting: [], isWithinVariant: isWithinVariant)
+    }
+
+    /// Adds the operations for the children of an operation's node; the place of the first, behind which the others are.
+    private mutating func add(_ types: [DataType], below operation: FieldOperation) throws -> Int {
+        var added: [FieldOperation] = []
+        for (type, root) in zip(types, layout.children(of: Int(operation.value))) {
+            added.append(try self.operation(for: type, root: root))
+        }
+        operations += added
+        return operations.count - added.count
     }
 
     private mutating func add(_ members: EnumMembers) -> Int32 {

@@ -38,6 +38,15 @@ struct LineCursor {
         return true
     }
 
+    /// A word whose letters may be of either case.
+    mutating func takeLetters(_ word: StaticString) -> Bool {
+        let length = word.utf8CodeUnitCount
+        guard end - p > length else { return false }
+        for place in 0..<length where p[place] | 0x20 != word.utf8Start[place] { return false }
+        p += length
+        return true
+    }
+
     /// The plain inside of a string whose opening quote is at `p`; nil (and nothing moves) when it has escapes.
     /// Control characters other than a newline are part of it, as ClickHouse has it (IO/ReadHelpers.cpp).
     @inline(__always)
@@ -120,22 +129,29 @@ struct LineCursor {
         guard take(UInt8(ascii: ":")) else { throw ParseFault(.malformed) }
     }
 
+    /// A number as ClickHouse passes over one: signs, points and leading zeros stand where JSON has none, but there are
+    /// digits, and digits behind an `e`.
     mutating func skipNumber() throws(ParseFault) {
-        let start = p
         if p.pointee == UInt8(ascii: "-") || p.pointee == UInt8(ascii: "+") { p += 1 }
-        var digits = 0
-        while true {
-            switch p.pointee {
-            case 0x30...0x39: digits += 1
-            case UInt8(ascii: "."), UInt8(ascii: "e"), UInt8(ascii: "E"): break
-            case UInt8(ascii: "-"), UInt8(ascii: "+"):
-                guard p > start, p[-1] | 0x20 == UInt8(ascii: "e") else { throw ParseFault(.malformed) }
-            default:
-                guard digits > 0 else { throw ParseFault(.malformed) }
-                return
-            }
+        var digits = skipDigits()
+        if take(UInt8(ascii: ".")) { digits += skipDigits() }
+        guard digits > 0 else { throw ParseFault(.malformed) }
+        if p.pointee | 0x20 == UInt8(ascii: "e") {
             p += 1
+            if p.pointee == UInt8(ascii: "-") || p.pointee == UInt8(ascii: "+") { p += 1 }
+            guard skipDigits() > 0 else { throw ParseFault(.malformed) }
         }
+        switch p.pointee {
+        case UInt8(ascii: "."), UInt8(ascii: "e"), UInt8(ascii: "E"), UInt8(ascii: "-"), UInt8(ascii: "+"):
+            throw ParseFault(.malformed)
+        default: return
+        }
+    }
+
+    private mutating func skipDigits() -> Int {
+        let start = p
+        while p.pointee &- 0x30 <= 9 { p += 1 }
+        return p - start
     }
 
     /// The rest of the line, without its newline; the cursor is left at the next line.

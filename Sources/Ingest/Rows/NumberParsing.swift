@@ -154,7 +154,7 @@ extension LineCursor {
 
     /// The power of ten behind an `e`, held within 100,000 either way; 0 when there is none.
     @inline(__always)
-    private mutating func power() throws(ParseFault) -> Int {
+    mutating func power() throws(ParseFault) -> Int {
         guard p.pointee | 0x20 == UInt8(ascii: "e") else { return 0 }
         p += 1
         let down = p.pointee == UInt8(ascii: "-")
@@ -170,12 +170,12 @@ extension LineCursor {
 
     private mutating func special<F: BinaryFloatingPoint>(quoted: Bool, negative: Bool) throws(ParseFault) -> F {
         let value: F
-        switch p.pointee {
+        switch p.pointee | 0x20 {
         case UInt8(ascii: "i"):
-            guard takeWord("infinity") || takeWord("inf") else { throw ParseFault(.notANumber) }
+            guard takeLetters("infinity") || takeLetters("inf") else { throw ParseFault(.notANumber) }
             value = .infinity
         case UInt8(ascii: "n"):
-            guard takeWord("nan") else { throw ParseFault(.notANumber) }
+            guard takeLetters("nan") else { throw ParseFault(.notANumber) }
             value = .nan
         default:
             guard !negative, p[-1] != UInt8(ascii: "+") else { throw ParseFault(.notANumber) }

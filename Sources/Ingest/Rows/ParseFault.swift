@@ -28,6 +28,20 @@ struct ParseFault: Error {
         case badTableName
         case noTable
         case tooManyVariants
+        case notAnAddress
+        case notATuple
+        case notAMap
+        case notAnObject
+        /// No value of the type can be written.
+        case noValue
+        /// None of a Variant's types reads the value.
+        case noAlternative
+        /// One of a Variant's types would read it, and ClickHouse would store something else than was written.
+        case storedOtherwise
+        /// A value of a Dynamic column whose type is not certain.
+        case uncertainType
+        /// Columns of one Nested have arrays of different lengths.
+        case unequalLengths
     }
 
     let code: Code
@@ -64,6 +78,15 @@ struct ParseFault: Error {
         case .otherVariant, .otherTable: "the row belongs elsewhere"
         case .noTable: "the row names no table, and there is no default_table"
         case .tooManyVariants: "more sets of omitted DEFAULT columns than variants_max"
+        case .notAnAddress: "an IP address such as \"192.0.2.1\" or \"2001:db8::1\" is expected"
+        case .notATuple: "a tuple is expected: an object where its elements have names, else an array with each of them"
+        case .notAMap: "an object is expected, whose keys and values become the map's"
+        case .notAnObject: "a JSON object without duplicate paths is expected"
+        case .noValue: "the column's type has no values"
+        case .noAlternative: "the value is of none of the Variant's types"
+        case .storedOtherwise: "one of the Variant's types would store another value than this one"
+        case .uncertainType: "ClickHouse's type for this value in a Dynamic column is not known here"
+        case .unequalLengths: "the arrays of one Nested column must be of one length"
         case .badTableName: "the table's name is not a string that can name a table"
         }
     }
@@ -75,7 +98,10 @@ struct ParseFault: Error {
         case .duplicateKey: .duplicateKey
         case .unknownField, .computedColumn: .unknownField
         case .nullValue: .nullNotAllowed
-        case .notANumber, .notABool, .notAUUID, .notADate, .notATime, .notAString, .notAnArray: .typeMismatch
+        case .notANumber, .notABool, .notAUUID, .notADate, .notATime, .notAString, .notAnArray, .notAnAddress,
+            .notATuple, .notAMap, .notAnObject, .noValue, .noAlternative,
+            .storedOtherwise, .uncertainType, .unequalLengths:
+            .typeMismatch
         case .outOfRange, .tooLong: .outOfRange
         case .notAnEnumMember: .unknownEnumValue
         case .badTableName: .invalidTable

@@ -28,10 +28,14 @@ struct RowParser {
     var scratch: ByteRun
     /// The row that is being read had the field that names its table.
     private(set) var namedTable = false
+    /// Where the value of the Variant that is being read ends.
+    var variantEnd: Bytes?
+    /// For each of the plan's dictionary plans, a block of one value, filled anew for each.
+    private let dictionaryBlocks: [Block]
 
     // Copies of what the plan and the block have: reading it through them costs a check each time.
-    private let nodes: UnsafeMutablePointer<ColumnNode>
-    private let operations: UnsafeMutablePointer<FieldOperation>
+    let nodes: UnsafeMutablePointer<ColumnNode>
+    let operations: UnsafeMutablePointer<FieldOperation>
     private let keys: KeyIndex
     private let columnCount: Int
 
@@ -50,6 +54,7 @@ struct RowParser {
         operations = plan.operations
         keys = plan.keys
         columnCount = plan.columnCount
+        dictionaryBlocks = plan.dictionaryPlans.map { Block(layout: $0.layout) }
     }
 
     // MARK: - A row
@@ -102,6 +107,7 @@ struct RowParser {
             }
         }
         if plan.hasExpressions, values < plan.columnCount { try checkExpressions(rows) }
+        if plan.hasNestedGroups { try checkNestedGroups(rows) }
     }
 
     /// Keys in the learned order that are compared before a key is looked up.
@@ -188,7 +194,7 @@ struct RowParser {
         let operation = operations + column
         switch operation.pointee.kind {
         case .omitted: guard options.nullAsDefault else { throw ParseFault(.nullValue, column: Int32(column)) }
-        case _ where operation.pointee.isNullable: block.appendDefault(Int(operation.pointee.root))
+        case _ where operation.pointee.takesNull: block.appendDefault(Int(operation.pointee.root))
         default:
             guard options.nullAsDefault else { throw ParseFault(.nullValue, column: Int32(column)) }
             guard !operation.pointee.hasExpression else { throw ParseFault(.otherVariant) }
@@ -199,7 +205,7 @@ struct RowParser {
 
     // MARK: - A value
 
-    private mutating func value(
+    mutating func value(
         _ operation: UnsafeMutablePointer<FieldOperation>, _ cursor: inout LineCursor
     ) throws(ParseFault) {
         let kind = operation.pointee.kind
@@ -266,13 +272,41 @@ struct RowParser {
         case .lowCardinality: try lowCardinality(operation, &cursor)
         case .omitted: throw ParseFault(.otherVariant)
         case .computed: throw ParseFault(.computedColumn)
+        case .int128:
+            node.pointee.appendFixed(try cursor.wideInteger(bits: 128, isSigned: true).low)
+        case .uint128:
+            node.pointee.appendFixed(try cursor.wideInteger(bits: 128, isSigned: false).low)
+        case .int256: node.pointee.appendFixed(try cursor.wideInteger(bits: 256, isSigned: true))
+        case .uint256: node.pointee.appendFixed(try cursor.wideInteger(bits: 256, isSigned: false))
+        case .decimal256:
+            node.pointee.appendFixed(
+                try cursor.wideDecimal(precision: Int(operation.pointee.precision), scale: Int(operation.pointee.scale))
+            )
+        case .bfloat16:
+            // The lower half is cut off, as ClickHouse does (base/base/BFloat16.h).
+            node.pointee.appendFixed(UInt16(truncatingIfNeeded: try cursor.float32().bitPattern >> 16))
+        case .ipv4: node.pointee.appendFixed(try cursor.ipv4())
+        case .ipv6:
+            let words = try cursor.ipv6()
+            node.pointee.data.append(words.0)
+            node.pointee.data.append(words.1)
+            node.pointee.rows &+= 1
+        case .time: node.pointee.appendFixed(Int32(truncatingIfNeeded: try cursor.clock(precision: nil)))
+        case .time64: node.pointee.appendFixed(try cursor.clock(precision: Int(operation.pointee.scale)))
+        case .tuple: try tuple(operation, &cursor)
+        case .map: try map(operation, &cursor)
+        case .variant: try variant(operation, &cursor)
+        case .json: try json(node, operation, &cursor)
+        case .nothing: throw ParseFault(.noValue)
+        case .tried: try tried(operation, &cursor)
+        case .dynamic: try dynamic(node, operation, &cursor)
         }
     }
 
     /// The bytes of a string, or (for String columns) the text of any other value, as ClickHouse keeps it
     /// (`input_format_json_read_numbers_as_strings` and its siblings, on by default).
     @inline(__always)
-    private mutating func text(
+    mutating func text(
         _ cursor: inout LineCursor, orRaw: Bool
     ) throws(ParseFault) -> UnsafeRawBufferPointer {
         guard cursor.p.pointee == UInt8(ascii: "\"") else {
@@ -366,34 +400,12 @@ struct RowParser {
         let name = try text(&cursor, orRaw: false)
         let bytes = name.baseAddress?.assumingMemoryBound(to: UInt8.self) ?? cursor.p
         let place = plan.enumerations[Int(op.pointee.detail)].names.find(bytes, name.count)
-        guard place >= 0 else { throw ParseFault(.notAnEnumMember) }
-        return plan.enumerations[Int(op.pointee.detail)].values[Int(place)]
-    }
-
-    private mutating func array(_ op: UnsafeMutablePointer<FieldOperation>, _ cursor: inout LineCursor)
-        throws(ParseFault)
-    {
-        guard cursor.take(UInt8(ascii: "[")) else { throw ParseFault(.notAnArray) }
-        let element = operations + Int(op.pointee.detail)
-        cursor.skipSpace()
-        if !cursor.take(UInt8(ascii: "]")) {
-            while true {
-                if cursor.p.pointee == UInt8(ascii: "n"), cursor.takeWord("null") {
-                    guard element.pointee.isNullable || options.nullAsDefault else { throw ParseFault(.nullValue) }
-                    block.appendDefault(Int(element.pointee.root))
-                } else {
-                    try value(element, &cursor)
-                }
-                cursor.skipSpace()
-                if cursor.take(UInt8(ascii: ",")) {
-                    cursor.skipSpace()
-                    continue
-                }
-                guard cursor.take(UInt8(ascii: "]")) else { throw ParseFault(.notAnArray) }
-                break
-            }
-        }
-        nodes[Int(op.pointee.root)].appendFixed(UInt64(nodes[Int(element.pointee.root)].rows))
+        if place >= 0 { return plan.enumerations[Int(op.pointee.detail)].values[Int(place)] }
+        // A number in quotes, where it is no name.
+        guard let number = Int16(String(decoding: name, as: UTF8.self)),
+            plan.enumerations[Int(op.pointee.detail)].values.contains(number)
+        else { throw ParseFault(.notAnEnumMember) }
+        return number
     }
 
     private mutating func lowCardinality(_ op: UnsafeMutablePointer<FieldOperation>, _ cursor: inout LineCursor)
@@ -407,10 +419,12 @@ struct RowParser {
         }
         // Anything else is read into a column of its own first, whose bytes are then looked up.
         let nested = plan.dictionaryPlans[Int(op.pointee.detail)]
-        let single = Block(layout: nested.layout)
+        let single = dictionaryBlocks[Int(op.pointee.detail)]
+        single.removeAll()
         var parser = RowParser(
             plan: nested, block: single, options: options, tableKey: tableKey, tableName: tableName,
             successors: successors, scratch: scratch)
+        parser.variantEnd = variantEnd
         let result = Result<Void, ParseFault> { () throws(ParseFault) in
             try parser.value(nested.operations, &cursor)
         }

@@ -151,7 +151,7 @@ final class TableWriter {
             try ahead.forEachKey(scratch: &scratch, depthMax: context.options.depthMax) { name, isNull in
                 let column = Int(base.keys.find(name.baseAddress!.assumingMemoryBound(to: UInt8.self), name.count))
                 // A null for a column that cannot hold one is an omission, too; for a Nullable one it is a value.
-                if column >= 0, !isNull || base.operations[column].isNullable { omitted.remove(column) }
+                if column >= 0, !isNull || base.operations[column].takesNull { omitted.remove(column) }
             }
         } catch {
             return error

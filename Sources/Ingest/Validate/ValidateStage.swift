@@ -1,6 +1,7 @@
 import ClickHouseNative
 import Logging
 import Pipeline
+import Synchronization
 
 /// Reads chunks of lines into typed columns, table by table, and rejects the rows that cannot be stored.
 ///
@@ -15,7 +16,9 @@ public actor ValidateStage: Stage {
     static let refusalTime: Duration = .seconds(2)
 
     public nonisolated let name = "validate"
-    private let settings: ValidateSettings
+    private let current: Mutex<Current>
+    /// Held while it is closed: chunks wait, and so do producers.
+    private let gate: PauseGate
     private let input: BoundedStream<Chunk>
     private let output: BoundedStream<Intake>
     /// nil: there is no spool.
@@ -40,9 +43,10 @@ public actor ValidateStage: Stage {
         spool: SpoolSettings.Compression? = nil, catalog: any TableCatalog, pool: BlockPool, telemetry: Telemetry,
         logger: Logger, clock: StageClock = .continuous, wallClock: @escaping @Sendable () -> Int64,
         deadLetter: @escaping @Sendable ([Rejection]) async -> Void,
-        deadLetterSynced: @escaping @Sendable () async throws -> Void = {}
+        deadLetterSynced: @escaping @Sendable () async throws -> Void = {}, gate: PauseGate = PauseGate()
     ) {
-        self.settings = settings
+        current = Mutex(Current(settings: settings))
+        self.gate = gate
         self.input = input
         self.output = output
         self.spool = spool
@@ -54,6 +58,19 @@ public actor ValidateStage: Stage {
         self.logger = logger
         self.clock = clock
         self.deadLetter = deadLetter
+    }
+
+    private struct Current: Sendable {
+        var settings: ValidateSettings
+        /// Counts reloads.
+        var generation = 0
+    }
+
+    private nonisolated var settings: ValidateSettings { current.withLock { $0.settings } }
+
+    /// Takes over how rows are read, from the next chunks on; the number of workers and the bounds of queues stay.
+    public nonisolated func reconfigure(_ settings: ValidateSettings) {
+        current.withLock { $0 = Current(settings: settings, generation: $0.generation + 1) }
     }
 
     public nonisolated var rowsHeld: Int { held.current }
@@ -85,7 +102,8 @@ public actor ValidateStage: Stage {
     }
 
     private nonisolated func work() async throws {
-        let reader = ChunkReader(settings: settings, pool: pool)
+        var (settings, generation) = current.withLock { ($0.settings, $0.generation) }
+        var reader = ChunkReader(settings: settings, pool: pool)
         var tables: [TableName: TableTelemetry] = [:]
         var refusedUntil: StageClock.Instant?
         // Of the chunks that were read and not passed on.
@@ -93,6 +111,13 @@ public actor ValidateStage: Stage {
         while let chunks = await input.nextBatch(
             maxElements: Self.chunksAtOnceMax, maxBytes: Self.bytesAtOnceMax)
         {
+            await gate.pass()
+            let now = current.withLock { $0.generation }
+            if now != generation {
+                try await passOn(reader, &numbered, &tables)
+                (settings, generation) = current.withLock { ($0.settings, $0.generation) }
+                reader = ChunkReader(settings: settings, pool: pool)
+            }
             if let until = refusedUntil, clock.now >= until {
                 reader.forgetRefusals()
                 refusedUntil = nil

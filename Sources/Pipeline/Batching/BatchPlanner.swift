@@ -18,7 +18,7 @@ struct BatchPlanner: Sendable {
     /// Tables whose rate is remembered while they have no rows.
     static let idleTablesMax = 1024
 
-    private let settings: BatchSettings
+    private var settings: BatchSettings
     private var tables: [TableName: OpenTable] = [:]
     private var lastID: UInt64 = 0
     private var openTables = 0
@@ -60,6 +60,16 @@ struct BatchPlanner: Sendable {
         let sealed = sealAll(.age) { table, block in table.deadline(of: block).map { $0 <= now } ?? false }
         nextDeadline = tables.values.lazy.compactMap(\.deadline).min()
         return sealed
+    }
+
+    /// From now on other settings hold, for what is open as well. What that makes due is sealed when it is looked at next.
+    mutating func reconfigured(_ settings: BatchSettings) {
+        self.settings = settings
+        for name in Array(tables.keys) {
+            let strategy = strategy(of: name)
+            tables[name]?.strategy = strategy
+        }
+        nextDeadline = tables.values.lazy.compactMap(\.deadline).min()
     }
 
     /// The input has ended.

@@ -68,6 +68,19 @@ public actor BatchStage: Stage {
         }
     }
 
+    /// Takes over other settings; the bounds of the queue stay.
+    public func reconfigure(_ settings: BatchSettings) {
+        planner.reconfigured(settings)
+        // The stage may wait for a deadline that was later.
+        guard let deadline = planner.nextDeadline else { return }
+        Task { [clock] in
+            try? await clock.sleep(until: deadline)
+            try? await sealWhatIsDue()
+        }
+    }
+
+    private func sealWhatIsDue() async throws { try await passOn(planner.deadlineReached(now: clock.now)) }
+
     /// Seals now what is open of a table, or of all, and passes it on.
     public func flush(table: TableName? = nil) async throws {
         try await passOn(planner.flushRequested(table))
@@ -123,6 +136,9 @@ public actor BatchStage: Stage {
             if passing == 0 { waitingForQuiet.take()?.resume() }
         }
         for block in await seal(sealed) {
+            // Read before the block is given away: whoever encodes it may reuse its parts at once.
+            let rows = block.rows
+            let firstReceived = block.parts.map(\.firstReceived).min() ?? clock.now
             do throws(SendError<SealedBlock>) {
                 try await output.send(block)
             } catch .finished {
@@ -130,7 +146,8 @@ public actor BatchStage: Stage {
             } catch .cancelled {
                 throw CancellationError()
             }
-            held.subtract(block.rows)
+            held.subtract(rows)
+            telemetry.sealLatency.observe(clock.now - firstReceived)
             telemetry.sealedBlocks.add(reason: block.reason.rawValue)
         }
     }

@@ -25,7 +25,7 @@ struct OpenBlock: Sendable {
 
 /// The open blocks of one table.
 struct OpenTable: Sendable {
-    let strategy: BatchStrategy
+    var strategy: BatchStrategy
     /// One for each layout, the one that was used last at the end.
     var blocks: [OpenBlock] = []
     var rate = RateEstimate()

@@ -159,7 +159,8 @@ struct ConfigurationAssembly {
     private func rebased(_ value: ConfigurationValue, _ assignment: Assignment) -> ConfigurationValue {
         switch (assignment.entry.target, value) {
         case ("ship.clickhouse.ca_cert", .text(let path)), ("ship.clickhouse.client_cert", .text(let path)),
-            ("ship.clickhouse.client_key", .text(let path)):
+            ("ship.clickhouse.client_key", .text(let path)), ("admin.tls.certificate", .text(let path)),
+            ("admin.tls.key", .text(let path)):
             .text(resolved(path, assignment.place))
         case ("validate.schema", .list(let paths)): .list(paths.map { resolved($0, assignment.place) })
         default: value

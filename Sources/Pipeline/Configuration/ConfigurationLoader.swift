@@ -215,6 +215,13 @@ private struct Run {
             assembly.report(ConfigurationIssue(error.code, at: place, "schema: \(path) \(error.message)"))
         }
         schema.unsupported.forEach { assembly.warn($0) }
+        let admin = assembly.settings.admin
+        if admin.enabled, admin.host != nil {
+            for (key, path) in [("certificate", admin.tlsCertificate), ("key", admin.tlsKey)] {
+                if let path { warnUnlessReadable(path, "admin.tls.\(key)", key) }
+            }
+            if let path = admin.tlsKey { refuseIfExposed(path, "admin.tls.key", "key") }
+        }
         let clickhouse = assembly.settings.ship.clickhouse
         guard assembly.settings.ship.sink == .clickhouse, clickhouse.secure else { return }
         let named = [
@@ -222,17 +229,25 @@ private struct Run {
             ("client_key", clickhouse.clientKey),
         ]
         for case (let name, let path?) in named {
-            let place = assembly.origin("ship.clickhouse.\(name)").place
-            do { _ = try files.read(path, bytesMax: ConfigurationLimits.fileBytesMax) } catch {
-                // A warning, as the configuration may be checked on another machine than the one that it is for.
-                assembly.warn(ConfigurationIssue(.unreadableFile, at: place, "\(name): cannot read \(path): \(error)"))
-            }
-            if name == "client_key", files.isWorldReadable(path) == true {
-                assembly.report(
-                    ConfigurationIssue(
-                        .exposedSecret, at: place,
-                        "client_key: \(path) can be read by every user of this machine; chmod 600 takes that away"))
-            }
+            warnUnlessReadable(path, "ship.clickhouse.\(name)", name)
+            if name == "client_key" { refuseIfExposed(path, "ship.clickhouse.client_key", "client_key") }
+        }
+    }
+
+    private mutating func refuseIfExposed(_ path: String, _ key: String, _ name: String) {
+        guard files.isWorldReadable(path) == true else { return }
+        assembly.report(
+            ConfigurationIssue(
+                .exposedSecret, at: assembly.origin(key).place,
+                "\(name): \(path) can be read by every user of this machine; chmod 600 takes that away"))
+    }
+
+    /// A warning, as the configuration may be checked on another machine than the one that it is for.
+    private mutating func warnUnlessReadable(_ path: String, _ key: String, _ name: String) {
+        do { _ = try files.read(path, bytesMax: ConfigurationLimits.fileBytesMax) } catch {
+            assembly.warn(
+                ConfigurationIssue(
+                    .unreadableFile, at: assembly.origin(key).place, "\(name): cannot read \(path): \(error)"))
         }
     }
 }
@@ -247,7 +262,7 @@ enum EnvironmentVariables {
 
     static let byName: [String: KeyTree.Entry] = {
         let entries =
-            SettingsKeys.all.map(KeyTree.Entry.init) + AliasKey.all.map(KeyTree.Entry.init).filter(\.isOfStage)
+            SettingsKeys.all.map(KeyTree.Entry.init) + AliasKey.all.filter { !$0.isOfBlock }.map(KeyTree.Entry.init)
         return Dictionary(entries.map { (name(of: $0.path), $0) }) { first, _ in first }
     }()
 

@@ -26,20 +26,21 @@ public enum ConfigurationReference {
             Row(
                 key: "stages", value: "text", standard: "`stages`", change: "restart",
                 text: "Directory of the stage files, relative to the main file.")
-        ] + SettingsKeys.daemon.map { row($0, dropping: 0) }
+        ] + rows(of: SettingsKeys.daemon, dropping: 0)
 
     private static func rows(of stage: String) -> [Row] {
-        var rows: [Row] = []
-        for key in SettingsKeys.all where key.path.hasPrefix("\(stage).") {
-            rows.append(row(key, dropping: stage.utf8.count + 1))
-            for alias in AliasKey.all where alias.target == key.path && alias.path.hasPrefix("\(stage).") {
-                rows.append(
+        rows(of: SettingsKeys.all.filter { $0.path.hasPrefix("\(stage).") }, dropping: stage.utf8.count + 1)
+    }
+
+    private static func rows(of keys: [ConfigurationKey<Settings>], dropping prefix: Int) -> [Row] {
+        keys.flatMap { key in
+            [row(key, dropping: prefix)]
+                + AliasKey.all.filter { $0.target == key.path && !$0.isOfBlock }.map { alias in
                     Row(
-                        key: String(alias.path.dropFirst(stage.count + 1)), value: form(alias.type), standard: "none",
-                        change: key.change.rawValue, text: alias.documentation))
-            }
+                        key: String(alias.path.dropFirst(prefix)), value: form(alias.type), standard: "none",
+                        change: key.change.rawValue, text: alias.documentation)
+                }
         }
-        return rows
     }
 
     private static func row(_ key: ConfigurationKey<Settings>, dropping prefix: Int) -> Row {
@@ -120,7 +121,7 @@ public enum ConfigurationReference {
         """
 
     private static let block: String = {
-        let rows = AliasKey.all.filter { $0.path.hasPrefix("database.") }.map { alias in
+        let rows = AliasKey.all.filter(\.isOfBlock).map { alias in
             let name = alias.path.split(separator: ".").last ?? ""
             return "| `\(name)` | \(form(alias.type)) | `\(alias.target.dropFirst(5))` | \(alias.documentation) |\n"
         }

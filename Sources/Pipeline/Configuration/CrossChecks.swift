@@ -5,7 +5,7 @@ struct CrossChecks {
     static func run(on assembly: inout ConfigurationAssembly) {
         var checks = CrossChecks(assembly: assembly)
         checks.compressionLevel()
-        checks.adminIsLocal()
+        checks.adminIsProtected()
         checks.rowBatchFits()
         checks.pairsAreInOrder()
         checks.strategiesAreInOrder()
@@ -37,12 +37,30 @@ struct CrossChecks {
         }
     }
 
-    /// The endpoints ask for no token, so they must not be seen from other machines.
-    private mutating func adminIsLocal() {
-        let host = settings.admin.host
+    /// What other machines can see asks for a token, and is not sent in the clear.
+    private mutating func adminIsProtected() {
+        let admin = settings.admin
+        let hasTLS = admin.tlsCertificate != nil
         require(
-            ClickHouseSettings.Host(name: host, port: 0).isLoopback, ["admin.host"],
-            "host: must be a loopback address such as 127.0.0.1 in this release, got \"\(host)\"")
+            hasTLS == (admin.tlsKey != nil), ["admin.tls.certificate", "admin.tls.key"],
+            "tls: certificate and key go together, the \(hasTLS ? "key" : "certificate") is missing")
+        let token = admin.token.revealed
+        require(
+            token.isEmpty || token.utf8.count >= AdminSettings.tokenBytesMin, ["admin.token"],
+            "token: must be at least \(AdminSettings.tokenBytesMin) bytes; `openssl rand -hex 32` makes a good one")
+        require(
+            token.utf8.allSatisfy { (0x21...0x7E).contains($0) }, ["admin.token"],
+            "token: may have letters, digits and signs of ASCII only, as it stands in a header")
+        guard admin.enabled else { return }
+        require(
+            admin.host != nil || admin.socketPath != nil, ["admin.host", "admin.socket.path"],
+            "host: with none, admin.socket.path has to be set; or set admin.enabled to false")
+        guard let host = admin.host, !admin.isLoopback else { return }
+        let missing = (token.isEmpty ? ["admin.token"] : []) + (hasTLS ? [] : ["admin.tls"])
+        require(
+            missing.isEmpty, ["admin.host", "admin.token", "admin.tls.certificate"],
+            "host: \"\(host)\" can be reached from other machines, which needs \(missing.joined(separator: " and ")); or use a loopback address such as 127.0.0.1"
+        )
     }
 
     /// A row batch is never split, so that one larger than a block's bounds would break them. Where only the bounds are

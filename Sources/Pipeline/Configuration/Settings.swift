@@ -8,6 +8,7 @@ public struct Settings: Sendable, Hashable {
     public var compress = CompressSettings()
     public var ship = ShipSettings()
     public var admin = AdminSettings()
+    public var audit = AuditSettings()
     public var log = LogSettings()
     /// Accepted rows get this long to reach the sink after SIGTERM.
     public var shutdownTimeout: Duration = .seconds(30)
@@ -36,11 +37,50 @@ public struct LogSettings: Sendable, Hashable {
     public init() {}
 }
 
+/// The HTTP endpoints: on a TCP address, on a Unix socket, or on both.
 public struct AdminSettings: Sendable, Hashable {
     public var enabled = true
-    /// Loopback only, as long as the endpoints ask for no token.
-    public var host = "127.0.0.1"
+    /// nil: no TCP. Anything but loopback needs a token and TLS.
+    public var host: String? = "127.0.0.1"
     public var port = 8090
+    /// A Unix socket, which only its mode protects: who may open it may do everything. nil: none.
+    public var socketPath: String?
+    public var socketMode: UInt16 = 0o600
+    /// What a client on TCP has to show; empty: nothing, and then nothing can be changed there either.
+    public var token = Secret("")
+    /// PEM files; both or none.
+    public var tlsCertificate: String?
+    public var tlsKey: String?
+    /// Open connections; further ones wait until one is closed.
+    public var connectionsMax = 64
+    /// Of these, so many may be live streams of events.
+    public var streamsMax = 8
+    /// Of one peer, on average over ten seconds.
+    public var requestsPerSecond = 50
+
+    public init() {}
+
+    /// Shortest token that is worth its name, in bytes.
+    public static let tokenBytesMin = 16
+
+    public var isLoopback: Bool { host.map(Self.isLoopback(host:)) ?? true }
+
+    /// Whether a name or address can only mean this machine.
+    public static func isLoopback(host: String) -> Bool {
+        let parts = host.split(separator: ".", omittingEmptySubsequences: false).map { UInt8($0) }
+        let isIPv4 = parts.count == 4 && parts.first == 127 && parts.allSatisfy { $0 != nil }
+        return isIPv4 || host == "::1" || host == "localhost"
+    }
+}
+
+/// Where it is written down who changed what.
+public struct AuditSettings: Sendable, Hashable {
+    /// nil: nothing is written down.
+    public var path: String? = "audit.log"
+    /// A file is closed and a new one begun at this size.
+    public var fileBytesMax = 16 << 20
+    /// Files that are kept, the one that is written to included.
+    public var filesMax = 5
 
     public init() {}
 }

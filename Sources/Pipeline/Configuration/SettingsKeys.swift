@@ -1,7 +1,18 @@
 /// Every key of the configuration, in the order of the reference.
 public enum SettingsKeys {
     public static let all: [ConfigurationKey<Settings>] =
-        daemon + receive + validate + spool + batch + compress + ship
+        (daemon + receive + validate + spool + batch + compress + ship).map {
+            reloadable.contains($0.path) ? $0.reloadable : $0
+        }
+
+    /// What a running daemon takes over, beside what is marked where it is declared.
+    private static let reloadable: Set<String> = [
+        "validate.default_table", "validate.table_field", "validate.depth_max", "validate.tables_max",
+        "validate.variants_max", "validate.row_batch.rows_max", "validate.row_batch.bytes_max",
+        "validate.date_time_input_format", "validate.input_format_null_as_default",
+        "validate.input_format_skip_unknown_fields", "batch.memory_max", "batch.growth_max", "compress.method",
+        "compress.level", "compress.frame_bytes",
+    ]
 
     static let byPath = Dictionary(uniqueKeysWithValues: all.map { ($0.path, $0) })
 
@@ -152,15 +163,12 @@ public enum SettingsKeys {
                 "Blocks compressed at once. 0: one for two cores, at least one."),
         ] + ConfigurationKey.queue("compress.queue", \.compress.queue, of: "encoded blocks for shipping")
 
-    static let daemon: [ConfigurationKey<Settings>] = [
-        .flag("admin.enabled", \.admin.enabled, "Whether `/ping` and `/metrics` are served."),
-        .text(
-            "admin.host", \.admin.host, bytesMax: 255, "Address of the HTTP endpoints; loopback only in this release."),
-        .count("admin.port", \.admin.port, 0...65_535, "Port of the HTTP endpoints. 0: one that is free."),
-        ConfigurationKey.choice("log.level", \.log.level, "Least severe message that is logged.").reloadable,
-        .choice("log.format", \.log.format, "Lines for people, or JSON for machines."),
-        .duration(
-            "shutdown_timeout", \.shutdownTimeout, .seconds(1) ... .seconds(3600),
-            "After SIGTERM accepted rows get this long to reach the sink."),
-    ]
+    static let daemon: [ConfigurationKey<Settings>] =
+        admin + [
+            ConfigurationKey.choice("log.level", \.log.level, "Least severe message that is logged.").reloadable,
+            .choice("log.format", \.log.format, "Lines for people, or JSON for machines."),
+            .duration(
+                "shutdown_timeout", \.shutdownTimeout, .seconds(1) ... .seconds(3600),
+                "After SIGTERM accepted rows get this long to reach the sink."),
+        ]
 }

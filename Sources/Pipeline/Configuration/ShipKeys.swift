@@ -132,5 +132,11 @@ public struct AliasKey: Sendable {
         AliasKey(
             "ship.clickhouse.password_file", sets: "ship.clickhouse.password", .secretFile,
             "File that holds the password, relative to the file that names it. Newlines at its end are cut off."),
+        AliasKey(
+            "admin.token_file", sets: "admin.token", .secretFile,
+            "File that holds the token, relative to the file that names it. Newlines at its end are cut off."),
     ]
+
+    /// Whether it belongs to the block that is taken from the tracker's configuration.
+    var isOfBlock: Bool { path.hasPrefix("database.") }
 }

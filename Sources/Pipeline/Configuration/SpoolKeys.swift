@@ -16,7 +16,7 @@ extension SettingsKeys {
                 "What the file system must have left; below it the spool counts as full."),
             .choice(
                 "spool.full_policy", \.spool.fullPolicy,
-                "New rows while the spool is full. `block`: producers wait; `reject`: their sessions are ended with `spool_full`; `discard_newest`: they are dropped and counted."
+                "New rows while the spool is full. `block`: producers wait; `reject`: sessions that want acks are ended with `spool_full`, others wait; `discard_newest`: they are dropped and counted."
             ),
             .optionalDuration(
                 "spool.age_max", \.spool.ageMax, .seconds(1) ... .seconds(366 * 86_400), absent: "never",

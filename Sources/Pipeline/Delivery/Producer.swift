@@ -36,7 +36,7 @@ public struct ProducerNews: Hashable, Sendable {
     public var refusalsLeftOut = 0
     /// Another session has the numbering now; nothing more is taken from this one, and it hears nothing more.
     public var isTakenOver = false
-    /// Rows that were handed over are given back: the session ends with this reason, an error code of the protocol's.
+    /// Nothing more is taken for now: the session ends with this reason, an error code of the protocol's.
     public var turnedAway: String?
 
     public init() {}
@@ -46,6 +46,8 @@ public struct ProducerNews: Hashable, Sendable {
 public enum ProducerRefusal: String, Error, Sendable, CaseIterable {
     /// A higher epoch is known.
     case staleEpoch = "stale_epoch"
+    /// The spool is full, and its policy is to say so.
+    case spoolFull = "spool_full"
     /// More names than `spool.producers_max`, all of them in use.
     case tooManyProducers = "too_many_producers"
 }
@@ -83,7 +85,7 @@ public final class Producer: Sendable, Hashable {
         var ready: UInt64?
         var refusals: [RowRefusal] = []
         var refusalsLeftOut = 0
-        /// The session whose rows were given back last, and why.
+        /// The session that was sent away last, and why.
         var turnedAway: (session: UInt64, reason: String)?
         /// The name has a higher epoch; nobody gets this numbering any more.
         var isReplaced = false
@@ -281,14 +283,13 @@ public final class Producer: Sendable, Hashable {
         wake?()
     }
 
-    /// Rows that were taken are not kept: they have to be sent again.
-    func turnedAway(because reason: String) {
+    /// Ends the session. What it handed over stays under way.
+    func turnAway(because reason: String) {
         let wake = state.withLock { state -> (@Sendable () -> Void)? in
             guard let session = state.session else { return nil }
             let wake = state.wake
             state.release()
             state.turnedAway = (session, reason)
-            state.taken = state.durable.contiguous
             return wake
         }
         wake?()

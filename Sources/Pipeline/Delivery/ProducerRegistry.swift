@@ -28,6 +28,8 @@ public final class ProducerRegistry: Sendable {
     }
 
     private struct State: Sendable {
+        /// Nobody is let in.
+        var isClosed = false
         var named: [String: Named] = [:]
         var unnamed: [UInt64: Producer] = [:]
     }
@@ -63,6 +65,7 @@ public final class ProducerRegistry: Sendable {
         name: String?, epoch: UInt64, session: UInt64, wake: @escaping @Sendable () -> Void
     ) -> Result<Producer, ProducerRefusal> {
         let found = state.withLock { state -> Result<(Producer, replaced: Producer?), ProducerRefusal> in
+            if state.isClosed { return .failure(.spoolFull) }
             guard let name, !name.isEmpty else {
                 var epoch = random()
                 while state.unnamed[epoch] != nil { epoch = random() }
@@ -111,6 +114,9 @@ public final class ProducerRegistry: Sendable {
         }
         if isFree { state.withLock { _ = $0.unnamed.removeValue(forKey: producer.identity.epoch) } }
     }
+
+    /// While it is closed, sessions that want to number their rows are refused.
+    func setClosed(_ isClosed: Bool) { state.withLock { $0.isClosed = isClosed } }
 
     // MARK: The spool
 

@@ -1,7 +1,6 @@
 /// A metric with its samples, in the shape of Prometheus' text format; whoever serves it only writes it down.
 ///
-/// The names follow one convention: `sluice_`, what is counted, its unit (`rows`, `bytes`, `seconds`, …), and `_total` for
-/// what only grows. Labels: `table`, `reason`, `code`, `type`, `stage`, `status`, `host`, `state`; the values of each are bounded.
+/// The names follow one convention, docs/specs/metrics.md, which lists all of them.
 public struct MetricFamily: Hashable, Sendable {
     public enum Kind: String, Sendable { case counter, gauge, histogram }
 
@@ -25,9 +24,10 @@ public struct MetricFamily: Hashable, Sendable {
 }
 
 extension TelemetrySnapshot {
-    /// All metrics, always in the same order.
+    /// All metrics but those of the process, always in the same order. One whose source is not there has no samples.
     public var families: [MetricFamily] {
-        trafficFamilies + spoolFamilies + sinkFamilies + hostFamilies + stateFamilies
+        trafficFamilies + deadLetterFamilies + sinkFamilies + hostFamilies + queueFamilies + spoolFamilies
+            + stateFamilies
     }
 
     private var trafficFamilies: [MetricFamily] {
@@ -62,9 +62,27 @@ extension TelemetrySnapshot {
         ]
     }
 
+    private var deadLetterFamilies: [MetricFamily] {
+        [
+            .counter(
+                "sluice_dead_letter_rows_total", "Rejected rows that were written to the dead letter.",
+                deadLetter.map { [.init([], $0.rows)] } ?? []),
+            .counter(
+                "sluice_dead_letter_blocks_total", "Refused blocks that were written to the dead letter.",
+                deadLetter.map { [.init([], $0.blocks)] } ?? []),
+            .counter(
+                "sluice_dead_letter_discarded_rows_total", "Rows that the dead letter keeps no longer, or never kept.",
+                labelled("reason", deadLetter?.discardedRows ?? [:])),
+            .counter(
+                "sluice_dead_letter_disk_errors_total", "Writes to the dead letter that failed.",
+                deadLetter.map { [.init([], $0.diskErrors)] } ?? []),
+        ]
+    }
+
     private var spoolFamilies: [MetricFamily] {
         [
             .gauge("sluice_spool_bytes", "Bytes of the spool on disk.", Double(spool.bytes)),
+            .gauge("sluice_spool_bytes_max", "Their bound; 0: there is no spool.", Double(spool.bytesMax)),
             .gauge("sluice_spool_segments", "Files of the spool.", Double(spool.segments)),
             .gauge(
                 "sluice_spool_unsettled_rows", "Rows in the spool that are not settled.", Double(spool.unsettledRows)),
@@ -103,6 +121,10 @@ extension TelemetrySnapshot {
             .gauge("sluice_in_flight_rows", "Rows that were sent and are not confirmed.", Double(rowsInFlight)),
             .gauge("sluice_sink_connections", "Open connections to the sink.", Double(sinkConnections)),
             .histogram(
+                "sluice_seal_latency_seconds", "From the arrival of a block's first row until the block is sealed.",
+                sealLatency),
+            .histogram("sluice_encode_latency_seconds", "Encoding and compressing one block.", encodeLatency),
+            .histogram(
                 "sluice_insert_latency_seconds", "From a block's first byte to its confirmation.", insertLatency),
             .histogram(
                 "sluice_end_to_end_latency_seconds", "From a row's arrival to its confirmation.", endToEndLatency),
@@ -138,23 +160,42 @@ extension TelemetrySnapshot {
         hosts.map { .init([("host", $0.host)], $0[keyPath: figure]) }
     }
 
-    private var stateFamilies: [MetricFamily] {
+    private var queueFamilies: [MetricFamily] {
         [
+            .gauge(
+                "sluice_stage_rows", "Rows that a stage holds.",
+                stages.map { .init([("stage", $0.name)], Double($0.rows)) }),
             .gauge("sluice_open_rows", "Rows in open blocks.", Double(openRows)),
             .gauge("sluice_open_bytes", "Bytes in open blocks.", Double(openBytes)),
             .gauge("sluice_queue_elements", "Elements that wait for a stage.", perStream { Double($0.elements) }),
             .gauge("sluice_queue_elements_max", "Their bound.", perStream { Double($0.elementsMax) }),
+            .gauge(
+                "sluice_queue_rows", "Rows that wait for a stage.",
+                streams.compactMap { stream in stream.rows.map { .init([("stage", stream.name)], Double($0)) } }),
             .gauge("sluice_queue_bytes", "Bytes that wait for a stage.", perStream { Double($0.bytes) }),
             .gauge("sluice_queue_bytes_max", "Their bound.", perStream { Double($0.bytesMax) }),
             MetricFamily(
                 name: "sluice_queue_blocked_seconds_total",
                 help: "Time that senders waited for room, summed over them.",
                 kind: .counter, samples: perStream { $0.sendersSuspended.seconds }),
+        ]
+    }
+
+    private var stateFamilies: [MetricFamily] {
+        [
+            .gauge(
+                "sluice_info", "What runs; always 1.", [.init([("version", version), ("sink", sink)], 1.0)]),
+            .gauge(
+                "sluice_intake", "1 for the state that taking rows is in.",
+                IntakeState.allCases.map { .init([("state", $0.rawValue)], $0 == intake ? 1.0 : 0) }),
             .gauge(
                 "sluice_health", "1 for the status that holds.",
-                HealthStatus.allCases.map { .init([("status", $0.rawValue)], $0 == health ? 1 : 0) }),
+                HealthStatus.allCases.map { .init([("status", $0.rawValue)], $0 == health ? 1.0 : 0) }),
             .gauge("sluice_start_time_seconds", "Start of the process, since 1970.", Double(startTimeUnix)),
             .gauge("sluice_uptime_seconds", "Time since then.", uptimeSeconds),
+            .counter(
+                "sluice_admin_requests_total", "Requests to the endpoints.", labelled("outcome", adminRequests)),
+            .counter("sluice_audit_errors_total", "Lines that the audit log could not take.", auditErrors),
         ]
     }
 
@@ -198,14 +239,33 @@ extension MetricFamily {
 
     fileprivate static func histogram(_ name: String, _ help: String, _ state: LatencySnapshot) -> MetricFamily {
         var samples: [Sample] = []
-        var seen: UInt64 = 0
-        for (bucket, amount) in state.buckets.enumerated() {
-            seen += amount
-            let bound = bucket < LatencyHistogram.bounds.count ? "\(LatencyHistogram.bounds[bucket].seconds)" : "+Inf"
-            samples.append(Sample([("le", bound)], Double(seen), suffix: "_bucket"))
+        for bound in LatencySnapshot.exportedBounds {
+            samples.append(
+                Sample([("le", "\(bound.seconds)")], Double(state.cumulative(to: bound)), suffix: "_bucket"))
         }
+        let count = Double(state.count)
+        samples.append(Sample([("le", "+Inf")], count, suffix: "_bucket"))
         samples.append(Sample([], state.sum.seconds, suffix: "_sum"))
-        samples.append(Sample([], Double(state.count), suffix: "_count"))
+        samples.append(Sample([], count, suffix: "_count"))
         return MetricFamily(name: name, help: help, kind: .histogram, samples: samples)
+    }
+}
+
+extension ProcessFigures {
+    /// Under the names of Prometheus' client libraries.
+    ///
+    /// - Parameter startTimeUnix: seconds since 1970.
+    public func families(startTimeUnix: Int64) -> [MetricFamily] {
+        [
+            MetricFamily(
+                name: "process_cpu_seconds_total", help: "CPU time, user and system.", kind: .counter,
+                samples: [.init([], cpu.seconds)]),
+            .gauge("process_resident_memory_bytes", "Memory that is resident.", Double(residentBytes)),
+            .gauge("process_virtual_memory_bytes", "Memory that is mapped.", Double(virtualBytes)),
+            .gauge("process_open_fds", "Descriptors that are open.", Double(openFiles)),
+            .gauge("process_max_fds", "Their bound.", Double(openFilesMax)),
+            .gauge("process_threads", "Threads.", Double(threads)),
+            .gauge("process_start_time_seconds", "Start of the process, since 1970.", Double(startTimeUnix)),
+        ]
     }
 }

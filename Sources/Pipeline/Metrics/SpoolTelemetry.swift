@@ -2,6 +2,8 @@
 public final class SpoolTelemetry: Sendable {
     /// On disk now.
     public let bytes = Gauge()
+    /// What it may take there; 0: there is none.
+    public let bytesMax = Gauge()
     public let segments = Gauge()
     /// Rows on disk that are not settled.
     public let unsettledRows = Gauge()
@@ -41,6 +43,7 @@ public final class SpoolTelemetry: Sendable {
     func snapshot() -> Snapshot {
         var snapshot = Snapshot()
         snapshot.bytes = bytes.current
+        snapshot.bytesMax = bytesMax.current
         snapshot.segments = segments.current
         snapshot.unsettledRows = unsettledRows.current
         snapshot.oldest = oldest.current

@@ -50,6 +50,10 @@ public final class Telemetry: Sendable {
     public let encodedBytes = Counter()
     /// From the first row's arrival until its row batch is validated and handed on: what a producer feels.
     public let acceptLatency = LatencyHistogram()
+    /// From a block's first row's arrival until the block is sealed and the next stage took it.
+    public let sealLatency = LatencyHistogram()
+    /// Encoding and compressing one block.
+    public let encodeLatency = LatencyHistogram()
     /// From the first byte of a block to the sink's confirmation.
     public let insertLatency = LatencyHistogram()
     /// From a block's first row's arrival to the sink's confirmation.
@@ -60,6 +64,10 @@ public final class Telemetry: Sendable {
     public let splitBlocks = CounterFamily()
     public let spool = SpoolTelemetry()
     public let health: Health
+    /// Requests to the endpoints by how they ended, and what kept the audit log from being written.
+    public let adminRequests = CounterFamily()
+    public let auditErrors = Counter()
+    public let rejectionSamples: RejectionSamples
 
     let clock: StageClock
     let startedAt: StageClock.Instant
@@ -71,7 +79,19 @@ public final class Telemetry: Sendable {
     struct Registry: Sendable {
         var tables: [TableName: TableTelemetry] = [:]
         var hosts: [HostTelemetry] = []
-        var streams: [(name: String, snapshot: @Sendable () -> BoundedStreamSnapshot)] = []
+        var streams: [Stream] = []
+        var stages: [(name: String, rows: @Sendable () -> Int)] = []
+        var sources = StatusSources()
+        var intake = IntakeState.starting
+        var version = ""
+        var sink = ""
+    }
+
+    struct Stream: Sendable {
+        let name: String
+        let state: @Sendable () -> BoundedStreamSnapshot
+        /// nil: what waits is not yet rows.
+        let rows: (@Sendable () -> Int)?
     }
 
     /// - Parameter startTimeUnix: Seconds since 1970; when the process started.
@@ -80,6 +100,7 @@ public final class Telemetry: Sendable {
         self.startTimeUnix = startTimeUnix
         startedAt = clock.now
         health = Health(clock: clock)
+        rejectionSamples = RejectionSamples(clock: clock)
         insertErrors = Dictionary(uniqueKeysWithValues: InsertErrorType.allCases.map { ($0, Counter()) })
     }
 
@@ -119,13 +140,47 @@ public final class Telemetry: Sendable {
 
     /// Lets a scrape see how full a stream is. Once for each stream.
     ///
-    /// - Parameter name: The stage that takes from it.
-    public func observe<Element>(_ stream: BoundedStream<Element>, as name: String) {
-        registry.withLock { $0.streams.append((name, { stream.snapshot() })) }
+    /// - Parameters:
+    ///   - name: The stage that takes from it.
+    ///   - rows: Rows of an element, where it has rows.
+    public func observe<Element>(
+        _ stream: BoundedStream<Element>, as name: String, rows: (@Sendable (Element) -> Int)? = nil
+    ) {
+        var total: (@Sendable () -> Int)?
+        if let rows { total = { stream.total(of: rows) } }
+        let entry = Stream(name: name, state: { stream.snapshot() }, rows: total)
+        registry.withLock { $0.streams.append(entry) }
+    }
+
+    /// Lets a scrape see how many rows a stage holds. Once for each stage, in the order of the flow. The stage is not kept
+    /// alive: who keeps the figures of a daemon that has ended does not keep its files and locks.
+    public func observe<Observed: Stage & AnyObject>(_ stage: Observed) {
+        registry.withLock { $0.stages.append((stage.name, { [weak stage] in stage?.rowsHeld ?? 0 })) }
+    }
+
+    /// Adds to what a scrape may ask.
+    public func observe(_ change: @Sendable (inout StatusSources) -> Void) {
+        registry.withLock { change(&$0.sources) }
+    }
+
+    /// What runs: the version of the program, and the kind of sink (`clickhouse`, `file`, `null`).
+    public func describe(version: String? = nil, sink: String? = nil) {
+        registry.withLock {
+            if let version { $0.version = version }
+            if let sink { $0.sink = sink }
+        }
+    }
+
+    /// Whether producers' rows are taken.
+    public var intake: IntakeState {
+        get { registry.withLock { $0.intake } }
+        set { registry.withLock { $0.intake = newValue } }
     }
 
     public func snapshot() -> TelemetrySnapshot {
-        let (tables, streams, hosts) = registry.withLock { (Array($0.tables.values), $0.streams, $0.hosts) }
+        // What is asked is asked outside of the lock, for it has locks of its own.
+        let registry = self.registry.withLock { $0 }
+        let tables = registry.tables.values
         let elapsed = clock.now - startedAt
         // What settles rows is read before what accepts them, so that nothing in flight can come out negative.
         let discarded = discardedRows.snapshot()
@@ -141,10 +196,18 @@ public final class Telemetry: Sendable {
             duplicateRows: duplicateRows.current, nacks: nacks.current, nacksLeftOut: nacksLeftOut.current,
             producerConnections: producerConnections.current,
             sinkConnections: sinkConnections.current,
-            splitBlocks: splitBlocks.snapshot(), hosts: hosts.map { $0.snapshot() },
-            streams: streams.map { TelemetrySnapshot.Stream(name: $0.name, state: $0.snapshot()) },
-            acceptLatency: acceptLatency.snapshot(), insertLatency: insertLatency.snapshot(),
-            endToEndLatency: endToEndLatency.snapshot(), health: health.status, healthAge: health.age,
+            splitBlocks: splitBlocks.snapshot(), hosts: registry.hosts.map { $0.snapshot() },
+            streams: registry.streams.map { stream in
+                TelemetrySnapshot.Stream(name: stream.name, state: stream.state(), rows: stream.rows.map { $0() })
+            },
+            stages: registry.stages.map { TelemetrySnapshot.Stage(name: $0.name, rows: $0.rows()) },
+            producers: Array((registry.sources.producers?() ?? []).prefix(ProducerStatus.shownMax)),
+            deadLetter: registry.sources.deadLetter?() ?? nil,
+            acceptLatency: acceptLatency.snapshot(), sealLatency: sealLatency.snapshot(),
+            encodeLatency: encodeLatency.snapshot(), insertLatency: insertLatency.snapshot(),
+            endToEndLatency: endToEndLatency.snapshot(), adminRequests: adminRequests.snapshot(),
+            auditErrors: auditErrors.current, version: registry.version, sink: registry.sink, intake: registry.intake,
+            health: health.status, healthAge: health.age,
             startTimeUnix: startTimeUnix, uptime: elapsed,
             eventsPerSecond: window.withLock { $0.perSecond(at: elapsed) }, spool: spool.snapshot())
     }

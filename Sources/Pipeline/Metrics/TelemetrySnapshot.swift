@@ -16,6 +16,14 @@ public struct TelemetrySnapshot: Sendable {
         /// The stage that takes from it.
         public var name: String
         public var state: BoundedStreamSnapshot
+        /// nil: what waits is not yet rows.
+        public var rows: Int?
+    }
+
+    public struct Stage: Hashable, Sendable {
+        public var name: String
+        /// Rows that it holds, and no stream does.
+        public var rows: Int
     }
 
     public var receivedRows: UInt64
@@ -44,9 +52,21 @@ public struct TelemetrySnapshot: Sendable {
     /// In the order of the configuration; none with a sink that has no hosts.
     public var hosts: [HostTelemetry.Snapshot]
     public var streams: [Stream]
+    /// In the order of the flow, from the producers to the sink.
+    public var stages: [Stage]
+    public var producers: [ProducerStatus]
+    public var deadLetter: DeadLetterStatus?
     public var acceptLatency: LatencySnapshot
+    public var sealLatency: LatencySnapshot
+    public var encodeLatency: LatencySnapshot
     public var insertLatency: LatencySnapshot
     public var endToEndLatency: LatencySnapshot
+    public var adminRequests: [String: UInt64]
+    public var auditErrors: UInt64
+    public var version: String
+    /// `clickhouse`, `file` or `null`.
+    public var sink: String
+    public var intake: IntakeState
     public var health: HealthStatus
     public var healthAge: Duration
     public var startTimeUnix: Int64

@@ -10,8 +10,9 @@ enum DefaultExpression {
 
     private static func isOwnDefault(_ text: String, of type: DataType) -> Bool {
         switch type {
-        case .int8, .int16, .int32, .int64, .uint8, .uint16, .uint32, .uint64: text == "0"
-        case .float32, .float64, .decimal: ["0", "0.", "0.0"].contains(text)
+        case .int8, .int16, .int32, .int64, .int128, .int256, .uint8, .uint16, .uint32, .uint64, .uint128, .uint256:
+            text == "0"
+        case .float32, .float64, .bfloat16, .decimal: ["0", "0.", "0.0"].contains(text)
         case .bool: ["0", "false", "FALSE"].contains(text)
         case .string, .fixedString: text == "''"
         case .uuid:
@@ -29,6 +30,11 @@ enum DefaultExpression {
         case .nullable: text.uppercased() == "NULL"
         case .lowCardinality(let inner): isOwnDefault(text, of: inner)
         case .array: ["[]", "array()", "emptyArrayString()"].contains(text)
+        case .map: text == "map()"
+        case .variant, .dynamic: text.uppercased() == "NULL"
+        case .named(_, let inner): isOwnDefault(text, of: inner)
+        // Texts and functions of many shapes: the server computes them.
+        case .ipv4, .ipv6, .time, .time64, .interval, .nothing, .tuple, .nested, .json: false
         }
     }
 

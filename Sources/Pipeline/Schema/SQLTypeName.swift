@@ -24,6 +24,10 @@ struct SQLTypeName {
             position += 1
             switch token.kind {
             case .string: result += Self.quoted(token.text)
+            case .quotedName:
+                // The name of a tuple's element, or a part of a path of JSON's.
+                result += "`" + token.text.replacing("\\", with: "\\\\").replacing("`", with: "\\`") + "`"
+                if position < tokens.count, tokens[position].kind == .word { result += " " }
             case .sign(UInt8(ascii: ",")): result += ", "
             case .sign(UInt8(ascii: "=")): result += " = "
             default: result += token.text
@@ -35,7 +39,12 @@ struct SQLTypeName {
     private mutating func words() {
         let start = position
         while position < tokens.count, tokens[position].kind == .word { position += 1 }
-        let written = tokens[start..<position].map(\.text).joined(separator: " ")
+        var written = tokens[start..<position].map(\.text).joined(separator: " ")
+        if Self.aliases[written.uppercased()] == nil, position - start > 1 {
+            // The name of a tuple's element, and then its type.
+            result += tokens[start].text + " "
+            written = tokens[(start + 1)..<position].map(\.text).joined(separator: " ")
+        }
         let name = Self.aliases[written.uppercased()] ?? written
         switch name {
         case "Decimal": decimal()

@@ -98,6 +98,15 @@ public struct SchemaCatalog: TableCatalog, Hashable {
                 }
                 do throws(DataTypeError) {
                     let type = try DataType(parsing: declaration.type)
+                    if case .nested(let elements) = type {
+                        // A server flattens it (`flatten_nested`): a column for each element.
+                        columns += elements.map { element in
+                            .init(
+                                ColumnDefinition(
+                                    name: "\(declaration.name).\(element.name ?? "")", type: .array(element.type)))
+                        }
+                        continue
+                    }
                     let definition = ColumnDefinition(name: declaration.name, type: type)
                     columns.append(.init(definition, defaultValue: declaration.defaultValue(type)))
                 } catch {

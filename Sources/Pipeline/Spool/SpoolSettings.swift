@@ -14,7 +14,7 @@ public struct SpoolSettings: Sendable, Hashable {
     public enum FullPolicy: String, Sendable, CaseIterable {
         /// They wait, and so do their producers.
         case block
-        /// Sessions that want acks are ended with `spool_full`; what of other sessions comes is discarded, and counted.
+        /// Sessions that want acks are ended with `spool_full`, and not let in; others wait.
         case reject
         /// They are dropped, acked, and counted.
         case discardNewest = "discard_newest"

@@ -176,8 +176,9 @@ public actor SpoolStage: Stage {
             switch core.settings.fullPolicy {
             case .block: break
             case .reject:
-                turnAway(intakes)
-                return false
+                // What was taken waits like everything else; nothing more is taken from them.
+                registry.setClosed(true)
+                for numbered in intakes.flatMap(\.numbered) { numbered.producer.turnAway(because: "spool_full") }
             case .discardNewest:
                 discard(intakes)
                 return false
@@ -196,23 +197,11 @@ public actor SpoolStage: Stage {
             try Task.checkCancellation()
         }
         telemetry.spool.isFull.set(0)
+        if core.settings.fullPolicy == .reject { registry.setClosed(false) }
         return true
     }
 
     private func roomMayBeThere() { roomWaits.take()?.resume() }
-
-    private func turnAway(_ intakes: [Intake]) {
-        for intake in intakes {
-            for numbered in intake.numbered { numbered.producer.turnedAway(because: "spool_full") }
-            // Rows without a number cannot be asked for again.
-            if intake.numbered.isEmpty {
-                telemetry.discardedRows.add(intake.rows, reason: "spool_full")
-            } else {
-                telemetry.discardedRows.add(intake.rows, reason: "turned_away")
-            }
-            recycle(intake.batches.map(\.block))
-        }
-    }
 
     private func discard(_ intakes: [Intake]) {
         for intake in intakes {

@@ -82,6 +82,10 @@ public struct BoundedStream<Element: Sendable>: Sendable {
     // MARK: Figures
 
     public func snapshot() -> BoundedStreamSnapshot { storage.snapshot() }
+
+    /// The sum of a measure (rows) over the elements that wait. It is asked for each of them with the lock held, so it
+    /// has to be cheap and the elements few: this is for streams of batches.
+    public func total(of measure: (Element) -> Int) -> Int { storage.total(of: measure) }
 }
 
 extension BoundedStream: AsyncSequence {

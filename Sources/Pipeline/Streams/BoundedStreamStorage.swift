@@ -241,6 +241,10 @@ final class BoundedStreamStorage<Element: Sendable>: Sendable {
         for watcher in finished.watchers { watcher.token.resumption() }
     }
 
+    func total(of measure: (Element) -> Int) -> Int {
+        state.withLock { $0.machine.buffer.reduce(0) { $0 + measure($1.element) } }
+    }
+
     func snapshot() -> BoundedStreamSnapshot {
         state.withLock { state in
             let machine = state.machine

@@ -66,7 +66,7 @@ public actor ClickHouseCatalog: TableCatalog {
     private func describe(_ table: TableName) async throws -> TableStructure {
         let (result, hello) = try await ask(Query("DESCRIBE TABLE \(table.quoted)"))
         do {
-            return try TableDescription(try result.get()).structure(of: table, timeZone: hello.timeZone)
+            return try TableDescription(try result.get()).structure(of: table, on: hello)
         } catch let error as ConnectionError {
             throw CatalogError(error, table: table) ?? error
         }

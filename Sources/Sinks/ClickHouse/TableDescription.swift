@@ -24,28 +24,37 @@ struct TableDescription {
         }
     }
 
+    /// - Parameter server: what told it.
     /// - Throws: `CatalogError` with code `.unsupportedType`, naming the column and its type.
-    func structure(of table: TableName, timeZone: String) throws -> TableStructure {
+    func structure(of table: TableName, on server: ServerHello) throws -> TableStructure {
         var columns: [TableStructure.Column] = []
         var computed: [String] = []
         for row in rows {
             switch row.defaultKind {
             case "MATERIALIZED", "ALIAS", "EPHEMERAL": computed.append(row.name)
             default:
-                let definition = ColumnDefinition(name: row.name, type: try Self.type(of: row, table))
+                let definition = ColumnDefinition(name: row.name, type: try Self.type(of: row, table, server))
                 columns.append(
                     .init(
                         definition, defaultValue: row.defaultKind.isEmpty ? .type : .expression(row.defaultExpression)))
             }
         }
         return TableStructure(
-            columns: columns, computedColumns: computed, timeZone: timeZone.isEmpty ? "UTC" : timeZone)
+            columns: columns, computedColumns: computed, timeZone: server.timeZone.isEmpty ? "UTC" : server.timeZone)
     }
 
-    private static func type(of row: Row, _ table: TableName) throws -> DataType {
+    private static func type(of row: Row, _ table: TableName, _ server: ServerHello) throws -> DataType {
         do {
-            return try DataType(parsing: row.type)
-        } catch {
+            let type = try DataType(parsing: row.type)
+            let version = ServerVersion(server.major, server.minor)
+            if let first = type.firstServer, version < first {
+                throw CatalogError(
+                    .unsupportedType, table: table,
+                    message: "column \(row.name) has type \(row.type), which can be sent to servers from \(first) on; "
+                        + "this one is \(version)")
+            }
+            return type
+        } catch let error as DataTypeError {
             throw CatalogError(
                 .unsupportedType, table: table,
                 message: "column \(row.name) has type \(error.name): \(error.reason)")

@@ -1,5 +1,6 @@
 import ClickHouseNative
 import Pipeline
+import Synchronization
 
 /// Turns sealed blocks into bytes: the columns of all their parts as one Native block, in compressed frames.
 ///
@@ -11,8 +12,8 @@ public actor CompressStage: Stage {
     private let sink: any Sink
     private let telemetry: Telemetry
     private let recycle: (@Sendable ([Block]) -> Void)?
-    private let compression: Compression
-    private let frameBytes: Int
+    /// How blocks are written from now on.
+    private let current: Mutex<Current>
     private let workers: Int
     private let held = Gauge()
 
@@ -26,9 +27,23 @@ public actor CompressStage: Stage {
         self.sink = sink
         self.telemetry = telemetry
         self.recycle = recycle
-        compression = settings.compression
-        frameBytes = settings.frameBytes
+        current = Mutex(Current(settings))
         workers = settings.workersOrDefault
+    }
+
+    private struct Current: Sendable {
+        let compression: Compression
+        let frameBytes: Int
+
+        init(_ settings: CompressSettings) {
+            compression = settings.compression
+            frameBytes = settings.frameBytes
+        }
+    }
+
+    /// Takes over method, level and frame size, from the next block on.
+    public nonisolated func reconfigure(_ settings: CompressSettings) {
+        current.withLock { $0 = Current(settings) }
     }
 
     public nonisolated var rowsHeld: Int { held.current }
@@ -46,8 +61,12 @@ public actor CompressStage: Stage {
     /// One worker; outside the actor, so that workers do not wait for each other.
     private nonisolated func work() async throws {
         while let block = await input.next() {
-            held.add(block.rows)
-            let encoded = try encode(block, as: await sink.encoding(with: compression))
+            // Read now: once a block is encoded, its parts are somebody else's.
+            let rows = block.rows
+            held.add(rows)
+            let current = current.withLock { $0 }
+            let encoded = try encode(
+                block, as: await sink.encoding(with: current.compression), frameBytes: current.frameBytes)
             do {
                 try await output.send(encoded)
             } catch {
@@ -56,13 +75,17 @@ public actor CompressStage: Stage {
                 case .cancelled: throw CancellationError()
                 }
             }
-            held.subtract(block.rows)
+            held.subtract(rows)
         }
     }
 
-    private nonisolated func encode(_ sealed: SealedBlock, as encoding: BlockEncoding) throws -> EncodedBlock {
+    private nonisolated func encode(
+        _ sealed: SealedBlock, as encoding: BlockEncoding, frameBytes: Int
+    ) throws -> EncodedBlock {
         let parts = sealed.parts.map(\.block)
+        let start = ContinuousClock.now
         let encoded = try BlockEncoder.encode(parts, as: encoding, frameBytes: frameBytes)
+        telemetry.encodeLatency.observe(ContinuousClock.now - start)
         telemetry.rawBytes.add(encoded.rawBytes)
         telemetry.encodedBytes.add(encoded.body.readableBytes)
         let block = EncodedBlock(

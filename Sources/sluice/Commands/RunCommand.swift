@@ -30,24 +30,39 @@ struct RunCommand: AsyncParsableCommand {
         Output.ignoreBrokenPipes()
         let configuration = try options.load()
         let settings = configuration.settings
-        let logger = StandardErrorLogs(settings.log).logger()
+        let logs = StandardErrorLogs(settings.log)
+        let logger = logs.logger()
         try report(configuration, logger)
 
         let daemon: Daemon
+        let main = configuration.mainFile
+        let reloader = Reloader(settings: settings, logger: logger, setLogLevel: { logs.logLevel = $0 }) {
+            () throws(ConfigurationFailure) in
+            // From where it was read first, whatever the working directory has meanwhile.
+            try ConfigurationLoader(environment: ProcessInfo.processInfo.environment).load(main)
+        }
         do {
+            let telemetry = Telemetry()
+            telemetry.describe(version: Sluice.version)
+            let audit = try AuditLog(settings: settings.audit, telemetry: telemetry, logger: logger.of(stage: "audit"))
             daemon = try Daemon(
-                settings: settings, schema: configuration.schema, logger: logger,
+                settings: settings, schema: configuration.schema, logger: logger, telemetry: telemetry,
                 environment: ProcessInfo.processInfo.environment,
                 beside: { telemetry in
-                    guard settings.admin.enabled else { return [] }
+                    let signals = ReloadOnSignal(reloader: reloader, audit: audit)
+                    guard settings.admin.enabled else { return [signals] }
                     return [
-                        AdminStage(settings: settings.admin, telemetry: telemetry, logger: logger.of(stage: "admin"))
+                        signals,
+                        AdminStage(
+                            settings: settings.admin, telemetry: telemetry, logger: logger.of(stage: "admin"),
+                            actions: reloader, audit: audit)
                     ]
                 })
         } catch {
             logger.critical("cannot start", metadata: ["error": "\(error)"])
             throw Exit.failure
         }
+        reloader.attach(daemon)
         logger.notice("starting", metadata: configuration.startMetadata)
         // The stages must not share the main thread's executor: hops from it and back cost twenty times as much.
         let running = Task.detached { try await daemon.runtime.run() }
@@ -78,15 +93,13 @@ struct RunCommand: AsyncParsableCommand {
 
 extension EffectiveConfiguration {
     fileprivate var startMetadata: Logger.Metadata {
-        let admin = settings.admin
-        let host = admin.host.contains(":") ? "[\(admin.host)]" : admin.host
         return [
             "version": "\(Sluice.version)",
             "pid": "\(ProcessInfo.processInfo.processIdentifier)",
             "configuration": "\(mainFile ?? "defaults")",
             "socket": "\(settings.receive.socketPath)",
             "sink": "\(destination)",
-            "admin": admin.enabled ? "http://\(host):\(admin.port)" : "off",
+            "admin": "\(AdminStage.addresses(settings.admin))",
             "rows_memory_max_bytes": "\(settings.memoryCeilingEstimate)",
         ]
     }

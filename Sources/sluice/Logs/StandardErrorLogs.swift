@@ -3,9 +3,22 @@ import Logging
 import Pipeline
 import Synchronization
 
+private final class SharedLevel: Sendable {
+    private let level: Mutex<Logger.Level>
+
+    init(_ level: Logger.Level) { self.level = Mutex(level) }
+
+    func withLock<R: Sendable>(_ body: (inout sending Logger.Level) -> sending R) -> R { level.withLock(body) }
+}
+
 /// Writes each log entry to standard error at once, as one line.
 struct StandardErrorLogs: LogHandler {
-    var logLevel: Logger.Level
+    /// One for all loggers that were made of this, so that a reload reaches them.
+    var logLevel: Logger.Level {
+        get { level.withLock { $0 } }
+        nonmutating set { level.withLock { $0 = newValue } }
+    }
+    private let level: SharedLevel
     var metadata: Logger.Metadata = [:]
     private let format: LogSettings.Format
     private let write: @Sendable (String) -> Void
@@ -15,7 +28,7 @@ struct StandardErrorLogs: LogHandler {
         _ settings: LogSettings,
         write: @escaping @Sendable (String) -> Void = { Output.writeAll(Array($0.utf8), to: STDERR_FILENO) }
     ) {
-        logLevel = Logger.Level(rawValue: settings.level.rawValue) ?? .info
+        level = SharedLevel(Logger.Level(rawValue: settings.level.rawValue) ?? .info)
         format = settings.format
         self.write = write
     }

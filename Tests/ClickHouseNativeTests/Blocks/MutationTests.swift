@@ -132,6 +132,10 @@ struct MutationTests {
             "Decimal(38, 10)",
             "LowCardinality(Nullable(String))", "Array(Array(Nullable(Int32)))", "Enum16('x' = 1000, 'y\\n' = -1000)",
             "Tuple(a String, b Array(UInt8))", "Nested(a UInt8)", "DateTime('UTC')", "AggregateFunction(sum, UInt64)",
+            "Map(String, Map(UInt8, IPv6))", "Variant(UInt8, Array(String), Point)",
+            "JSON(a.b UInt8, SKIP c, `d e` Date)",
+            "SimpleAggregateFunction(groupArrayArray(10), Array(String))",
+            "Nullable(Tuple(`a b` Time64(3), c Geometry))",
         ]
         var accepted = 0
         for number in 0..<Self.count {

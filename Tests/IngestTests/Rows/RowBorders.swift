@@ -2,9 +2,9 @@
 enum RowBorders {
     typealias Border = RowFidelityTests.Border
 
-    static let all: [Border] = integers + floats + decimals + texts + days + times + others
+    static let all: [Border] = integers + floats + decimals + texts + days + times + others + ofParts
 
-    private static let numberShapes = [
+    static let numberShapes = [
         "0", "-0", "+1", "1", "-1", "01", "007", "1.0", "1.5", "1e1", "1E2", #""5""#, #""-5""#, #""+5""#, #""5 ""#,
         #"" 5""#,
         #""""#, #""x""#, #""5x""#, "true", "false", #""true""#, #""false""#, "-true", "+false", "null", #""null""#,
@@ -31,7 +31,7 @@ enum RowBorders {
         integer("Nullable(Int32)", "-2147483648", "2147483647", below: "-2147483649", above: "2147483648"),
     ]
 
-    private static let floatShapes =
+    static let floatShapes =
         numberShapes + [
             "-0.0", "0.1", ".5", "5.", "-.5", "1e", "1e+", "1e-400", "1e400", "-1e400", "1e-45", "7e-46", "NaN", "-nan",
             "+nan",
@@ -46,7 +46,7 @@ enum RowBorders {
         Border(type: "Nullable(Float64)", values: floatShapes),
     ]
 
-    private static let decimalShapes =
+    static let decimalShapes =
         numberShapes + [
             "0.00001", "1.23456789", "-1.99999", "99999.9999", "100000", "-99999.9999", "1e4", "1e5", "1.5e-3", "15e-1",
             "1e-10", "0e100", "1e100", "1e-100", ".5", "5.", "-.5", ".", "-.", "1.2.3", #""1.5""#, #""1.""#, #""1e2""#,
@@ -65,7 +65,7 @@ enum RowBorders {
         Border(type: "Nullable(Decimal(18, 4))", values: decimalShapes),
     ]
 
-    private static let textShapes = [
+    static let textShapes = [
         #""""#, #""a""#, #""ab""#, #""abc""#, #""abcd""#, #""é1""#, #""日本""#, #""\u00e9""#, #""\u00E9""#,
         #""\ud83d\ude00""#,
         #""\ud83d""#, #""\ude00""#, #""\ud83dx""#, #""\ud83d\u0041""#, #""\u12""#, #""\u""#, #""\uzzzz""#,
@@ -86,7 +86,7 @@ enum RowBorders {
         Border(type: "Array(String)", values: textShapes.map { "[\($0), \($0)]" }),
     ]
 
-    private static let dayShapes = [
+    static let dayShapes = [
         #""1970-01-01""#, #""2149-06-06""#, #""2149-06-07""#, #""1969-12-31""#, #""1900-01-01""#, #""1899-12-31""#,
         #""2299-12-31""#, #""2300-01-01""#, #""2024-02-29""#, #""2023-02-29""#, #""2024-02-30""#, #""2024-00-10""#,
         #""2024-13-01""#, #""2024-04-31""#, #""2024-01-00""#, #""2024-1-2""#, #""2024-01-2""#, #""2024/01/02""#,
@@ -102,7 +102,7 @@ enum RowBorders {
         Border(type: "Nullable(Date)", values: dayShapes),
     ]
 
-    private static let timeShapes = [
+    static let timeShapes = [
         #""2024-02-29 12:34:56""#, #""2024-02-29T12:34:56""#, #""2024-02-29 12:34:56.789""#, #""2024-02-29 12:34:56.""#,
         #""2024-02-29 12:34:56,789""#, #""2024-02-29 12:34:56.123456789123""#, #""2024-02-29T12:34:56Z""#,
         #""2024-02-29T12:34:56.5Z""#, #""2024-02-29T12:34:56z""#, #""2024-02-29T12:34:56+02:00""#,
@@ -148,7 +148,7 @@ enum RowBorders {
         Border(type: "Nullable(DateTime64(3, 'UTC'))", values: timeShapes),
     ]
 
-    private static let enumShapes = [
+    static let enumShapes = [
         #""a""#, #""b c""#, #""é""#, #""\u00e9""#, #""it's""#, #""A""#, #""""#, #""1""#, #""-3""#, "1", "-3", "2", "0",
         "300", "70000", "null",
         "true", "1.0", #""nope""#, "[]", #""a ""#,

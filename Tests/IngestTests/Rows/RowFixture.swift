@@ -20,6 +20,8 @@ struct RowFixture {
     static let table = TableName(table: "t")
     let structure: TableStructure
     var settings = ValidateSettings()
+    /// The outcome has its rows as text.
+    var isPrinted = true
 
     /// - Parameter columns: names, ClickHouse's names of types, and expressions that the server would compute.
     init(_ columns: [(name: String, type: String, expression: String?)], computed: [String] = []) throws {
@@ -43,7 +45,7 @@ struct RowFixture {
         var outcome = Outcome()
         for chunk in chunks { outcome.rejections += reader.read(chunk) }
         outcome.blocks = reader.takeBlocks()
-        for block in outcome.blocks {
+        for block in outcome.blocks where isPrinted {
             var printed = ByteBuffer()
             try RowPrinter.print(block, into: &printed)
             outcome.rows += String(buffer: printed).split(separator: "\n").map(String.init)

@@ -160,11 +160,28 @@ import Testing
             "stages/compress.yaml:2:8: level: must be 1 to 12 with method lz4hc, got 19"),
         Case(
             "sluice.yaml", "admin: {host: 0.0.0.0}\n",
-            "sluice.yaml:1:15: host: must be a loopback address such as 127.0.0.1 in this release, got \"0.0.0.0\""),
-        Case(
-            "sluice.yaml", "admin: {host: 127.example.org}\n",
-            "sluice.yaml:1:15: host: must be a loopback address such as 127.0.0.1 in this release, got \"127.example.org\""
+            "sluice.yaml:1:15: host: \"0.0.0.0\" can be reached from other machines, which needs admin.token and admin.tls; or use a loopback address such as 127.0.0.1"
         ),
+        Case(
+            "sluice.yaml", "admin: {host: 127.example.org, tls: {certificate: c, key: k}}\n",
+            "sluice.yaml:1:15: host: \"127.example.org\" can be reached from other machines, which needs admin.token; or use a loopback address such as 127.0.0.1"
+        ),
+        Case(
+            "sluice.yaml", "admin: {host: \"::\", token: 0123456789abcdef}\n",
+            "sluice.yaml:1:15: host: \"::\" can be reached from other machines, which needs admin.tls; or use a loopback address such as 127.0.0.1"
+        ),
+        Case(
+            "sluice.yaml", "admin: {tls: {certificate: c}}\n",
+            "sluice.yaml:1:28: tls: certificate and key go together, the key is missing"),
+        Case(
+            "sluice.yaml", "admin: {token: secret}\n",
+            "sluice.yaml:1:16: token: must be at least 16 bytes; `openssl rand -hex 32` makes a good one"),
+        Case(
+            "sluice.yaml", "admin: {token: \"0123456789 abcdef\"}\n",
+            "sluice.yaml:1:16: token: may have letters, digits and signs of ASCII only, as it stands in a header"),
+        Case(
+            "sluice.yaml", "admin: {host: none}\n",
+            "sluice.yaml:1:15: host: with none, admin.socket.path has to be set; or set admin.enabled to false"),
         Case(
             "stages/validate.yaml", "row_batch: {rows_max: 100000}\n",
             "stages/validate.yaml:1:23: row_batch.rows_max: must be at most batch.defaults.rows_max, 65536, got 100000"),

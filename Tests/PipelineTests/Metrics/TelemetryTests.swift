@@ -83,34 +83,6 @@ import TestSupport
         #expect(telemetry.table(TableName(table: "t")) === telemetry.table(TableName(table: "t")))
     }
 
-    @Test func latenciesFallIntoBucketsThatDouble() {
-        let histogram = LatencyHistogram()
-        for duration: Duration in [.zero, .microseconds(250), .microseconds(251), .milliseconds(1), .seconds(3_600)] {
-            histogram.observe(duration)
-        }
-        let snapshot = histogram.snapshot()
-        #expect(snapshot.count == 5 && snapshot.max == .seconds(3_600))
-        #expect(snapshot.buckets[0] == 2 && snapshot.buckets[1] == 1 && snapshot.buckets[2] == 1)
-        #expect(snapshot.buckets[LatencyHistogram.bounds.count] == 1)
-        #expect(snapshot.quantile(0.5) == .microseconds(500) && snapshot.quantile(1) == .seconds(3_600))
-    }
-
-    @Test(arguments: Seeds.some(10))
-    func everyLatencyIsBelowItsBucketsBoundAndAboveTheOneBefore(seed: UInt64) {
-        var random = SeededRandom(seed: seed)
-        for _ in 0..<200 {
-            let histogram = LatencyHistogram()
-            let duration = Duration.nanoseconds(random.int(0...(1 << random.int(1...40))))
-            histogram.observe(duration)
-            guard let bucket = histogram.snapshot().buckets.firstIndex(of: 1) else {
-                Issue.record("not counted: \(duration)")
-                continue
-            }
-            if bucket < LatencyHistogram.bounds.count { #expect(duration <= LatencyHistogram.bounds[bucket]) }
-            if bucket > 0 { #expect(duration > LatencyHistogram.bounds[bucket - 1]) }
-        }
-    }
-
     @Test func healthTellsWhatChangedAndSinceWhen() {
         let health = telemetry().health
         #expect(health.status == .initializing)

@@ -17,6 +17,27 @@ import Testing
         return try catalog.structure(of: try #require(TableName(parsing: name)))
     }
 
+    @Test func typesMadeOfPartsAreRead() throws {
+        let table = try structure(
+            """
+            CREATE TABLE t
+            (
+                tu Tuple(a INT, `b c` Array(VARCHAR(20)), d Tuple(UInt8, DOUBLE PRECISION)),
+                m Map(LowCardinality(String), Nullable(BIGINT)), n Nested(a UInt8, b String), i Int256, ip IPv6,
+                v Variant(UInt8, Array(String)), j JSON(max_dynamic_paths = 8, a.b UInt8, SKIP c), jj JSON,
+                s SimpleAggregateFunction(sum, UInt64), p Point, t Time64(3), d Decimal256(20)
+            ) ENGINE = Memory
+            """)
+        #expect(
+            table.columns.map { "\($0.definition.name) \($0.definition.type)" } == [
+                "tu Tuple(a Int32, `b c` Array(String), d Tuple(UInt8, Float64))",
+                "m Map(LowCardinality(String), Nullable(Int64))", "n.a Array(UInt8)", "n.b Array(String)", "i Int256",
+                "ip IPv6", "v Variant(Array(String), UInt8)", "j JSON(max_dynamic_paths=8, a.b UInt8, SKIP c)",
+                "jj JSON",
+                "s SimpleAggregateFunction(sum, UInt64)", "p Point", "t Time64(3)", "d Decimal(76, 20)",
+            ])
+    }
+
     @Test func columnsKeepTheirOrderTypesAndDefaults() throws {
         let table = try structure(
             """

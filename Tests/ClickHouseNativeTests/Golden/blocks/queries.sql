@@ -9,3 +9,4 @@ decimals	SELECT toDecimal32(number, 4) AS d32, toDecimal64(-1234567.891, 6) AS d
 nullables	SELECT number % 2 ? NULL : number AS n, number = 1 ? NULL : toString(number) AS s, CAST(NULL, 'Nullable(UUID)') AS u FROM numbers(4)
 arrays	SELECT range(number) AS r, arrayMap(x -> toString(x), range(number)) AS s, arrayMap(x -> range(x), range(number)) AS nested, emptyArrayString() AS e FROM numbers(4)
 array_nullables	SELECT arrayMap(x -> x = 1 ? NULL : x, range(number)) AS an FROM numbers(4)
+plain_tuples	SELECT tuple(toUInt8(number), toString(number)) AS t, arrayMap(x -> tuple(x, [toString(x)]), range(number)) AS a, tuple(tuple(1, 'x'), number = 1 ? NULL : number) AS n FROM numbers(4)

@@ -1,11 +1,16 @@
 import Foundation
 import Pipeline
 
-/// The bodies of the endpoints, made from what is counted. `/ping` and `/metrics` keep the shape, and the order of keys,
+/// The bodies of `/ping` and `/metrics`, made from what is counted. `/ping` and `/metrics` keep the shape, and the order of keys,
 /// that the tracker's dashboards and alerts already read.
 struct Reports: Sendable {
-    let snapshot: TelemetrySnapshot
-    let time: Date
+    private let snapshot: TelemetrySnapshot
+    private let time: Date
+
+    init(_ observation: Observation) {
+        snapshot = observation.snapshot
+        time = observation.time
+    }
 
     /// `GET /ping`. The status is `ok` whenever the daemon serves; how it fares is the health.
     var ping: JSONValue {
@@ -43,42 +48,6 @@ struct Reports: Sendable {
                 ])
             ),
             ("timestamp", timestamp),
-        ])
-    }
-
-    /// `GET /status`: where the rows are, and how full what lies between the stages is.
-    var status: JSONValue {
-        let rows = snapshot.conservation
-        return .object([
-            ("status", .text("ok")),
-            ("health", .text(snapshot.health.rawValue)),
-            ("health_age_seconds", .fraction(snapshot.healthAge.seconds, places: 3)),
-            ("producers", .whole(Int64(snapshot.producerConnections))),
-            (
-                "rows",
-                .object([
-                    ("received", .count(snapshot.receivedRows)),
-                    ("rejected", .count(snapshot.rejectedRows)),
-                    ("accepted", .count(rows.accepted)),
-                    ("committed", .count(rows.committed)),
-                    ("dead_lettered", .count(rows.deadLettered)),
-                    ("discarded", .count(rows.discarded)),
-                    ("in_flight", .whole(rows.inFlight)),
-                ])
-            ),
-            ("streams", .array(snapshot.streams.map(stream))),
-            ("timestamp", timestamp),
-        ])
-    }
-
-    private func stream(_ stream: TelemetrySnapshot.Stream) -> JSONValue {
-        .object([
-            ("stage", .text(stream.name)),
-            ("elements", .whole(Int64(stream.state.elements))),
-            ("elements_max", .whole(Int64(stream.state.elementsMax))),
-            ("bytes", .whole(Int64(stream.state.bytes))),
-            ("bytes_max", .whole(Int64(stream.state.bytesMax))),
-            ("blocked_seconds", .fraction(stream.state.sendersSuspended.seconds, places: 3)),
         ])
     }
 

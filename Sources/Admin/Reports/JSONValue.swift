@@ -1,4 +1,5 @@
 import Foundation
+import Pipeline
 
 /// JSON that is only written. Keys keep their order, for people read these answers, too.
 enum JSONValue: Sendable {
@@ -9,6 +10,8 @@ enum JSONValue: Sendable {
     case count(UInt64)
     /// Rounded to so many decimal places, without an exponent: `0.000017`. What no JSON number can be is written as 0.
     case fraction(Double, places: Int)
+    case flag(Bool)
+    case null
 
     /// On one line, ended by a line break.
     var line: String {
@@ -17,13 +20,19 @@ enum JSONValue: Sendable {
         return text + "\n"
     }
 
-    private func write(to text: inout String) {
+    /// An error's body: a word for programs, and a sentence for people.
+    static func error(_ code: String, _ message: String) -> JSONValue {
+        .object([("error", .text(code)), ("message", .text(message))])
+    }
+
+    /// Without a line break at its end.
+    func write(to text: inout String) {
         switch self {
         case .object(let members):
             text += "{"
             for (index, member) in members.enumerated() {
                 if index > 0 { text += "," }
-                Self.quote(member.0, to: &text)
+                text += JSONText.quoted(member.0)
                 text += ":"
                 member.1.write(to: &text)
             }
@@ -35,10 +44,12 @@ enum JSONValue: Sendable {
                 item.write(to: &text)
             }
             text += "]"
-        case .text(let value): Self.quote(value, to: &text)
+        case .text(let value): text += JSONText.quoted(value)
         case .whole(let value): text += String(value)
         case .count(let value): text += String(value)
         case .fraction(let value, let places): text += Self.fraction(value, places: places)
+        case .flag(let value): text += value ? "true" : "false"
+        case .null: text += "null"
         }
     }
 
@@ -49,20 +60,5 @@ enum JSONValue: Sendable {
         while digits.hasSuffix("0") { digits.removeLast() }
         if digits.hasSuffix(".") { digits.removeLast() }
         return digits == "-0" ? "0" : digits
-    }
-
-    private static func quote(_ value: String, to text: inout String) {
-        text += "\""
-        for scalar in value.unicodeScalars {
-            switch scalar {
-            case "\"": text += "\\\""
-            case "\\": text += "\\\\"
-            case _ where scalar.value < 0x20 || (0x7F...0x9F).contains(scalar.value):
-                let digits = String(scalar.value, radix: 16)
-                text += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
-            default: text.unicodeScalars.append(scalar)
-            }
-        }
-        text += "\""
     }
 }

@@ -1,5 +1,7 @@
-/// Which of the two forms of `/metrics` a client would rather have, by its Accept header (RFC 9110, 12.5.1).
+/// Which form of the metrics a client would rather have, by its Accept header (RFC 9110, 12.5.1).
 struct AcceptHeader {
+    enum MetricsFormat { case json, prometheus, openMetrics }
+
     private let ranges: [(type: Substring, quality: Double)]
 
     /// A missing header accepts all.
@@ -15,11 +17,18 @@ struct AcceptHeader {
 
     /// JSON wherever it is as welcome as text, for that is what stood at this address first. Prometheus asks for
     /// OpenMetrics and plain text before all else.
-    var prefersPrometheus: Bool {
-        let text = max(
-            quality(of: "text/plain", within: "text/*"),
-            quality(of: "application/openmetrics-text", within: "application/*"))
-        return text > quality(of: "application/json", within: "application/*")
+    var metricsFormat: MetricsFormat {
+        max(text, openMetrics) > quality(of: "application/json", within: "application/*") ? textFormat : .json
+    }
+
+    /// Of the two text formats, where JSON is not offered: the older one, unless the other is asked for by name.
+    var textFormat: MetricsFormat { openMetrics > 0 && openMetrics >= text ? .openMetrics : .prometheus }
+
+    private var text: Double { quality(of: "text/plain", within: "text/*") }
+
+    /// By name only: who takes anything knows no more of it than of any other.
+    private var openMetrics: Double {
+        ranges.filter { $0.type == "application/openmetrics-text" }.map(\.quality).max() ?? 0
     }
 
     private func quality(of type: String, within group: String) -> Double {
