@@ -206,6 +206,8 @@ public actor DeadLetter {
         } catch {
             diskFailed(error)
         }
+        // Sessions that are being closed may hold this object for a while; the next daemon need not wait for that.
+        directory.release()
     }
 
     private nonisolated func encode(_ rejection: Rejection, time: String) -> Entry {

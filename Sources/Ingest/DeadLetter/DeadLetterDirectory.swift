@@ -61,6 +61,7 @@ final class DeadLetterDirectory {
     /// A sync failed: what it left of the open file behind the last one cannot be trusted, whatever the next one says.
     /// `giveUpFile()` ends that.
     private(set) var isSyncBroken = false
+    private var isReleased = false
 
     /// - Parameter fault: for tests: the errno with which a call fails.
     init(
@@ -86,6 +87,12 @@ final class DeadLetterDirectory {
                 : Self.failure("cannot lock the directory \(path)", code)
         }
         try findFiles()
+    }
+
+    /// Gives the directory to whoever comes next; nothing is written to it any more.
+    func release() {
+        isReleased = true
+        flock(lock, LOCK_UN)
     }
 
     deinit {
@@ -203,6 +210,7 @@ final class DeadLetterDirectory {
 
     /// - Returns: Rows of older files that made room.
     func writeBlock(named name: String, _ bytes: ByteBuffer, why: ByteBuffer, rows: Int) throws -> Int {
+        guard !isReleased else { throw DeadLetterError(.system, "the dead letter is closed") }
         let size = bytes.readableBytes + why.readableBytes
         let (hasRoom, rowsRemoved) = try makeRoom(for: size)
         guard hasRoom else {

@@ -43,6 +43,12 @@ struct DlqCommand: ParsableCommand {
 
         func path() throws -> String { try directory ?? options.load().settings.validate.deadLetter.directory }
 
+        /// Of the configuration that says where the dead letter is, or was named; nil: none was.
+        func audit(_ action: String) throws -> CommandAudit {
+            let hasConfiguration = directory == nil || options.config != nil
+            return try CommandAudit(hasConfiguration ? options.load().settings.audit : nil, action: action)
+        }
+
         var filter: DeadLetterFilter {
             DeadLetterFilter(
                 table: table, column: column, reason: reason, since: since.flatMap { DeadLetterFilter.time($0) },
@@ -245,6 +251,7 @@ struct DlqCommand: ParsableCommand {
         func run() throws {
             try DlqCommand.complaining {
                 let path = try socket ?? selection.options.load().settings.receive.socketPath
+                let audit = try selection.audit("dead-letter replay")
                 let sender = NumberedReplay(socketPath: path)
                 var replay = DeadLetterReplay(
                     directory: try selection.path(), filter: selection.filter, replay: sender)
@@ -254,10 +261,12 @@ struct DlqCommand: ParsableCommand {
                 do {
                     try replay.run()
                 } catch {
+                    audit.record(.failed, "\(sender.totals.rows) rows sent, then: \(error)")
                     if sender.totals.rows > 0 { Output.complain("\(sender.totals.rows) rows were sent before this:") }
                     throw error
                 }
                 let outcome = replay.outcome
+                audit.record(.done, "\(sender.totals.rows) rows sent, \(sender.totals.rejected) rejected again")
                 if outcome.filesReplayed > 0 { Output.write("\(outcome.filesReplayed) files replayed\n") }
                 if outcome.duplicates > 0 {
                     Output.complain("\(outcome.duplicates) rows were rejected more than once: each was sent once")
@@ -296,6 +305,7 @@ struct DlqCommand: ParsableCommand {
         func run() throws {
             try DlqCommand.complaining {
                 let directory = try selection.path()
+                let audit = try yes ? selection.audit("dead-letter purge") : CommandAudit(nil, action: "")
                 let lock = try DeadLetterReplay.lock(directory)
                 defer { close(lock) }
                 let filter = selection.filter
@@ -312,7 +322,10 @@ struct DlqCommand: ParsableCommand {
                         Output.complain("\(file.name): kept, it has other rows, too")
                         continue
                     }
-                    if yes { try file.remove() }
+                    if yes {
+                        try file.remove()
+                        audit.record(.done, "\(file.name), \(meant.rows) rows")
+                    }
                     Output.write("\(file.name): \(meant.rows) rows \(yes ? "removed" : "would be removed")\n")
                     files += 1
                     rows += meant.rows

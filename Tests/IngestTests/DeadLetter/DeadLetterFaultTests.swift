@@ -151,6 +151,20 @@ import Testing
         #expect(deadLetter.discardedRows.counter("disk_error").current == 1)
     }
 
+    @Test func whoeverComesNextHasTheDirectoryAtOnce() async throws {
+        let first = try deadLetter(Disk([]))
+        #expect(throws: DeadLetterError.self) { try deadLetter(Disk([])) }
+        first.finish()
+        try await first.run()
+        let second = try deadLetter(Disk([]))
+        await #expect(throws: DeadLetterError.self) {
+            try await first.recordBlock(
+                table: TableName(table: "t"), id: 1, rows: 1, bytes: ByteBuffer(string: "x"), message: "")
+        }
+        second.finish()
+        try await second.run()
+    }
+
     @Test func aRowNamesItsProducerItsEpochAndItsNumber() async throws {
         let deadLetter = try deadLetter(Disk([]))
         var unnamed = rejection(8)
