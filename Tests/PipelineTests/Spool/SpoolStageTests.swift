@@ -1,0 +1,208 @@
+import ClickHouseNative
+import Logging
+import Synchronization
+import TestSupport
+import Testing
+
+@testable import Pipeline
+
+/// The stage around the spool, on a disk in memory.
+@Suite struct SpoolStageTests {
+    private static let table = TableName(table: "t")
+    private static let layout = BlockLayout([ColumnDefinition(name: "id", type: .uint64)])
+
+    private static func batch(_ ids: ClosedRange<UInt64>) -> RowBatch {
+        let block = Block(layout: layout)
+        for id in ids {
+            block.nodes[0].appendFixed(id)
+            block.commitRow()
+        }
+        return RowBatch(table: table, block: block, firstReceived: .now)
+    }
+
+    private static func ids(_ batch: RowBatch) -> [UInt64] {
+        (0..<batch.rows).map { batch.block.nodes[0].data.load(UInt64.self, at: $0 * 8) }
+    }
+
+    private struct Fixture: Sendable {
+        let disk = SimulatedDisk(seed: 1)
+        let telemetry = Telemetry()
+        let registry = ProducerRegistry(wallClock: { 0 })
+        let input = BoundedStream<Intake>(elementsMax: 1000, bytesMax: 1 << 30, weight: { $0.memory })
+        let batches: BoundedStream<RowBatch>
+        let blocks = BoundedStream<SealedBlock>(elementsMax: 100, bytesMax: 1 << 30, weight: { $0.memory })
+        let stage: SpoolStage
+        let settings: SpoolSettings
+
+        init(
+            outputMax: Int = 1000, now: @escaping @Sendable () -> Int64 = { 0 },
+            change: (inout SpoolSettings) -> Void = { _ in }
+        ) throws {
+            var settings = SpoolSettings()
+            settings.compression = .none
+            settings.segmentBytes = 4096
+            change(&settings)
+            self.settings = settings
+            batches = BoundedStream<RowBatch>(elementsMax: outputMax, bytesMax: 1 << 30, weight: { $0.memory })
+            let core = try SpoolCore(disk: disk, settings: settings, registry: registry, wallClock: now, random: { 7 })
+            stage = SpoolStage(
+                core: core, input: input, batches: batches, blocks: blocks, registry: registry, telemetry: telemetry,
+                logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }, wallClock: now)
+        }
+
+        func send(_ ids: ClosedRange<UInt64>, received: Int64 = 0, from producer: Producer? = nil) async throws {
+            var numbered: [Intake.Numbered] = []
+            if let producer {
+                let range = RowRange(first: ids.lowerBound, last: ids.upperBound)
+                _ = producer.take(range, session: 1)
+                numbered = [Intake.Numbered(producer: producer, range: range)]
+            }
+            try await input.send(
+                Intake(
+                    batches: [SpoolStageTests.batch(ids)], numbered: numbered, received: received,
+                    spool: SpoolSettings.Compression.none))
+        }
+
+        /// Freezes a row batch as a block of its own, and settles it.
+        func settle(_ batch: RowBatch) async {
+            let sealed = await stage.seal([
+                SealedBlock(identity: BlockIdentity(id: 0), table: SpoolStageTests.table, parts: [batch], reason: .rows)
+            ])
+            #expect(sealed[0].identity.token?.hasSuffix("-\(sealed[0].id)") == true)
+            await stage.settled(sealed[0].id, as: .committed)
+        }
+    }
+
+    @Test(.timeLimit(.minutes(1))) func whatTheMemoryHasNoRoomForComesBackFromDiskInOrder() async throws {
+        // Room for one row batch behind the stage, and for hardly one in it.
+        let fixture = try Fixture(outputMax: 1, change: { $0.memoryMax = 1 })
+        let running = Task { try await fixture.stage.run() }
+        for first in stride(from: UInt64(1), through: 200, by: 10) { try await fixture.send(first...first + 9) }
+        var got: [UInt64] = []
+        while got.count < 200, let batch = await fixture.batches.next() { got += Self.ids(batch) }
+        #expect(got == Array(1...200))
+        fixture.input.finish()
+        try await running.value
+    }
+
+    @Test(.timeLimit(.minutes(1))) func rowsAreAckedAsDurableAndThenAsCommitted() async throws {
+        let fixture = try Fixture()
+        let producer = try fixture.registry.attach(name: "p", epoch: 1, session: 1, wake: {}).get()
+        let running = Task { try await fixture.stage.run() }
+        try await fixture.send(1...5, from: producer)
+        let batch = try #require(await fixture.batches.next())
+        await eventually { producer.durable.contiguous == 5 }
+        #expect(producer.committed.contiguous == 0)
+        await fixture.settle(batch)
+        #expect(producer.committed.contiguous == 5)
+        fixture.input.finish()
+        try await running.value
+        #expect(fixture.telemetry.snapshot().spool.unsettledRows == 0)
+    }
+
+    @Test(.timeLimit(.minutes(1))) func aFullSpoolMakesProducersWaitUntilThereIsRoom() async throws {
+        let fixture = try Fixture(change: { $0.bytesMax = 16 << 10 })
+        let producer = try fixture.registry.attach(name: "p", epoch: 1, session: 1, wake: {}).get()
+        let running = Task { try await fixture.stage.run() }
+        for first in stride(from: UInt64(1), through: 4000, by: 100) {
+            try await fixture.send(first...first + 99, from: producer)
+        }
+        await eventually { fixture.telemetry.snapshot().spool.isFull }
+        #expect(producer.durable.contiguous < 4000)
+        #expect(fixture.telemetry.snapshot().spool.bytes <= 16 << 10 + 4096)
+        var got = 0
+        while got < 4000, let batch = await fixture.batches.next() {
+            got += batch.rows
+            await fixture.settle(batch)
+        }
+        await eventually { producer.committed.contiguous == 4000 }
+        fixture.input.finish()
+        try await running.value
+    }
+
+    @Test(.timeLimit(.minutes(1))) func aFullSpoolMayTurnProducersAway() async throws {
+        let fixture = try Fixture(change: {
+            $0.bytesMax = 16 << 10
+            $0.fullPolicy = .reject
+        })
+        let producer = try fixture.registry.attach(name: "p", epoch: 1, session: 1, wake: {}).get()
+        let running = Task { try await fixture.stage.run() }
+        for first in stride(from: UInt64(1), through: 4000, by: 100) {
+            try await fixture.send(first...first + 99, from: producer)
+        }
+        await eventually { producer.takeNews(session: 1)?.turnedAway == "spool_full" }
+        #expect(throws: ProducerRefusal.spoolFull) {
+            try fixture.registry.attach(name: "q", epoch: 1, session: 2, wake: {}).get()
+        }
+        // What was taken waits, and goes on when there is room.
+        var got = 0
+        while got < 4000, let batch = await fixture.batches.next() {
+            got += batch.rows
+            await fixture.settle(batch)
+        }
+        await eventually { producer.committed.contiguous == 4000 }
+        await eventually { (try? fixture.registry.attach(name: "q", epoch: 1, session: 3, wake: {}).get()) != nil }
+        fixture.input.finish()
+        try await running.value
+    }
+
+    @Test(.timeLimit(.minutes(1))) func aFullSpoolMayDiscardWhatIsNewAndCountsIt() async throws {
+        let fixture = try Fixture(change: {
+            $0.bytesMax = 16 << 10
+            $0.fullPolicy = .discardNewest
+        })
+        let producer = try fixture.registry.attach(name: "p", epoch: 1, session: 1, wake: {}).get()
+        let running = Task { try await fixture.stage.run() }
+        for first in stride(from: UInt64(1), through: 4000, by: 100) {
+            try await fixture.send(first...first + 99, from: producer)
+        }
+        await eventually { producer.durable.contiguous == 4000 }
+        let discarded = Int(fixture.telemetry.snapshot().discardedRows["spool_full"] ?? 0)
+        #expect(discarded > 0 && discarded < 4000)
+        var got = 0
+        while got < 4000 - discarded, let batch = await fixture.batches.next() { got += batch.rows }
+        #expect(got == 4000 - discarded)
+        fixture.input.finish()
+        try await running.value
+    }
+
+    @Test(.timeLimit(.minutes(1))) func rowsThatAreTooOldAreGivenUpAndCounted() async throws {
+        let now = Gauge()
+        let fixture = try Fixture(
+            outputMax: 1, now: { Int64(now.current) },
+            change: {
+                $0.memoryMax = 1
+                $0.ageMax = .seconds(10)
+            })
+        let running = Task { try await fixture.stage.run() }
+        for first in stride(from: UInt64(1), through: 200, by: 10) { try await fixture.send(first...first + 9) }
+        await eventually { fixture.telemetry.snapshot().spool.unsettledRows == 200 }
+        now.set(11_000)
+        let got = Mutex(0)
+        await eventually {
+            let rows = fixture.batches.takeAvailable(maxElements: 10).reduce(0) { $0 + $1.rows }
+            let sum = got.withLock { got in
+                got += rows
+                return got
+            }
+            return sum + Int(fixture.telemetry.snapshot().discardedRows["too_old"] ?? 0) == 200
+        }
+        #expect(got.withLock { $0 } < 200)
+        fixture.input.finish()
+        try await running.value
+    }
+
+    @Test(.timeLimit(.minutes(1))) func aDiskThatFailsForAWhileCostsNothing() async throws {
+        let fixture = try Fixture()
+        let producer = try fixture.registry.attach(name: "p", epoch: 1, session: 1, wake: {}).get()
+        fixture.disk.set(.init(write: 1000))
+        let running = Task { try await fixture.stage.run() }
+        try await fixture.send(1...5, from: producer)
+        await eventually { !fixture.telemetry.snapshot().spool.errors.isEmpty }
+        #expect(producer.durable.contiguous == 0)
+        fixture.disk.set(.init())
+        await eventually { producer.durable.contiguous == 5 }
+        fixture.input.finish()
+        try await running.value
+    }
+}
