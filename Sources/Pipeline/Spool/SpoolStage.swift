@@ -31,6 +31,8 @@ public actor SpoolStage: Stage {
 
     private struct Waiting {
         let entries: [SpoolEntry]
+        /// What the rows among the entries came from.
+        let intakes: [Intake]
         let continuation: CheckedContinuation<SpoolCore.Commit, Never>
     }
 
@@ -130,8 +132,7 @@ public actor SpoolStage: Stage {
             held.add(rows)
             defer { held.subtract(rows) }
             guard try await waitForRoom(intakes) else { continue }
-            let commit = await write(intakes.compactMap(\.entry))
-            taken(intakes, commit.places)
+            _ = await write(intakes.compactMap(\.entry), of: intakes)
         }
         try Task.checkCancellation()
     }
@@ -229,10 +230,10 @@ public actor SpoolStage: Stage {
     // MARK: Writing
 
     /// Entries are durable when this returns; it waits for as long as that takes.
-    private func write(_ entries: [SpoolEntry]) async -> SpoolCore.Commit {
+    private func write(_ entries: [SpoolEntry], of intakes: [Intake] = []) async -> SpoolCore.Commit {
         guard !entries.isEmpty else { return SpoolCore.Commit() }
         return await withCheckedContinuation { continuation in
-            waiting.append(Waiting(entries: entries, continuation: continuation))
+            waiting.append(Waiting(entries: entries, intakes: intakes, continuation: continuation))
             guard !isWriting else { return }
             isWriting = true
             Task { await self.writeAll() }
@@ -279,6 +280,8 @@ public actor SpoolStage: Stage {
         var places = commit.places[...]
         for one in group {
             let count = one.entries.reduce(0) { $0 + ($1.isRows ? 1 : 0) }
+            // At once, before anybody can read from the disk what is about to be handed on from memory.
+            if !one.intakes.isEmpty { taken(one.intakes, Array(places.prefix(count))) }
             one.continuation.resume(
                 returning: SpoolCore.Commit(places: Array(places.prefix(count)), settled: []))
             places = places.dropFirst(count)

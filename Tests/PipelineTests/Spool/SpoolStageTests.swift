@@ -85,6 +85,26 @@ import Testing
         try await running.value
     }
 
+    /// Memory and disk take turns: a record that was written and not yet handed on must not be read back as well.
+    @Test(.timeLimit(.minutes(1))) func everyRowIsHandedOnOnceWhileMemoryAndDiskTakeTurns() async throws {
+        let fixture = try Fixture(outputMax: 2, change: { $0.memoryMax = 2_000 })
+        let running = Task { try await fixture.stage.run() }
+        let sending = Task {
+            for first in stride(from: UInt64(1), through: 30_000, by: 10) { try await fixture.send(first...first + 9) }
+        }
+        var got: [UInt64] = []
+        while got.count < 30_000, let batch = await fixture.batches.next() {
+            got += Self.ids(batch)
+            await fixture.settle(batch)
+        }
+        try await sending.value
+        #expect(got == Array(1...30_000))
+        #expect(fixture.telemetry.snapshot().spool.unsettledRows == 0)
+        fixture.input.finish()
+        try await running.value
+        #expect(fixture.batches.takeAvailable(maxElements: 10).isEmpty)
+    }
+
     @Test(.timeLimit(.minutes(1))) func rowsAreAckedAsDurableAndThenAsCommitted() async throws {
         let fixture = try Fixture()
         let producer = try fixture.registry.attach(name: "p", epoch: 1, session: 1, wake: {}).get()
