@@ -6,33 +6,6 @@ import Testing
 
 /// A server that goes away, and one that does not answer.
 @Suite(.serialized) struct OutageTests {
-    /// A server of the test's own, whose data stay when it stops.
-    private struct OwnServer: Decodable, Sendable {
-        let pid: Int32
-        let host: String
-        let tcp: Int
-        let http: Int
-        let dir: String
-
-        static func start(in folder: URL, tcp: Int = 0, http: Int = 0) async throws -> OwnServer {
-            let parent = ProcessInfo.processInfo.processIdentifier
-            let line = try await ScriptRunner.run(
-                "scripts/clickhouse",
-                [
-                    "modern", "start", "--dir", folder.appendingPathComponent("server").path, "--tcp", "\(tcp)",
-                    "--http",
-                    "\(http)", "--parent-pid", "\(parent)",
-                ])
-            return try JSONDecoder().decode(OwnServer.self, from: Data(line.utf8))
-        }
-
-        func stop() async throws {
-            _ = try await ScriptRunner.run("scripts/clickhouse", ["modern", "stop", "--dir", dir])
-        }
-
-        var server: ClickHouseServer { ClickHouseServer(kind: .modern, host: host, nativePort: tcp, httpPort: http) }
-    }
-
     /// So small that a few megabytes fill every queue.
     private func small(_ settings: inout Settings) {
         settings.receive.queue.bytesMax = 256 << 10
@@ -49,13 +22,14 @@ import Testing
         settings.compress.queue.bytesMax = 1 << 20
         settings.ship.clickhouse.connections = 2
         settings.ship.clickhouse.retryDelayMax = .milliseconds(500)
+        settings.ship.clickhouse.breakerOpenTime = .seconds(1)
     }
 
     @Test(.timeLimit(.minutes(10)), .enabled { await ClickHouseServer.isAvailable(.modern) })
     func everythingLandsThoughTheServerStopsInMidStream() async throws {
         let rows = Volume.rows
         try await withFolder { folder in
-            let own = try await OwnServer.start(in: folder)
+            let own = try await OwnServer.start(.modern, in: folder.appendingPathComponent("server"))
             try await own.server.createTables(in: "default")
             var settings = DaemonFixture.settings(in: folder, server: own.server, database: "default")
             settings.validate.defaultTable = "mstore"
@@ -87,7 +61,7 @@ import Testing
                 await eventually { fixture.telemetry.committedRows > 0 }
                 try await own.stop()
                 await felt.wait()
-                _ = try await OwnServer.start(in: folder, tcp: own.tcp, http: own.http)
+                _ = try await own.startAgain()
                 let sent = try await pushing.value
                 // What is on disk only would wait for the next run.
                 await eventually { fixture.telemetry.conservation.inFlight == 0 }
@@ -109,7 +83,7 @@ import Testing
     func memoryStaysUnderTheCeilingWhileTheServerDoesNotAnswer() async throws {
         let pushMax = Volume.isFull ? 2 << 30 : 200 << 20
         try await withFolder { folder in
-            let own = try await OwnServer.start(in: folder)
+            let own = try await OwnServer.start(.modern, in: folder.appendingPathComponent("server"))
             try await own.server.createTables(in: "default")
             var settings = DaemonFixture.settings(in: folder, server: own.server, database: "default")
             settings.validate.defaultTable = "mstore"
@@ -125,7 +99,7 @@ import Testing
                     // So that the table's structure is known before the server falls silent.
                     try producer.send(#"{"seq":0,"created_at":"2026-01-01 00:00:00"}"# + "\n")
                     while fixture.telemetry.committedRows < 1 { usleep(10_000) }
-                    kill(own.pid, SIGSTOP)
+                    own.send(SIGSTOP)
                     var pushed = 0
                     var rows = 1
                     var peak = 0
@@ -138,12 +112,12 @@ import Testing
                         rows += 500
                         peak = max(peak, try Self.residentBytes())
                         if taken < bytes.count {
-                            kill(own.pid, SIGCONT)
+                            own.send(SIGCONT)
                             try producer.send(Array(bytes[taken...]))
                             break
                         }
                     }
-                    kill(own.pid, SIGCONT)
+                    own.send(SIGCONT)
                     try producer.finish()
                     return (pushed, rows, peak)
                 }

@@ -176,7 +176,7 @@ import Testing
         let block = try EncodedBlock(sealed, BlockEncoding(revision: .newest, compression: .lz4))
         var hello = ServerHello()
         (hello.major, hello.minor) = version
-        let query = InsertStatement(settings: own).query(for: block, to: hello, compression: .lz4)
+        let query = InsertStatement(settings: own).query(for: block, to: hello, compression: .lz4, isInDoubt: false)
         return Dictionary(uniqueKeysWithValues: query.settings.map { ($0.name, $0.value) })
     }
 

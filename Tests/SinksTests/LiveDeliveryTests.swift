@@ -99,8 +99,9 @@ struct LiveDeliveryTests {
     @Test(arguments: [ClickHouseSettings.LoadBalancing.inOrder, .roundRobin])
     func whatAKilledServerDoesNotConfirmTheOtherOneTakes(policy: ClickHouseSettings.LoadBalancing) async throws {
         let modern = try await ClickHouseServer.modern()
-        let doomed = try await DoomedServer.start()
-        defer { doomed.kill() }
+        let folder = FileManager.default.temporaryDirectory.appendingPathComponent("sluice-doomed-\(UUID().uuidString)")
+        let doomed = try await OwnServer.start(.legacy, in: folder)
+        defer { try? FileManager.default.removeItem(at: folder) }
         try await modern.withDatabase { database in
             // Both have a table of the name.
             try await doomed.server.query("CREATE DATABASE \(database)")
@@ -141,48 +142,5 @@ struct LiveDeliveryTests {
             #expect(rows.first == rows.last)
             #expect(rows.first.map { $0 == hosts[1].committedBlocks * 1000 } == true)
         }
-    }
-}
-
-/// A server of a test's own, to be killed.
-private final class DoomedServer: Sendable {
-    let server: ClickHouseServer
-    private let pid: Int32
-    private let directory: String
-    private let isAlive = Atomic(true)
-
-    private init(_ server: ClickHouseServer, pid: Int32, directory: String) {
-        self.server = server
-        self.pid = pid
-        self.directory = directory
-    }
-
-    static func start() async throws -> DoomedServer {
-        struct Said: Decodable {
-            let pid: Int32
-            let host: String
-            let tcp: Int
-            let http: Int
-        }
-        let directory = FileManager.default.temporaryDirectory.path + "/sluice-doomed-\(UUID().uuidString)"
-        try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
-        let parent = String(ProcessInfo.processInfo.processIdentifier)
-        let line = try await ScriptRunner.run(
-            "scripts/clickhouse", ["legacy", "start", "--parent-pid", parent, "--dir", directory])
-        let said = try JSONDecoder().decode(Said.self, from: Data(line.utf8))
-        return DoomedServer(
-            ClickHouseServer(kind: .legacy, host: said.host, nativePort: said.tcp, httpPort: said.http),
-            pid: said.pid, directory: directory)
-    }
-
-    /// Once: later its number may be another process's.
-    func kill() {
-        guard isAlive.exchange(false, ordering: .relaxed) else { return }
-        _ = Foundation.kill(pid, SIGKILL)
-    }
-
-    deinit {
-        kill()
-        try? FileManager.default.removeItem(atPath: directory)
     }
 }

@@ -51,6 +51,10 @@ public struct InsertSummary: Hashable, Sendable {
     public internal(set) var blocks = 0
     /// What the server says it wrote, views included; zeros from revisions that do not tell.
     public internal(set) var progress = ServerPacket.Progress()
+    /// Parts that the server had already, in the order in which it says so; empty unless its log was asked for.
+    public internal(set) var duplicates: [DuplicatePart] = []
+    /// There were more of them than are remembered.
+    public internal(set) var hasFurtherDuplicates = false
 
     public init(blocks: Int = 0) { self.blocks = blocks }
 }

@@ -86,7 +86,8 @@ extension ConnectionStateMachine {
         case (.timeZoneUpdate(let timeZone), _): session.hello.timeZone = timeZone
         // The empty block that some servers send at the end of every statement.
         case (.data(let block), .waitingForEnd) where block.rows == 0: break
-        case (.profileInfo, _), (.log, _), (.profileEvents, _), (.tableColumns, _): break
+        case (.log(let block), _): progress.summary.note(log: block)
+        case (.profileInfo, _), (.profileEvents, _), (.tableColumns, _): break
         case (.endOfStream, .waitingForHeader):
             // It ran to its end without our data: no INSERT that takes any. It may have changed something.
             self = .init(.closing)

@@ -117,6 +117,10 @@ extension TelemetrySnapshot {
             .counter(
                 "sluice_split_blocks_total", "Blocks that were sent in pieces, by why.", labelled("reason", splitBlocks)
             ),
+            .counter(
+                "sluice_duplicate_blocks_total",
+                "Blocks sent again that the server called duplicates, by whether it had them.",
+                labelled("finding", duplicateBlocks)),
             .gauge("sluice_in_flight_blocks", "Blocks that were sent and are not confirmed.", Double(blocksInFlight)),
             .gauge("sluice_in_flight_rows", "Rows that were sent and are not confirmed.", Double(rowsInFlight)),
             .gauge("sluice_sink_connections", "Open connections to the sink.", Double(sinkConnections)),

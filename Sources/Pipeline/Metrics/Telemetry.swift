@@ -62,6 +62,8 @@ public final class Telemetry: Sendable {
     public let sealedBlocks = CounterFamily()
     /// Blocks that were sent in pieces, by why.
     public let splitBlocks = CounterFamily()
+    /// Blocks that were sent again and that the server called duplicates, by what it really had.
+    public let duplicateBlocks = CounterFamily()
     public let spool = SpoolTelemetry()
     public let health: Health
     /// Requests to the endpoints by how they ended, and what kept the audit log from being written.
@@ -196,7 +198,8 @@ public final class Telemetry: Sendable {
             duplicateRows: duplicateRows.current, nacks: nacks.current, nacksLeftOut: nacksLeftOut.current,
             producerConnections: producerConnections.current,
             sinkConnections: sinkConnections.current,
-            splitBlocks: splitBlocks.snapshot(), hosts: registry.hosts.map { $0.snapshot() },
+            splitBlocks: splitBlocks.snapshot(), duplicateBlocks: duplicateBlocks.snapshot(),
+            hosts: registry.hosts.map { $0.snapshot() },
             streams: registry.streams.map { stream in
                 TelemetrySnapshot.Stream(name: stream.name, state: stream.state(), rows: stream.rows.map { $0() })
             },

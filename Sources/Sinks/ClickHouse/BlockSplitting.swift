@@ -87,4 +87,11 @@ extension EncodedBlock {
             identity: identity, table: table, layout: layout, rows: rows.rows, rawBytes: encoded.rawBytes,
             encoding: encoding, body: encoded.body, firstReceived: firstReceived)
     }
+
+    /// The same rows under another identity.
+    func with(_ identity: BlockIdentity) -> EncodedBlock {
+        EncodedBlock(
+            identity: identity, table: table, layout: layout, rows: rows, rawBytes: rawBytes, encoding: encoding,
+            body: body, firstReceived: firstReceived, mayHaveBeenSent: mayHaveBeenSent)
+    }
 }

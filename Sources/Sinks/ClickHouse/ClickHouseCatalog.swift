@@ -119,7 +119,7 @@ public actor ClickHouseCatalog: TableCatalog {
     }
 
     /// A text between quotes, with the two characters escaped that would end or change it.
-    private static func literal(_ text: String) -> String {
+    static func literal(_ text: String) -> String {
         "'" + text.replacing("\\", with: "\\\\").replacing("'", with: "\\'") + "'"
     }
 

@@ -19,9 +19,14 @@ struct InsertStatement: Sendable {
         deduplicates = !isOff("insert_deduplicate") && settings["deduplicate_insert"] != "disable"
     }
 
-    func query(for block: EncodedBlock, to server: ServerHello, compression: Compression?) -> Query {
+    /// - Parameter isInDoubt: The server may have the block already. It is asked for its log then, which alone says so.
+    func query(
+        for block: EncodedBlock, to server: ServerHello, compression: Compression?, isInDoubt: Bool
+    ) -> Query {
         let columns = block.layout.columns.map { Self.quoted($0.name) }.joined(separator: ", ")
-        let all = settings.merging(deduplication(of: block, at: server)) { own, _ in own }
+        var ours = deduplication(of: block, at: server)
+        if isInDoubt, ours["insert_deduplication_token"] != nil { ours["send_logs_level"] = "information" }
+        let all = settings.merging(ours) { own, _ in own }
         return Query(
             "INSERT INTO \(block.table.quoted) (\(columns)) FORMAT Native",
             settings: all.sorted { $0.key < $1.key }.map { QuerySetting($0.key, $0.value) },

@@ -40,13 +40,18 @@ struct Shipper: Sendable {
     /// - Returns: Empty, or the pieces that it was replaced by.
     private func deliver(_ block: EncodedBlock, _ split: inout SplitProgress) async throws -> [EncodedBlock] {
         var attempts = Attempts(backoff: shared.backoff(), isInDoubt: block.mayHaveBeenSent)
+        var sending = Sending(block)
         while true {
             try Task.checkCancellation()
             let lease = try await lease(for: block, &attempts)
             let error: any Error
             do {
-                try await insert(block, over: lease)
+                let isAgain = try await insert(&sending, isInDoubt: attempts.isInDoubt, over: lease)
                 await shared.servers.giveBack(lease, .succeeded)
+                if isAgain {
+                    attempts.isInDoubt = true
+                    continue
+                }
                 shared.servers.telemetry(of: lease).committedBlocks.add()
                 await committed(block)
                 return []
@@ -90,7 +95,33 @@ struct Shipper: Sendable {
         }
     }
 
-    private func insert(_ block: EncodedBlock, over lease: Lease) async throws {
+    /// - Returns: Whether there is something left to send: see `Sending`.
+    private func insert(_ sending: inout Sending, isInDoubt: Bool, over lease: Lease) async throws -> Bool {
+        let block = sending.block
+        let summary = try await insert(block, isInDoubt: isInDoubt, over: lease)
+        let database = block.table.database ?? settings.database
+        let duplicates = summary.duplicates.filter { $0.isOf(database: database, table: block.table.table) }
+        guard !duplicates.isEmpty else { return false }
+        let found =
+            summary.hasFurtherDuplicates
+            ? (finding: .unclear, lost: []) : try await shared.look(for: duplicates, of: block.table, over: lease)
+        let step = try await sending.take(found.finding, lost: found.lost, duplicates: duplicates.count) {
+            try await partitions(of: $0, block.table)
+        }
+        switch step {
+        case .done(let finding):
+            shared.telemetry.duplicateBlocks.add(reason: finding.rawValue)
+            return false
+        case .again:
+            shared.telemetry.duplicateBlocks.add(reason: found.finding.rawValue)
+            shared.logger.warning(
+                "the server knew a block's token and had lost its rows: they are sent once more",
+                metadata: block.metadata.merging(["parts": "\(found.lost.count)"]) { $1 })
+            return true
+        }
+    }
+
+    private func insert(_ block: EncodedBlock, isInDoubt: Bool, over lease: Lease) async throws -> InsertSummary {
         let body = try block.body(for: lease.native.revision)
         let telemetry = shared.telemetry
         let host = shared.servers.telemetry(of: lease)
@@ -104,9 +135,12 @@ struct Shipper: Sendable {
         }
         let start = shared.clock.now
         do {
-            _ = try await lease.native.insert(
-                shared.insert.query(for: block, to: lease.native.hello, compression: block.encoding.compression),
+            let summary = try await lease.native.insert(
+                shared.insert.query(
+                    for: block, to: lease.native.hello, compression: block.encoding.compression, isInDoubt: isInDoubt),
                 columns: block.layout.columns, body: body, timeout: settings.insertTimeout)
+            telemetry.insertLatency.observe(shared.clock.now - start)
+            return summary
         } catch {
             if !Task.isCancelled {
                 var isOfRows = false
@@ -115,7 +149,6 @@ struct Shipper: Sendable {
             }
             throw error
         }
-        telemetry.insertLatency.observe(shared.clock.now - start)
     }
 
     private func committed(_ block: EncodedBlock) async {

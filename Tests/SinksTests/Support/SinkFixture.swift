@@ -124,9 +124,9 @@ extension SealedBlock {
 
 extension Block {
     /// One UInt64 column.
-    static func numbers(_ range: Range<UInt64>, column: String = "n") -> Block {
+    static func numbers(_ numbers: some Sequence<UInt64>, column: String = "n") -> Block {
         let block = Block(layout: BlockLayout([ColumnDefinition(name: column, type: .uint64)]))
-        for number in range {
+        for number in numbers {
             block.nodes[0].appendFixed(number)
             block.commitRow()
         }

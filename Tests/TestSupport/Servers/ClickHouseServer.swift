@@ -107,21 +107,9 @@ private actor Servers {
 
     func server(_ kind: ClickHouseServer.Kind) async throws -> ClickHouseServer {
         if let task = started[kind] { return try await task.value }
-        let task = Task { try await Self.start(kind) }
+        let task = Task { try await ServerScript.start(kind).server }
         started[kind] = task
         return try await task.value
-    }
-
-    private static func start(_ kind: ClickHouseServer.Kind) async throws -> ClickHouseServer {
-        struct Said: Decodable {
-            let host: String
-            let tcp: Int
-            let http: Int
-        }
-        let parent = String(ProcessInfo.processInfo.processIdentifier)
-        let line = try await ScriptRunner.run("scripts/clickhouse", [kind.rawValue, "start", "--parent-pid", parent])
-        let said = try JSONDecoder().decode(Said.self, from: Data(line.utf8))
-        return ClickHouseServer(kind: kind, host: said.host, nativePort: said.tcp, httpPort: said.http)
     }
 }
 
