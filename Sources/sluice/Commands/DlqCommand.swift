@@ -93,7 +93,7 @@ struct DlqCommand: ParsableCommand {
                 for file in try DeadLetterFile.find(in: try selection.path()) {
                     guard let line = try Self.count(file, filter) else { continue }
                     if json {
-                        JSONLine.print(line)
+                        JSONLine.write(line)
                         continue
                     }
                     Output.write("\(line.file)  \(line.state)  \(line.rows) rows  \(line.bytes) bytes\n")

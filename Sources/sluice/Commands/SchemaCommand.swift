@@ -19,34 +19,35 @@ struct SchemaCommand: ParsableCommand {
             """,
         subcommands: [StatusCommand.self, PlanCommand.self, ApplyCommand.self])
 
-    struct StatusCommand: AsyncParsableCommand {
-        static let configuration = CommandConfiguration(
-            commandName: "status", abstract: "Lists what was applied and what was not; changes nothing.")
-
+    /// What status and plan share: they look, and change nothing.
+    struct Look: ParsableArguments {
         @OptionGroup var options: SchemaOptions
 
         @Flag(name: .long, help: "Print it as JSON.")
         var json = false
 
-        func run() async throws {
+        func report(withStatements: Bool) async throws {
             let plan = try await options.migrator().looked()
-            try SchemaReport(plan).print(json: json, withStatements: false)
+            try SchemaReport(plan).write(json: json, withStatements: withStatements)
         }
+    }
+
+    struct StatusCommand: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            commandName: "status", abstract: "Lists what was applied and what was not; changes nothing.")
+
+        @OptionGroup var look: Look
+
+        func run() async throws { try await look.report(withStatements: false) }
     }
 
     struct PlanCommand: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
             commandName: "plan", abstract: "Prints the statements that apply would run; changes nothing.")
 
-        @OptionGroup var options: SchemaOptions
+        @OptionGroup var look: Look
 
-        @Flag(name: .long, help: "Print it as JSON.")
-        var json = false
-
-        func run() async throws {
-            let plan = try await options.migrator().looked()
-            try SchemaReport(plan).print(json: json, withStatements: true)
-        }
+        func run() async throws { try await look.report(withStatements: true) }
     }
 
     struct ApplyCommand: AsyncParsableCommand {
@@ -75,7 +76,7 @@ struct SchemaCommand: ParsableCommand {
                 $0.brokenLock = breakLock
             }
             if dryRun {
-                return try SchemaReport(try await migrator.looked()).print(json: false, withStatements: true)
+                return try SchemaReport(try await migrator.looked()).write(json: false, withStatements: true)
             }
             do {
                 let count = try await migrator.apply { Output.write($0 + "\n") }

@@ -64,7 +64,7 @@ struct SpoolCommand: ParsableCommand {
             let now = Int64(Date().timeIntervalSince1970 * 1000)
             for one in spool.segments {
                 if json {
-                    JSONLine.print(
+                    JSONLine.write(
                         Line(
                             segment: one.name, state: one.state.rawValue, bytes: one.bytes,
                             firstLSN: one.lsns?.lowerBound, lastLSN: one.lsns?.upperBound, records: one.records,
@@ -123,7 +123,7 @@ struct SpoolCommand: ParsableCommand {
             let spool = try directory.inspect(decodesBlocks: true)
             let rows = spool.segments.reduce(0) { $0 + $1.rows }
             if json {
-                JSONLine.print(
+                JSONLine.write(
                     Result(
                         segments: spool.segments.count, rows: rows,
                         faults: spool.faults.map {

@@ -40,7 +40,7 @@ struct SchemaReport: Encodable {
     }
 
     /// - Throws: `Exit.data` when something stands in the way of applying.
-    func print(json: Bool, withStatements: Bool) throws {
+    func write(json: Bool, withStatements: Bool) throws {
         Output.write(json ? try JSONText.of(self) : text(withStatements: withStatements))
         warnings.forEach { Output.complain("\($0) (warning)") }
         refusals.forEach { Output.complain($0) }

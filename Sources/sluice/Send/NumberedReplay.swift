@@ -156,7 +156,7 @@ enum ReplayExit {
 
 /// One line of JSON.
 enum JSONLine {
-    static func print(_ value: some Encodable) {
+    static func write(_ value: some Encodable) {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
         guard let data = try? encoder.encode(value) else { return }

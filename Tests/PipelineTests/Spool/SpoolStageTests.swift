@@ -50,6 +50,15 @@ import Testing
                 logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }, wallClock: now)
         }
 
+        /// Takes batches, and settles them, until there were so many rows.
+        func settle(rows: Int) async {
+            var got = 0
+            while got < rows, let batch = await batches.next() {
+                got += batch.rows
+                await settle(batch)
+            }
+        }
+
         func send(_ ids: ClosedRange<UInt64>, received: Int64 = 0, from producer: Producer? = nil) async throws {
             var numbered: [Intake.Numbered] = []
             if let producer {
@@ -130,11 +139,7 @@ import Testing
         await eventually { fixture.telemetry.snapshot().spool.isFull }
         #expect(producer.durable.contiguous < 4000)
         #expect(fixture.telemetry.snapshot().spool.bytes <= 16 << 10 + 4096)
-        var got = 0
-        while got < 4000, let batch = await fixture.batches.next() {
-            got += batch.rows
-            await fixture.settle(batch)
-        }
+        await fixture.settle(rows: 4000)
         await eventually { producer.committed.contiguous == 4000 }
         fixture.input.finish()
         try await running.value
@@ -155,11 +160,7 @@ import Testing
             try fixture.registry.attach(name: "q", epoch: 1, session: 2, wake: {}).get()
         }
         // What was taken waits, and goes on when there is room.
-        var got = 0
-        while got < 4000, let batch = await fixture.batches.next() {
-            got += batch.rows
-            await fixture.settle(batch)
-        }
+        await fixture.settle(rows: 4000)
         await eventually { producer.committed.contiguous == 4000 }
         await eventually { (try? fixture.registry.attach(name: "q", epoch: 1, session: 3, wake: {}).get()) != nil }
         fixture.input.finish()
