@@ -5,7 +5,7 @@ import TestSupport
 import Testing
 
 /// What becomes of blocks when servers fail, refuse and come back.
-@Suite(.timeLimit(.minutes(1))) struct ShippingFailureTests {
+@Suite(.endsEvenIfItHangs) struct ShippingFailureTests {
     private let table = TableName(table: "numbers")
 
     private func blocks(_ count: UInt64) -> [SealedBlock] {

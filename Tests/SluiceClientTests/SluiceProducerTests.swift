@@ -4,7 +4,7 @@ import SluiceClient
 import TestSupport
 import Testing
 
-@Suite(.timeLimit(.minutes(2))) struct SluiceProducerTests {
+@Suite(.endsEvenIfItHangs) struct SluiceProducerTests {
     private func configuration(_ daemon: FakeDaemon, name: String? = "w", ack: SluiceAck = .durable)
         -> SluiceProducerConfiguration
     {

@@ -10,7 +10,7 @@ import Testing
 @testable import sluice
 
 /// `sluice send` with acks against the whole daemon, with a spool and without.
-@Suite(.timeLimit(.minutes(3))) struct AckedSendingTests {
+@Suite(.endsEvenIfItHangs) struct AckedSendingTests {
     private func withDaemon<Value: Sendable>(
         hasSpool: Bool = true, _ body: @escaping @Sendable (String, TelemetrySource) throws -> Value
     ) async throws -> Value {

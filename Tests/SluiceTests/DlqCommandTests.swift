@@ -1,10 +1,11 @@
 import Foundation
+import TestSupport
 import Testing
 
 @testable import sluice
 
 /// `sluice dlq` on what a daemon rejected.
-@Suite(.timeLimit(.minutes(3))) struct DlqCommandTests {
+@Suite(.endsEvenIfItHangs) struct DlqCommandTests {
     private let folder: Folder
     private let daemon: FolderDaemon
     /// With the table that was missing, and numbers where there were none.

@@ -1,11 +1,12 @@
 import Foundation
+import TestSupport
 import Testing
 
 @testable import Pipeline
 @testable import sluice
 
 /// `sluice spool` on spools as a daemon leaves them, and as bad disks do.
-@Suite(.timeLimit(.minutes(3))) struct SpoolCommandTests {
+@Suite(.endsEvenIfItHangs) struct SpoolCommandTests {
     private let folder: Folder
     private var spool: String { folder.file("old") }
 

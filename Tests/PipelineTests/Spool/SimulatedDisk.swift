@@ -31,6 +31,7 @@ final class SimulatedDisk: SpoolDisk {
         var hasCrashed = false
         var random: UInt64
         var free: Int?
+        var whileSyncing: @Sendable () -> Void = {}
 
         mutating func next(below bound: Int) -> Int {
             random = random &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
@@ -54,6 +55,9 @@ final class SimulatedDisk: SpoolDisk {
     fileprivate let state: Mutex<State>
 
     init(seed: UInt64) { state = Mutex(State(random: seed)) }
+
+    /// What others do while a call of `sync` takes its time.
+    func whileSyncing(_ body: @escaping @Sendable () -> Void) { state.withLock { $0.whileSyncing = body } }
 
     var hasCrashed: Bool { state.withLock { $0.hasCrashed } }
 
@@ -192,6 +196,7 @@ private final class SimulatedFile: SpoolFile {
     }
 
     func sync() throws(SpoolDiskError) {
+        disk.state.withLock(\.whileSyncing)()
         let failure = disk.state.withLock { state -> SpoolDiskError? in
             if let failure = state.begins(.sync, name, chance: state.faults.sync) { return failure }
             guard var file = state.files[name] else { return nil }
