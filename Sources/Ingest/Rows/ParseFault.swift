@@ -40,6 +40,8 @@ struct ParseFault: Error {
         case storedOtherwise
         /// A value of a Dynamic column whose type is not certain.
         case uncertainType
+        case unknownElement
+        case missingElement
         /// Columns of one Nested have arrays of different lengths.
         case unequalLengths
     }
@@ -86,6 +88,10 @@ struct ParseFault: Error {
         case .noAlternative: "the value is of none of the Variant's types"
         case .storedOtherwise: "one of the Variant's types would store another value than this one"
         case .uncertainType: "ClickHouse's type for this value in a Dynamic column is not known here"
+        case .unknownElement:
+            "the tuple has no such element, and input_format_json_ignore_unknown_keys_in_named_tuple is off"
+        case .missingElement:
+            "an element of the tuple is missing, and input_format_json_defaults_for_missing_elements_in_named_tuple is off"
         case .unequalLengths: "the arrays of one Nested column must be of one length"
         case .badTableName: "the table's name is not a string that can name a table"
         }
@@ -100,7 +106,7 @@ struct ParseFault: Error {
         case .nullValue: .nullNotAllowed
         case .notANumber, .notABool, .notAUUID, .notADate, .notATime, .notAString, .notAnArray, .notAnAddress,
             .notATuple, .notAMap, .notAnObject, .noValue, .noAlternative,
-            .storedOtherwise, .uncertainType, .unequalLengths:
+            .storedOtherwise, .uncertainType, .unequalLengths, .unknownElement, .missingElement:
             .typeMismatch
         case .outOfRange, .tooLong: .outOfRange
         case .notAnEnumMember: .unknownEnumValue

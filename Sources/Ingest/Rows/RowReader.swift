@@ -1,4 +1,5 @@
 import ClickHouseNative
+import Foundation
 import NIOCore
 import Pipeline
 
@@ -12,9 +13,10 @@ public final class RowReader {
     public init(table: TableName, structure: TableStructure, settings: ValidateSettings = ValidateSettings()) throws {
         var settings = settings
         settings.defaultTable = table.description
+        let options = RowOptions(settings.input(of: table), depthMax: settings.depthMax)
         pool = BlockPool(bytesMax: settings.recycledBytesMax)
-        reader = ChunkReader(settings: settings, pool: pool)
-        reader.add(try TableWriter(table: table, structure: structure, pool: pool))
+        reader = ChunkReader(settings: settings, pool: pool) { Int64(Date().timeIntervalSince1970) }
+        reader.add(try TableWriter(table: table, structure: structure, options: options, pool: pool))
     }
 
     /// Reads whole lines. Rows for other tables are rejected.

@@ -25,15 +25,17 @@ final class TableWriter {
 
     /// What reading needs to know besides the input.
     struct Context {
-        let options: RowOptions
         let tableKey: KeyIndex
         let pool: BlockPool
         let variantsMax: Int
         let received: ContinuousClock.Instant
+        /// Seconds since 1970.
+        let now: Int64
     }
 
     let table: TableName
     let structure: TableStructure
+    private let options: RowOptions
     private let tableName: KeyIndex
     private var variants: [Variant]
     private var current = 0
@@ -41,10 +43,11 @@ final class TableWriter {
     private var scratch = ByteRun()
 
     /// - Throws: `TimeZoneError` for a zone of the structure's that this host does not know.
-    init(table: TableName, structure: TableStructure, pool: BlockPool) throws {
+    init(table: TableName, structure: TableStructure, options: RowOptions = RowOptions(), pool: BlockPool) throws {
         self.table = table
         self.structure = structure
-        let plan = try FieldPlan(structure)
+        self.options = options
+        let plan = try FieldPlan(structure, options: options)
         tableName = KeyIndex([table.description])
         variants = [Variant(plan: plan, block: pool.take(plan.layout))]
         let words = plan.keys.count + 2
@@ -105,8 +108,10 @@ final class TableWriter {
         reject: (ParseFault, TableWriter, UnsafeRawBufferPointer) -> Void
     ) -> RunStop {
         let block = variants[current].block
+        var options = self.options
+        options.now = context.now
         var parser = RowParser(
-            plan: variants[current].plan, block: block, options: context.options, tableKey: context.tableKey,
+            plan: variants[current].plan, block: block, options: options, tableKey: context.tableKey,
             tableName: tableName, successors: successors, scratch: scratch)
         defer { scratch = parser.scratch }
         while cursor.p < cursor.end {
@@ -146,12 +151,29 @@ final class TableWriter {
     private func selectVariant(_ cursor: LineCursor, _ context: Context) -> ParseFault? {
         let base = variants[0].plan
         var omitted = Set(base.expressionColumns)
+        // A null for a column that cannot hold one is an omission, too; for a Nullable one it is a value.
+        func found(_ column: Int, _ value: LineCursor) {
+            var value = value
+            if column >= 0, base.operations[column].takesNull || !value.takeWord("null") { omitted.remove(column) }
+        }
         var ahead = cursor
+        var inner = ByteRun()
+        defer { inner.deallocate() }
+        let depthMax = options.depthMax
         do throws(ParseFault) {
-            try ahead.forEachKey(scratch: &scratch, depthMax: context.options.depthMax) { name, isNull in
-                let column = Int(base.keys.find(name.baseAddress!.assumingMemoryBound(to: UInt8.self), name.count))
-                // A null for a column that cannot hold one is an omission, too; for a Nullable one it is a value.
-                if column >= 0, !isNull || base.operations[column].takesNull { omitted.remove(column) }
+            try ahead.forEachField(scratch: &scratch, depthMax: depthMax) { name, value in
+                let bytes = name.baseAddress!.assumingMemoryBound(to: UInt8.self)
+                found(Int(base.keys.find(bytes, name.count)), value)
+                guard let nested = base.nestedFields else { return true }
+                let place = Int(nested.names.find(bytes, name.count))
+                guard place >= 0 else { return true }
+                // What is wrong with it is found where it is read.
+                var value = value
+                try? value.forEachField(scratch: &inner, depthMax: depthMax) { name, value in
+                    found(nested.column(place, name), value)
+                    return true
+                }
+                return true
             }
         } catch {
             return error
@@ -161,7 +183,9 @@ final class TableWriter {
             return nil
         }
         guard variants.count < context.variantsMax else { return ParseFault(.tooManyVariants) }
-        guard let plan = try? FieldPlan(structure, omitting: omitted) else { return ParseFault(.malformed) }
+        guard let plan = try? FieldPlan(structure, omitting: omitted, options: options) else {
+            return ParseFault(.malformed)
+        }
         variants.append(Variant(plan: plan, block: context.pool.take(plan.layout)))
         current = variants.count - 1
         return nil
@@ -185,18 +209,8 @@ final class TableWriter {
 }
 
 extension LineCursor {
-    /// Calls `body` with each key of the object at the cursor (its bytes, escapes undone) and whether its value is null.
-    mutating func forEachKey(
-        scratch: inout ByteRun, depthMax: Int, _ body: (UnsafeRawBufferPointer, _ isNull: Bool) -> Void
-    ) throws(ParseFault) {
-        try forEachField(scratch: &scratch, depthMax: depthMax) { name, cursor in
-            var value = cursor
-            body(name, value.takeWord("null"))
-            return true
-        }
-    }
-
-    /// Calls `body` with each key of the object at the cursor and a cursor at its value, until it returns false.
+    /// Calls `body` with each key of the object at the cursor (its bytes, escapes undone) and a cursor at its value, until it
+    /// returns false.
     mutating func forEachField(
         scratch: inout ByteRun, depthMax: Int, _ body: (UnsafeRawBufferPointer, LineCursor) -> Bool
     ) throws(ParseFault) {

@@ -15,7 +15,8 @@ final class ChunkReader {
     }
 
     private let settings: ValidateSettings
-    private let options: RowOptions
+    /// Seconds since 1970.
+    private let wallClock: @Sendable () -> Int64
     private let tableKey: KeyIndex
     private let pool: BlockPool
     private let defaultTable: TableName?
@@ -27,12 +28,10 @@ final class ChunkReader {
     /// Rows that were refused since `takeRejections()`.
     private var rejections: [Rejection] = []
 
-    init(settings: ValidateSettings, pool: BlockPool) {
+    init(settings: ValidateSettings, pool: BlockPool, wallClock: @escaping @Sendable () -> Int64) {
         self.settings = settings
         self.pool = pool
-        options = RowOptions(
-            bestEffortTimes: settings.input.dateTimeInputFormat != .basic, nullAsDefault: settings.input.nullAsDefault,
-            skipUnknownFields: settings.input.skipUnknownFields, depthMax: settings.depthMax)
+        self.wallClock = wallClock
         tableKey = KeyIndex([settings.tableField])
         defaultTable = settings.defaultTable.flatMap { TableName(parsing: $0) }
     }
@@ -97,8 +96,8 @@ final class ChunkReader {
 
     private func read(_ cursor: inout LineCursor, start: Bytes, chunk: Chunk, whole: ByteBuffer) -> Progress {
         let context = TableWriter.Context(
-            options: options, tableKey: tableKey, pool: pool, variantsMax: settings.variantsMax,
-            received: chunk.received)
+            tableKey: tableKey, pool: pool, variantsMax: settings.variantsMax, received: chunk.received,
+            now: wallClock())
         let fallback = chunk.table.flatMap { TableName(parsing: $0) } ?? defaultTable
         var counted = LineCount(at: start, number: chunk.numbering?.range.first)
         func reject(_ fault: ParseFault, _ writer: TableWriter?, _ line: UnsafeRawBufferPointer) {

@@ -103,7 +103,7 @@ public actor ValidateStage: Stage {
 
     private nonisolated func work() async throws {
         var (settings, generation) = current.withLock { ($0.settings, $0.generation) }
-        var reader = ChunkReader(settings: settings, pool: pool)
+        var reader = makeReader(settings)
         var tables: [TableName: TableTelemetry] = [:]
         var refusedUntil: StageClock.Instant?
         // Of the chunks that were read and not passed on.
@@ -116,7 +116,7 @@ public actor ValidateStage: Stage {
             if now != generation {
                 try await passOn(reader, &numbered, &tables)
                 (settings, generation) = current.withLock { ($0.settings, $0.generation) }
-                reader = ChunkReader(settings: settings, pool: pool)
+                reader = makeReader(settings)
             }
             if let until = refusedUntil, clock.now >= until {
                 reader.forgetRefusals()
@@ -140,11 +140,16 @@ public actor ValidateStage: Stage {
         try Task.checkCancellation()
     }
 
+    private nonisolated func makeReader(_ settings: ValidateSettings) -> ChunkReader {
+        ChunkReader(settings: settings, pool: pool) { [wallClock] in wallClock() / 1000 }
+    }
+
     /// Asks the catalog for a table that a row was for. Waits while the catalog's source is away.
     private nonisolated func learn(_ table: TableName, _ reader: ChunkReader) async throws {
         do {
             let structure = try await catalog.structure(of: table)
-            reader.add(try TableWriter(table: table, structure: structure, pool: pool))
+            let options = RowOptions(settings.input(of: table), depthMax: settings.depthMax)
+            reader.add(try TableWriter(table: table, structure: structure, options: options, pool: pool))
         } catch let error as CatalogError {
             logger.warning(
                 "rows for a table that cannot be written to are rejected",
