@@ -9,13 +9,17 @@ public final class RowReader {
     private let pool: BlockPool
     private var chunks: UInt64 = 0
 
+    /// - Parameter now: seconds since 1970, for times that leave out the year.
     /// - Throws: `TimeZoneError` for a zone that this host does not know.
-    public init(table: TableName, structure: TableStructure, settings: ValidateSettings = ValidateSettings()) throws {
+    public init(
+        table: TableName, structure: TableStructure, settings: ValidateSettings = ValidateSettings(),
+        now: @escaping @Sendable () -> Int64 = { Int64(Date().timeIntervalSince1970) }
+    ) throws {
         var settings = settings
         settings.defaultTable = table.description
         let options = RowOptions(settings.input(of: table), depthMax: settings.depthMax)
         pool = BlockPool(bytesMax: settings.recycledBytesMax)
-        reader = ChunkReader(settings: settings, pool: pool) { Int64(Date().timeIntervalSince1970) }
+        reader = ChunkReader(settings: settings, pool: pool, now: now)
         reader.add(try TableWriter(table: table, structure: structure, options: options, pool: pool))
     }
 

@@ -16,7 +16,7 @@ final class ChunkReader {
 
     private let settings: ValidateSettings
     /// Seconds since 1970.
-    private let wallClock: @Sendable () -> Int64
+    private let now: @Sendable () -> Int64
     private let tableKey: KeyIndex
     private let pool: BlockPool
     private let defaultTable: TableName?
@@ -28,10 +28,10 @@ final class ChunkReader {
     /// Rows that were refused since `takeRejections()`.
     private var rejections: [Rejection] = []
 
-    init(settings: ValidateSettings, pool: BlockPool, wallClock: @escaping @Sendable () -> Int64) {
+    init(settings: ValidateSettings, pool: BlockPool, now: @escaping @Sendable () -> Int64) {
         self.settings = settings
         self.pool = pool
-        self.wallClock = wallClock
+        self.now = now
         tableKey = KeyIndex([settings.tableField])
         defaultTable = settings.defaultTable.flatMap { TableName(parsing: $0) }
     }
@@ -97,7 +97,7 @@ final class ChunkReader {
     private func read(_ cursor: inout LineCursor, start: Bytes, chunk: Chunk, whole: ByteBuffer) -> Progress {
         let context = TableWriter.Context(
             tableKey: tableKey, pool: pool, variantsMax: settings.variantsMax, received: chunk.received,
-            now: wallClock())
+            now: now())
         let fallback = chunk.table.flatMap { TableName(parsing: $0) } ?? defaultTable
         var counted = LineCount(at: start, number: chunk.numbering?.range.first)
         func reject(_ fault: ParseFault, _ writer: TableWriter?, _ line: UnsafeRawBufferPointer) {

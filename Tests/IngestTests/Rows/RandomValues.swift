@@ -278,7 +278,7 @@ struct RandomValues {
     ]
 
     /// Pieces of times, one after the other; or a whole time in one of the usual shapes.
-    private mutating func oddTime() -> String {
+    mutating func oddTime() -> String {
         let (year, month, date) = (random.int(1971...2105), random.int(1...12), random.int(1...28))
         let name = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"][month - 1]
         let zone = ["", "Z", " UTC", "+02:00", " -0330", " MSK", "+1"].randomElement(using: &random)!
