@@ -23,6 +23,8 @@ struct ParseFault: Error {
         case notAnArray
         /// Not a refusal: the row has other columns than the block that is being filled (see `TableWriter`).
         case otherVariant
+        /// Not a refusal: the row has a field that the table may have got since it was looked at.
+        case unknownColumn
         /// Not a refusal: the row names another table.
         case otherTable
         case badTableName
@@ -77,7 +79,7 @@ struct ParseFault: Error {
         case .notAnEnumMember: "the value is no member of the enumeration"
         case .notAString: "a string is expected"
         case .notAnArray: "an array is expected"
-        case .otherVariant, .otherTable: "the row belongs elsewhere"
+        case .otherVariant, .otherTable, .unknownColumn: "the row belongs elsewhere"
         case .noTable: "the row names no table, and there is no default_table"
         case .tooManyVariants: "more sets of omitted DEFAULT columns than variants_max"
         case .notAnAddress: "an IP address such as \"192.0.2.1\" or \"2001:db8::1\" is expected"
@@ -99,7 +101,9 @@ struct ParseFault: Error {
 
     var reason: RejectReason {
         switch code {
-        case .malformed, .unterminatedString, .badEscape, .trailingText, .otherVariant, .otherTable: .malformedJSON
+        case .malformed, .unterminatedString, .badEscape, .trailingText, .otherVariant, .otherTable,
+            .unknownColumn:
+            .malformedJSON
         case .tooDeep: .tooDeep
         case .duplicateKey: .duplicateKey
         case .unknownField, .computedColumn: .unknownField

@@ -184,6 +184,7 @@ struct RowParser {
 
     /// The value of a field that is no column.
     mutating func unknown(_ cursor: inout LineCursor) throws(ParseFault) {
+        guard !options.asksForUnknownFields else { throw ParseFault(.unknownColumn) }
         guard options.skipUnknownFields else { throw ParseFault(.unknownField) }
         try cursor.skipValue(depthMax: options.depthMax)
     }

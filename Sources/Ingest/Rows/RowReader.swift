@@ -29,9 +29,17 @@ public final class RowReader {
         let chunk = Chunk(session: 0, number: chunks, table: nil, bytes: lines, received: .now)
         chunks += 1
         var offset = 0
-        while case .needsTable(let table, let at) = reader.read(chunk, from: offset) {
-            offset = at
-            reader.refuse(table, because: CatalogError(.unknownTable, table: table, message: "only one table is read"))
+        reading: while true {
+            switch reader.read(chunk, from: offset) {
+            case .done: break reading
+            case .needsTable(let table, let at):
+                offset = at
+                reader.refuse(
+                    table, because: CatalogError(.unknownTable, table: table, message: "only one table is read"))
+            case .needsStructure(let writer, let at):
+                offset = at
+                writer.asksForUnknownFields = false
+            }
         }
         return reader.takeRejections()
     }

@@ -10,6 +10,8 @@ enum ReadingStop {
     case end
     /// The row at the cursor is not for this table, does not say for which, or cannot be read before it has said so.
     case otherTable
+    /// The row at the cursor, which is for this table, has a field that it lacks: the table should be looked at first.
+    case unknownColumn
 }
 
 /// Fills blocks of one table with rows. Belongs to one worker.
@@ -34,12 +36,16 @@ final class TableWriter {
     }
 
     let table: TableName
-    let structure: TableStructure
+    private(set) var structure: TableStructure
+    /// The next row with a field that the table lacks makes reading stop.
+    var asksForUnknownFields = true
     private let options: RowOptions
     private let tableName: KeyIndex
     private var variants: [Variant]
     private var current = 0
-    private let successors: UnsafeMutablePointer<Int32>
+    /// What was read when the table had another structure, and not taken yet.
+    private var retired: [Variant] = []
+    private var successors: UnsafeMutablePointer<Int32>
     private var scratch = ByteRun()
 
     /// - Throws: `TimeZoneError` for a zone of the structure's that this host does not know.
@@ -50,9 +56,28 @@ final class TableWriter {
         let plan = try FieldPlan(structure, options: options)
         tableName = KeyIndex([table.description])
         variants = [Variant(plan: plan, block: pool.take(plan.layout))]
+        successors = Self.successors(of: plan)
+    }
+
+    private static func successors(of plan: FieldPlan) -> UnsafeMutablePointer<Int32> {
         let words = plan.keys.count + 2
-        successors = .allocate(capacity: words)
+        let successors = UnsafeMutablePointer<Int32>.allocate(capacity: words)
         successors.initialize(repeating: -1, count: words)
+        return successors
+    }
+
+    /// Goes on with another structure: rows from here on are read by it. What was read so far stays as it is.
+    ///
+    /// - Throws: as `init`; nothing has changed then.
+    func follow(_ structure: TableStructure, pool: BlockPool) throws {
+        let plan = try FieldPlan(structure, options: options)
+        retired += variants.filter { $0.block.rows > 0 }
+        for variant in variants { pool.forget(variant.plan.layout) }
+        variants = [Variant(plan: plan, block: pool.take(plan.layout))]
+        current = 0
+        successors.deallocate()
+        successors = Self.successors(of: plan)
+        self.structure = structure
     }
 
     deinit {
@@ -62,8 +87,8 @@ final class TableWriter {
     }
 
     /// Rows that were read and not taken yet.
-    var rows: Int { variants.reduce(0) { $0 + $1.block.rows } }
-    var bytes: Int { variants.reduce(0) { $0 + $1.block.byteCount } }
+    var rows: Int { (retired + variants).reduce(0) { $0 + $1.block.rows } }
+    var bytes: Int { (retired + variants).reduce(0) { $0 + $1.block.byteCount } }
 
     /// Reads lines until the input ends or a row is for another table.
     ///
@@ -85,6 +110,7 @@ final class TableWriter {
             switch stop {
             case .finished: return .end
             case .otherTable: return .otherTable
+            case .unknownColumn: return .unknownColumn
             case .otherVariant:
                 // A row for which a variant was chosen and that does not fit it either would go round for ever.
                 let start = cursor.p
@@ -100,7 +126,7 @@ final class TableWriter {
         return .end
     }
 
-    private enum RunStop { case finished, otherTable, otherVariant }
+    private enum RunStop { case finished, otherTable, otherVariant, unknownColumn }
 
     /// Rows of one variant, one after the other.
     private func readRun(
@@ -110,6 +136,7 @@ final class TableWriter {
         let block = variants[current].block
         var options = self.options
         options.now = context.now
+        options.asksForUnknownFields = asksForUnknownFields
         var parser = RowParser(
             plan: variants[current].plan, block: block, options: options, tableKey: context.tableKey,
             tableName: tableName, successors: successors, scratch: scratch)
@@ -135,6 +162,7 @@ final class TableWriter {
                 case .otherVariant: return .otherVariant
                 // The fault may be another table's virtue: the row may name its table further behind.
                 case _ where !decided && (error.code == .otherTable || !parser.namedTable): return .otherTable
+                case .unknownColumn: return .unknownColumn
                 default:
                     let fault = error.code == .otherTable ? ParseFault(.duplicateKey) : error
                     reject(fault, self, cursor.takeLine())
@@ -193,7 +221,11 @@ final class TableWriter {
 
     /// What was read since the last call, in row batches; blocks with no rows stay.
     func takeBatches(pool: BlockPool) -> [RowBatch] {
-        var batches: [RowBatch] = []
+        var batches = retired.map { variant in
+            variant.block.complete()
+            return RowBatch(table: table, block: variant.block, firstReceived: variant.firstReceived ?? .now)
+        }
+        retired = []
         for place in variants.indices where variants[place].block.rows > 0 {
             let variant = variants[place]
             variant.block.complete()

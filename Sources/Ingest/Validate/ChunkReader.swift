@@ -12,6 +12,8 @@ final class ChunkReader {
         case done
         /// The row at `offset` is for a table whose structure is not known here; ask the catalog, `add` it, go on there.
         case needsTable(TableName, offset: Int)
+        /// The row at `offset` has a field that its table lacks: ask the catalog anew, `follow` what it says, go on there.
+        case needsStructure(TableWriter, offset: Int)
     }
 
     private let settings: ValidateSettings
@@ -44,6 +46,15 @@ final class ChunkReader {
     // MARK: - Tables
 
     func add(_ writer: TableWriter) { writers[writer.table] = writer }
+
+    /// The tables that are read into.
+    var tables: [TableWriter] { Array(writers.values) }
+
+    /// The table is not there any more; what was read for it must have been taken.
+    func remove(_ table: TableName) {
+        writers[table] = nil
+        if last?.table == table { last = nil }
+    }
 
     /// From now on, rows for the table are rejected, until `forgetRefusals()`.
     func refuse(_ table: TableName, because error: CatalogError) {
@@ -114,8 +125,11 @@ final class ChunkReader {
             if let writer {
                 last = writer
                 let takesUnnamed = writer.table == fallback
-                let stop = writer.read(&cursor, context, takesUnnamed: takesUnnamed, decided: false, reject: reject)
-                if case .end = stop { return .done }
+                switch writer.read(&cursor, context, takesUnnamed: takesUnnamed, decided: false, reject: reject) {
+                case .end: return .done
+                case .unknownColumn: return .needsStructure(writer, offset: cursor.p - start)
+                case .otherTable: break
+                }
             }
             cursor.skipSpace()
             if cursor.p.pointee == 0x0A {
@@ -154,7 +168,8 @@ final class ChunkReader {
                 return .needsTable(table, offset: cursor.p - start)
             }
             writer = known
-            _ = known.read(&cursor, context, takesUnnamed: true, decided: true, reject: reject)
+            let stop = known.read(&cursor, context, takesUnnamed: true, decided: true, reject: reject)
+            if case .unknownColumn = stop { return .needsStructure(known, offset: cursor.p - start) }
         }
         return .done
     }

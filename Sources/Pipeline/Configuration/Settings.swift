@@ -161,6 +161,10 @@ public struct ValidateSettings: Sendable, Hashable {
     public var rowBatchBytesMax = 8 << 20
     /// Emptied blocks that are kept for reuse.
     public var recycledBytesMax = 16 << 20
+    /// So often the tables in use are asked for anew; nil: only when something points to a change.
+    public var structureRefresh: Duration? = .seconds(10)
+    /// Between two questions because of a field that a table lacks.
+    public var structureRefreshMin: Duration = .seconds(1)
     public var input = Input()
     /// What tables have in place of `input`, by their names.
     public var tables: [String: Input] = [:]

@@ -89,6 +89,15 @@ public enum SettingsKeys {
             .bytes(
                 "validate.recycled_bytes_max", \.validate.recycledBytesMax, 0...1 << 34,
                 "Emptied blocks that are kept for reuse."),
+            ConfigurationKey.optionalDuration(
+                "validate.structure_refresh", \.validate.structureRefresh, .seconds(1) ... .seconds(86_400),
+                absent: "never",
+                "So often the server is asked what the tables in use look like. It is asked at once, too, when it refuses a block for its columns, and at a reload."
+            ).reloadable,
+            ConfigurationKey.duration(
+                "validate.structure_refresh_min", \.validate.structureRefreshMin, .milliseconds(10) ... .seconds(3600),
+                "Also when a row has a field that the table lacks, but not again for so long; twice as long each time that the table was as before, up to `structure_refresh`."
+            ).reloadable,
         ] + input.map { $0.lifted(into: \Settings.validate.input, under: "validate") } + [
             .files(
                 "validate.schema", \.validate.schemaFiles,
