@@ -14,8 +14,6 @@ struct RowOptions {
     var infersDates = true
     var infersTimes = true
     var depthMax = 64
-    /// A field that the table lacks may be a new column: the row waits for the table to be looked at.
-    var asksForUnknownFields = false
     /// Seconds since 1970 when the chunk is read, for times that leave out the year.
     var now: Int64 = 0
 

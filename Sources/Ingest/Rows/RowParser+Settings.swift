@@ -44,9 +44,11 @@ extension RowParser {
             let column: Int
             if let plain = try cursor.plainString() {
                 column = nested.column(place, plain)
+                if column < 0 { unknownName = KeyIndex.hash(of: plain) }
             } else {
                 try cursor.unescapedString(into: &scratch)
                 column = nested.column(place, scratch.bytes)
+                if column < 0 { unknownName = KeyIndex.hash(of: scratch.bytes) }
             }
             cursor.skipSpace()
             guard cursor.take(UInt8(ascii: ":")) else { throw ParseFault(.malformed) }

@@ -21,6 +21,11 @@ struct RowParser {
     var scratch: ByteRun
     /// The row that is being read had the field that names its table.
     private(set) var namedTable = false
+    /// Fields that the table lacks and that it was asked for already, by hashes of their names: another one may be a new column, and
+    /// its row waits until the table was looked at. nil: none waits.
+    var askedFields: Set<UInt64>?
+    /// The hash of the name of the last such field.
+    var unknownName: UInt64 = 0
     /// Where the value of the Variant that is being read ends.
     var variantEnd: Bytes?
     /// For each of the plan's dictionary plans, a block of one value, filled anew for each.
@@ -157,6 +162,7 @@ struct RowParser {
             let place = Int(nested.names.find(bytes, name.count))
             if place >= 0 { return Self.nestedField - place }
         }
+        unknownName = KeyIndex.hash(of: name)
         return Self.unknownField
     }
 
@@ -184,7 +190,7 @@ struct RowParser {
 
     /// The value of a field that is no column.
     mutating func unknown(_ cursor: inout LineCursor) throws(ParseFault) {
-        guard !options.asksForUnknownFields else { throw ParseFault(.unknownColumn) }
+        if let asked = askedFields, !asked.contains(unknownName) { throw ParseFault(.unknownColumn) }
         guard options.skipUnknownFields else { throw ParseFault(.unknownField) }
         try cursor.skipValue(depthMax: options.depthMax)
     }

@@ -39,6 +39,11 @@ final class TableWriter {
     private(set) var structure: TableStructure
     /// The next row with a field that the table lacks makes reading stop.
     var asksForUnknownFields = true
+    /// Fields that the table lacks, as far as it was asked for them.
+    private var askedFields: Set<UInt64> = []
+    private var unknownName: UInt64 = 0
+    /// So many fields are remembered; for others the table is not asked, until it changes.
+    static let askedFieldsMax = 256
     private let options: RowOptions
     private let tableName: KeyIndex
     private var variants: [Variant]
@@ -78,7 +83,11 @@ final class TableWriter {
         successors.deallocate()
         successors = Self.successors(of: plan)
         self.structure = structure
+        askedFields.removeAll()
     }
+
+    /// The table was looked at because of the field that made reading stop.
+    func hasAsked() { askedFields.insert(unknownName) }
 
     deinit {
         successors.deallocate()
@@ -136,10 +145,10 @@ final class TableWriter {
         let block = variants[current].block
         var options = self.options
         options.now = context.now
-        options.asksForUnknownFields = asksForUnknownFields
         var parser = RowParser(
             plan: variants[current].plan, block: block, options: options, tableKey: context.tableKey,
             tableName: tableName, successors: successors, scratch: scratch)
+        if asksForUnknownFields, askedFields.count < Self.askedFieldsMax { parser.askedFields = askedFields }
         defer { scratch = parser.scratch }
         while cursor.p < cursor.end {
             cursor.skipSpace()
@@ -162,7 +171,9 @@ final class TableWriter {
                 case .otherVariant: return .otherVariant
                 // The fault may be another table's virtue: the row may name its table further behind.
                 case _ where !decided && (error.code == .otherTable || !parser.namedTable): return .otherTable
-                case .unknownColumn: return .unknownColumn
+                case .unknownColumn:
+                    unknownName = parser.unknownName
+                    return .unknownColumn
                 default:
                     let fault = error.code == .otherTable ? ParseFault(.duplicateKey) : error
                     reject(fault, self, cursor.takeLine())

@@ -60,23 +60,16 @@ final class StructureWatch: Sendable {
     }
 }
 
-/// When unknown fields of a table may be asked about again: later and later while the table stays as it is, since producers may send
-/// fields that no table ever has.
+/// When a table may be asked again because of a field that it lacks: not at once, since producers may send fields of any name.
 struct UnknownFieldAsks {
-    private var next: [TableName: (at: StageClock.Instant, wait: Duration)] = [:]
+    private var next: [TableName: StageClock.Instant] = [:]
 
-    mutating func asked(
-        _ table: TableName, hasChanged: Bool, at now: StageClock.Instant, _ least: Duration, max most: Duration?
-    ) {
-        let before = hasChanged ? nil : next[table]?.wait
-        let wait = min(before.map { $0 * 2 } ?? least, Swift.max(least, most ?? .seconds(60)))
-        next[table] = (now + wait, wait)
-    }
+    mutating func asked(_ table: TableName, at now: StageClock.Instant, least: Duration) { next[table] = now + least }
 
     func allow(_ reader: ChunkReader, at now: StageClock.Instant) {
         guard !next.isEmpty else { return }
         for writer in reader.tables where !writer.asksForUnknownFields {
-            if let entry = next[writer.table], entry.at > now { continue }
+            if let at = next[writer.table], at > now { continue }
             writer.asksForUnknownFields = true
         }
     }

@@ -228,15 +228,12 @@ public actor ValidateStage: Stage {
     /// A row has a field that its table lacks: perhaps the table has it by now. A server that does not answer is not waited for.
     private nonisolated func ask(_ writer: TableWriter, _ asks: inout UnknownFieldAsks) async throws {
         writer.asksForUnknownFields = false
-        let settings = settings
-        let before = writer.structure
+        writer.hasAsked()
         if let now = try await watch.ask(writer.table) {
             // A structure that cannot be used is found out as a change; until then rows are read as before.
             try? await follow(now, writer)
         }
-        asks.asked(
-            writer.table, hasChanged: writer.structure != before, at: clock.now, settings.structureRefreshMin,
-            max: settings.structureRefresh)
+        asks.asked(writer.table, at: clock.now, least: settings.structureRefreshMin)
     }
 
     /// Passes on all that was read since the last time: whole chunks, so that they become durable as a whole.

@@ -96,7 +96,7 @@ public enum SettingsKeys {
             ).reloadable,
             ConfigurationKey.duration(
                 "validate.structure_refresh_min", \.validate.structureRefreshMin, .milliseconds(10) ... .seconds(3600),
-                "Also when a row has a field that the table lacks, but not again for so long; twice as long each time that the table was as before, up to `structure_refresh`."
+                "Also when a row has a field that the table lacks and was not asked for yet, but not again for so long."
             ).reloadable,
         ] + input.map { $0.lifted(into: \Settings.validate.input, under: "validate") } + [
             .files(

@@ -47,7 +47,8 @@ import Testing
         }
     }
 
-    private func reasons(_ table: RowOracle.Table, _ format: ValidateSettings.DateTimeFormat) throws -> [Int: Rejection] {
+    private func reasons(_ table: RowOracle.Table, _ format: ValidateSettings.DateTimeFormat) throws -> [Int: Rejection]
+    {
         var fixture = try RowFixture([("n", "UInt32", nil)] + table.columns.map { ($0.name, $0.type, nil) })
         fixture.settings.input.dateTimeInputFormat = format
         fixture.isPrinted = false
@@ -63,7 +64,9 @@ import Testing
         var fixture = try RowFixture(type: "DateTime('UTC')")
         // 2026-11-23 18:00:00.
         fixture.now = 1_795_456_800
-        let outcome = try fixture.read([#"{"v":"Nov 23 23:59:59"}"#, #"{"v":"Nov 24 00:00:00"}"#, #"{"v":"Mar  3 01:33:48"}"#])
+        let outcome = try fixture.read([
+            #"{"v":"Nov 23 23:59:59"}"#, #"{"v":"Nov 24 00:00:00"}"#, #"{"v":"Mar  3 01:33:48"}"#,
+        ])
         #expect(
             outcome.rows == [
                 #"{"v":"2026-11-23 23:59:59"}"#, #"{"v":"2025-11-24 00:00:00"}"#, #"{"v":"2026-03-03 01:33:48"}"#,
