@@ -75,7 +75,8 @@ import Testing
                 let stored = try await server.query(
                     """
                     SELECT count(), uniqExact(id), sum(number = id % 1000),
-                        sum(added = if(id >= \(firstAdded), toString(id), '0')), sum(dropped IN (0, id))
+                        sum(if(id >= \(firstAdded), added = toString(id), added IN ('', '0'))),
+                        sum(dropped = 0 OR dropped = id)
                     FROM t FORMAT TSV
                     """, database: database)
                 #expect(firstAdded > 0)
