@@ -21,6 +21,41 @@ import Testing
         return #"{"id":\#(id),"dropped":\#(id),"number":\#(id % 1000),"never":[\#(id)]\#(added)}"# + "\n"
     }
 
+    /// JSON goes to the server as text, and is read there by the settings that the table has here.
+    @Test(.enabled { await ClickHouseServer.isAvailable(.modern) })
+    func jsonIsReadByTheTablesOwnSettings() async throws {
+        let server = try await ClickHouseServer.modern()
+        try await server.withDatabase { database in
+            for table in ["us", "plain"] {
+                try await server.query(
+                    "CREATE TABLE \(table) (t DateTime('UTC'), j JSON) ENGINE = MergeTree ORDER BY t",
+                    database: database)
+            }
+            try await withFolder { folder in
+                var settings = DaemonFixture.settings(in: folder, server: server, database: database)
+                settings.validate.tables["us"] = ValidateSettings.Input()
+                settings.validate.tables["us"]?.dateTimeInputFormat = .bestEffortUS
+                settings.validate.tables["plain"] = ValidateSettings.Input()
+                settings.validate.tables["plain"]?.tryInferDatetimes = false
+                try await DaemonFixture.run(settings, in: folder) { fixture in
+                    let producer = try Producer(fixture.socketPath)
+                    for table in ["us", "plain"] {
+                        try producer.send(
+                            #"{"table":"\#(table)","t":"02/03/2024 01:02:03","j":{"a":"02/03/2024 01:02:03"}}"# + "\n")
+                    }
+                    _ = try await blocking { try producer.finish() }
+                    await eventually { fixture.telemetry.conservation.inFlight == 0 }
+                }
+                let us = try await server.query(
+                    "SELECT t, dynamicType(j.a), j.a::String FROM us FORMAT TSV", database: database)
+                #expect(us == "2024-02-03 01:02:03\tDateTime\t2024-02-03 01:02:03\n")
+                let plain = try await server.query(
+                    "SELECT t, dynamicType(j.a) FROM plain FORMAT TSV", database: database)
+                #expect(plain == "2024-03-02 01:02:03\tString\n")
+            }
+        }
+    }
+
     @Test(arguments: ClickHouseServer.Kind.allCases)
     func rowsFlowWhileTheTableChanges(kind: ClickHouseServer.Kind) async throws {
         guard await ClickHouseServer.isAvailable(kind) else { return }

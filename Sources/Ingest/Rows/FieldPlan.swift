@@ -158,8 +158,10 @@ final class FieldPlan: @unchecked Sendable {
         columnCount = structure.columns.count
         computedCount = structure.computedColumns.count
         let names = structure.columns.map(\.definition.name) + structure.computedColumns
-        keys = KeyIndex(names)
         let nested = options.importsNested ? NestedFields(names) : nil
+        // Where a Nested `a` has columns, a field `a` is theirs, and a column `a` has none (ClickHouse's
+        // JSONEachRowRowInputFormat.cpp). No key has a newline.
+        keys = KeyIndex(names.map { nested?.has($0) == true ? $0 + "\n" : $0 })
         nestedFields = nested?.isEmpty == false ? nested : nil
         expressionColumns = structure.columns.indices.filter {
             guard options.defaultsForOmittedFields else { return false }

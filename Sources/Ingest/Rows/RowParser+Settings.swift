@@ -73,6 +73,7 @@ extension RowParser {
 struct NestedFields {
     /// What stands before the first point.
     let names: KeyIndex
+    private let prefixes: Set<String>
     private let fields: [(names: KeyIndex, columns: [Int])]
 
     /// - Parameter names: of all columns, in the structure's order.
@@ -88,6 +89,7 @@ struct NestedFields {
             found[prefix, default: []].append((String(name[name.index(after: point)...]), place))
         }
         self.names = KeyIndex(order)
+        prefixes = Set(order)
         fields = order.map { prefix in
             let members = found[prefix] ?? []
             return (KeyIndex(members.map(\.0)), members.map(\.1))
@@ -95,6 +97,8 @@ struct NestedFields {
     }
 
     var isEmpty: Bool { fields.isEmpty }
+
+    func has(_ name: String) -> Bool { prefixes.contains(name) }
 
     /// The place of the column; -1: there is none.
     func column(_ place: Int, _ name: UnsafeRawBufferPointer) -> Int {
