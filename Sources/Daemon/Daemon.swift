@@ -17,6 +17,7 @@ public struct Daemon: Sendable {
     private let compress: CompressStage
     private let validate: ValidateStage
     private let gate = PauseGate()
+    private let reading: ReadingSettings
     /// Tells that the socket listens.
     public let listening: Listening
 
@@ -33,6 +34,9 @@ public struct Daemon: Sendable {
         self.telemetry = telemetry
         let listening = Listening()
         self.listening = listening
+        let reading = ReadingSettings(settings.validate)
+        self.reading = reading
+        let changes = StructureChanges()
 
         let chunks = BoundedStream<Chunk>(settings.receive.queue, weight: { $0.memory })
         let intakes = BoundedStream<Intake>(settings.spool.queue, weight: { $0.memory })
@@ -60,10 +64,16 @@ public struct Daemon: Sendable {
         if settings.spool.enabled { telemetry.spool.bytesMax.set(settings.spool.bytesMax) }
         let (sink, source) = try Self.sink(
             settings.ship, input: encoded, schema: schema, telemetry: telemetry, pressure: pressure,
-            logger: logger.of(stage: "ship"),
+            logger: logger.of(stage: "ship"), reading: reading, changes: changes,
             handlers: BlockHandlers(
                 committed: { await keeper.settled($0.id, .committed) },
                 split: { try await keeper.split($0.id, $1) },
+                convert: { rows, types, timeZone in
+                    switch try ColumnConversion.convert(rows, to: types, timeZone: timeZone) {
+                    case .converted(let block): .converted(block)
+                    case .impossible(let rows): .impossible(rows)
+                    }
+                },
                 refused: { block, refusal in
                     try await Self.keep(block, refusal, in: deadLetter)
                     await keeper.settled(block.id, .deadLettered)
@@ -81,8 +91,8 @@ public struct Daemon: Sendable {
             seal: keeper.seal)
         validate = ValidateStage(
             settings: settings.validate, input: chunks, output: intakes,
-            spool: settings.spool.enabled ? settings.spool.compression : nil, catalog: catalog, pool: pool,
-            telemetry: telemetry, logger: logger.of(stage: "validate"), wallClock: Self.milliseconds,
+            spool: settings.spool.enabled ? settings.spool.compression : nil, catalog: catalog, changes: changes,
+            pool: pool, telemetry: telemetry, logger: logger.of(stage: "validate"), wallClock: Self.milliseconds,
             deadLetter: { rejections in
                 telemetry.rejectionSamples.record(rejections)
                 await deadLetter.record(rejections)
@@ -111,10 +121,14 @@ public struct Daemon: Sendable {
 
     /// Takes over what a running daemon can (`ConfigurationKey.change`); the rest of the settings must be as they were.
     public func reconfigure(_ settings: Settings) async {
+        reading.replace(settings.validate)
         validate.reconfigure(settings.validate)
         await batch.reconfigure(settings.batch)
         compress.reconfigure(settings.compress)
     }
+
+    /// Asks now what the tables in use look like; rows are read by the answers from then on.
+    public func refreshStructures() { validate.refreshStructures() }
 
     /// Seals now what is open of a table.
     public func flush(_ table: TableName) async throws { try await batch.flush(table: table) }
@@ -141,15 +155,16 @@ public struct Daemon: Sendable {
 
     private static func sink(
         _ settings: ShipSettings, input: BoundedStream<EncodedBlock>, schema: SchemaCatalog, telemetry: Telemetry,
-        pressure: SinkPressure, logger: Logger, handlers: BlockHandlers
+        pressure: SinkPressure, logger: Logger, reading: ReadingSettings, changes: StructureChanges,
+        handlers: BlockHandlers
     ) throws -> (any Sink, any TableCatalog) {
         switch settings.sink {
         case .clickhouse:
             let servers = try ClickHouseServers(settings: settings.clickhouse, telemetry: telemetry, logger: logger)
-            let catalog = ClickHouseCatalog(servers: servers, logger: logger)
+            let catalog = ClickHouseCatalog(servers: servers, logger: logger, changes: changes)
             let sink = ClickHouseSink(
                 input: input, servers: servers, catalog: catalog, telemetry: telemetry, logger: logger,
-                handlers: handlers, pressure: pressure)
+                handlers: handlers, pressure: pressure, reading: { reading.ofServer($0) })
             return (sink, catalog)
         case .file:
             let sink = NativeFileSink(

@@ -23,13 +23,16 @@ public struct BlockHandlers: Sendable {
     /// are known by, once that is durable; only then may the first of them be sent. From then on the block does
     /// not exist any more: each piece is committed or refused, or split further.
     public var split: SplitBlockHandler
+    /// Reads values of columns whose types the table has changed as the new types. nil: nobody can, and such blocks are refused.
+    public var convert: ColumnConverter?
 
     public init(
         committed: @escaping @Sendable (EncodedBlock) async -> Void = { _ in },
-        split: SplitBlockHandler? = nil, refused: @escaping RefusedBlockHandler
+        split: SplitBlockHandler? = nil, convert: ColumnConverter? = nil, refused: @escaping RefusedBlockHandler
     ) {
         self.committed = committed
         self.refused = refused
+        self.convert = convert
         self.split = split ?? { _, pieces in pieces.map { _ in Self.nextIdentity() } }
     }
 
@@ -47,6 +50,15 @@ public struct BlockHandlers: Sendable {
 public typealias RowSelection = [Range<Int>]
 
 public typealias SplitBlockHandler = @Sendable (EncodedBlock, [RowSelection]) async throws -> [BlockIdentity]
+
+/// Rows, a type for each of their columns, and the zone of times without one; gives the same rows in the same order, or those that
+/// cannot be converted without loss, ascending.
+public typealias ColumnConverter = @Sendable (Block, [DataType], String) throws -> ColumnConverterResult
+
+public enum ColumnConverterResult: Sendable {
+    case converted(Block)
+    case impossible([Int])
+}
 
 public typealias RefusedBlockHandler = @Sendable (EncodedBlock, BlockRefusal) async throws -> Void
 

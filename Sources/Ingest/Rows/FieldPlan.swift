@@ -23,6 +23,8 @@ enum FieldKind: UInt8 {
     case nothing
     /// A value within a Variant, of the kind that `tried` says: some are read by other rules there.
     case tried
+    /// A value of the kind that `restricted` says, which does not take all that it takes by default.
+    case restricted
 }
 
 extension FieldKind {
@@ -30,9 +32,21 @@ extension FieldKind {
     fileprivate var hasRulesInVariants: Bool {
         switch self {
         case .float32, .float64, .bfloat16, .string, .fixedString, .uuid, .ipv4, .ipv6, .array, .tuple, .map,
-            .lowCardinality, .variant, .json, .dynamic, .nothing, .omitted, .computed, .tried:
+            .lowCardinality, .variant, .json, .dynamic, .nothing, .omitted, .computed, .tried, .restricted:
             false
         default: true
+        }
+    }
+
+    /// What of a table's restrictions is about values of this kind. Of UInt8 and Int8 none is: they take booleans always
+    /// (ClickHouse's SerializationNumber.cpp).
+    fileprivate func restrictions(_ all: Restrictions) -> Restrictions {
+        switch self {
+        case .int16, .int32, .int64, .uint16, .uint32, .uint64, .int128, .uint128, .int256, .uint256, .float32,
+            .float64, .bfloat16:
+            all.intersection(.noBools)
+        case .string: all.intersection(.ofText)
+        default: []
         }
     }
 }
@@ -46,6 +60,9 @@ struct FieldOperation {
     var takesNull = false
     /// Of kind `tried`: what is read.
     var tried = FieldKind.nothing
+    /// Of kind `restricted`: what is read, and what of it is not taken.
+    var restricted = FieldKind.nothing
+    var restrictions: Restrictions = []
     /// An omitted value is the server's business (`DEFAULT expr`).
     var hasExpression = false
     var root: Int32 = -1
@@ -99,6 +116,10 @@ final class FieldPlan: @unchecked Sendable {
     let columnCount: Int
     let computedCount: Int
     let keys: KeyIndex
+    /// How rows are read by this plan.
+    let options: RowOptions
+    /// Columns that objects may have the fields of; nil: none.
+    let nestedFields: NestedFields?
     private(set) var enumerations: [(names: KeyIndex, values: [Int16])] = []
     private(set) var tuples: [TuplePlan] = []
     private(set) var variants: [VariantPlan] = []
@@ -120,25 +141,37 @@ final class FieldPlan: @unchecked Sendable {
     private static let dynamicPlansMax = 256
 
     /// - Throws: `TimeZoneError` for a zone that this host does not know.
-    convenience init(_ structure: TableStructure, omitting omitted: Set<Int> = []) throws {
-        try self.init(structure, omitting: omitted, isWithinVariant: false)
+    convenience init(
+        _ structure: TableStructure, omitting omitted: Set<Int> = [], options: RowOptions = RowOptions()
+    ) throws {
+        try self.init(structure, omitting: omitted, options: options, isWithinVariant: false)
     }
 
-    fileprivate init(_ structure: TableStructure, omitting omitted: Set<Int>, isWithinVariant: Bool) throws {
+    fileprivate init(
+        _ structure: TableStructure, omitting omitted: Set<Int>, options: RowOptions, isWithinVariant: Bool
+    ) throws {
         self.structure = structure
         self.omitted = omitted
+        self.options = options
         layout = BlockLayout(
             structure.columns.indices.filter { !omitted.contains($0) }.map { structure.columns[$0].definition })
         columnCount = structure.columns.count
         computedCount = structure.computedColumns.count
-        keys = KeyIndex(structure.columns.map(\.definition.name) + structure.computedColumns)
+        let names = structure.columns.map(\.definition.name) + structure.computedColumns
+        let nested = options.importsNested ? NestedFields(names) : nil
+        // Where a Nested `a` has columns, a field `a` is theirs, and a column `a` has none (ClickHouse's
+        // JSONEachRowRowInputFormat.cpp). No key has a newline.
+        keys = KeyIndex(names.map { nested?.has($0) == true ? $0 + "\n" : $0 })
+        nestedFields = nested?.isEmpty == false ? nested : nil
         expressionColumns = structure.columns.indices.filter {
-            if case .expression = structure.columns[$0].defaultValue { true } else { false }
+            guard options.defaultsForOmittedFields else { return false }
+            return if case .expression = structure.columns[$0].defaultValue { true } else { false }
         }
 
         hasExpressions = !expressionColumns.isEmpty
 
-        var builder = PlanBuilder(layout: layout, structure: structure, isWithinVariant: isWithinVariant)
+        var builder = PlanBuilder(
+            layout: layout, structure: structure, options: options, isWithinVariant: isWithinVariant)
         builder.operations =
             .init(
                 repeating: FieldOperation(kind: .omitted), count: columnCount)
@@ -166,6 +199,7 @@ final class FieldPlan: @unchecked Sendable {
         operations.deinitialize(count: operationCount)
         operations.deallocate()
         keys.deallocate()
+        nestedFields?.deallocate()
         for enumeration in enumerations { enumeration.names.deallocate() }
         for tuple in tuples { tuple.names?.deallocate() }
         for object in objects { object.paths.deallocate() }
@@ -177,7 +211,8 @@ final class FieldPlan: @unchecked Sendable {
         if dynamicPlans.count >= Self.dynamicPlansMax { dynamicPlans.removeAll() }
         let plan = try FieldPlan(
             TableStructure(
-                columns: [TableStructure.Column(ColumnDefinition(name: "", type: type))], timeZone: structure.timeZone))
+                columns: [TableStructure.Column(ColumnDefinition(name: "", type: type))], timeZone: structure.timeZone),
+            options: options)
         dynamicPlans[type] = plan
         return plan
     }
@@ -205,6 +240,7 @@ final class FieldPlan: @unchecked Sendable {
 private struct PlanBuilder {
     let layout: BlockLayout
     let structure: TableStructure
+    let options: RowOptions
     var isWithinVariant: Bool
     var operations: [FieldOperation] = []
     var enumerations: [(names: KeyIndex, values: [Int16])] = []
@@ -289,7 +325,7 @@ private struct PlanBuilder {
         case .tuple(let elements):
             operation.kind = .tuple
             let first = try add(elements.map(\.type), below: operation)
-            let names = elements.compactMap(\.name)
+            let names = options.namedTuplesAsObjects ? elements.compactMap(\.name) : []
             operation.detail = Int32(tuples.count)
             tuples.append(
                 TuplePlan(first: first, count: elements.count, names: names.isEmpty ? nil : KeyIndex(names)))
@@ -315,7 +351,8 @@ private struct PlanBuilder {
             operation.detail = Int32(objects.count)
             objects.append(
                 ObjectPlan(
-                    paths: KeyIndex(paths.map(\.name)), plans: try paths.map { try plan(ofValues: $0.type) }))
+                    paths: KeyIndex(paths.map(\.name)),
+                    plans: try paths.map { try plan(ofValues: $0.type, options: options.ofServer) }))
         case .dynamic:
             operation.kind = .dynamic
             operation.takesNull = true
@@ -326,15 +363,30 @@ private struct PlanBuilder {
             operation.tried = operation.kind
             operation.kind = .tried
         }
+        restrict(&operation)
         return operation
     }
 
+    private func restrict(_ operation: inout FieldOperation) {
+        var kind = operation.kind == .tried ? operation.tried : operation.kind
+        if kind == .lowCardinality {
+            // Strings are read at once; others by a plan of their own, which has the restrictions.
+            guard operation.detail < 0 else { return }
+            kind = .string
+        }
+        operation.restrictions = kind.restrictions(options.restrictions)
+        guard !operation.restrictions.isEmpty else { return }
+        if operation.kind == .lowCardinality { operation.isNullable = false }
+        operation.restricted = operation.kind
+        operation.kind = .restricted
+    }
+
     /// A plan for bare values of a type.
-    private func plan(ofValues type: DataType) throws -> FieldPlan {
+    private func plan(ofValues type: DataType, options: RowOptions? = nil) throws -> FieldPlan {
         try FieldPlan(
             TableStructure(
                 columns: [TableStructure.Column(ColumnDefinition(name: "", type: type))], timeZone: structure.timeZone),
-            omitting: [], isWithinVariant: isWithinVariant)
+            omitting: [], options: options ?? self.options, isWithinVariant: isWithinVariant)
     }
 
     /// Adds the operations for the children of an operation's node; the place of the first, behind which the others are.

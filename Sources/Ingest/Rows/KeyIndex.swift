@@ -54,6 +54,11 @@ struct KeyIndex {
         }
     }
 
+    /// For telling names apart that are no keys (FNV-1a).
+    static func hash(of name: UnsafeRawBufferPointer) -> UInt64 {
+        name.reduce(0xCBF2_9CE4_8422_2325) { ($0 ^ UInt64($1)) &* 0x100_0000_01B3 }
+    }
+
     func deallocate() {
         text.deallocate()
         entries.deallocate()

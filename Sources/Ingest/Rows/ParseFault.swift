@@ -23,6 +23,8 @@ struct ParseFault: Error {
         case notAnArray
         /// Not a refusal: the row has other columns than the block that is being filled (see `TableWriter`).
         case otherVariant
+        /// Not a refusal: the row has a field that the table may have got since it was looked at.
+        case unknownColumn
         /// Not a refusal: the row names another table.
         case otherTable
         case badTableName
@@ -40,6 +42,8 @@ struct ParseFault: Error {
         case storedOtherwise
         /// A value of a Dynamic column whose type is not certain.
         case uncertainType
+        case unknownElement
+        case missingElement
         /// Columns of one Nested have arrays of different lengths.
         case unequalLengths
     }
@@ -75,7 +79,7 @@ struct ParseFault: Error {
         case .notAnEnumMember: "the value is no member of the enumeration"
         case .notAString: "a string is expected"
         case .notAnArray: "an array is expected"
-        case .otherVariant, .otherTable: "the row belongs elsewhere"
+        case .otherVariant, .otherTable, .unknownColumn: "the row belongs elsewhere"
         case .noTable: "the row names no table, and there is no default_table"
         case .tooManyVariants: "more sets of omitted DEFAULT columns than variants_max"
         case .notAnAddress: "an IP address such as \"192.0.2.1\" or \"2001:db8::1\" is expected"
@@ -86,6 +90,10 @@ struct ParseFault: Error {
         case .noAlternative: "the value is of none of the Variant's types"
         case .storedOtherwise: "one of the Variant's types would store another value than this one"
         case .uncertainType: "ClickHouse's type for this value in a Dynamic column is not known here"
+        case .unknownElement:
+            "the tuple has no such element, and input_format_json_ignore_unknown_keys_in_named_tuple is off"
+        case .missingElement:
+            "an element of the tuple is missing, and input_format_json_defaults_for_missing_elements_in_named_tuple is off"
         case .unequalLengths: "the arrays of one Nested column must be of one length"
         case .badTableName: "the table's name is not a string that can name a table"
         }
@@ -93,14 +101,16 @@ struct ParseFault: Error {
 
     var reason: RejectReason {
         switch code {
-        case .malformed, .unterminatedString, .badEscape, .trailingText, .otherVariant, .otherTable: .malformedJSON
+        case .malformed, .unterminatedString, .badEscape, .trailingText, .otherVariant, .otherTable,
+            .unknownColumn:
+            .malformedJSON
         case .tooDeep: .tooDeep
         case .duplicateKey: .duplicateKey
         case .unknownField, .computedColumn: .unknownField
         case .nullValue: .nullNotAllowed
         case .notANumber, .notABool, .notAUUID, .notADate, .notATime, .notAString, .notAnArray, .notAnAddress,
             .notATuple, .notAMap, .notAnObject, .noValue, .noAlternative,
-            .storedOtherwise, .uncertainType, .unequalLengths:
+            .storedOtherwise, .uncertainType, .unequalLengths, .unknownElement, .missingElement:
             .typeMismatch
         case .outOfRange, .tooLong: .outOfRange
         case .notAnEnumMember: .unknownEnumValue

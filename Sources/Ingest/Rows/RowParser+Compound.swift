@@ -86,6 +86,7 @@ extension RowParser {
                     read += 1
                     expected = number + 1
                 } else {
+                    guard options.ignoresUnknownElements else { throw ParseFault(.unknownElement) }
                     try cursor.skipValue(depthMax: options.depthMax)
                 }
                 cursor.skipSpace()
@@ -98,6 +99,7 @@ extension RowParser {
             }
         }
         guard read < tuple.count else { return }
+        guard options.defaultsForMissingElements else { throw ParseFault(.missingElement) }
         for number in 0..<tuple.count {
             let root = Int(operations[tuple.first + number].root)
             if nodes[root].rows == rows { block.appendDefault(root) }

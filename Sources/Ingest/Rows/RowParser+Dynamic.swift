@@ -5,7 +5,7 @@ import CSluice
 import ClickHouseNative
 
 /// Dynamic columns: the type of each value is found as ClickHouse finds it, then the value is read as that type. Where that
-/// is not certain, as for texts that may be times in shapes not read here, the row is refused.
+/// is not certain the row is refused.
 extension RowParser {
     mutating func dynamic(
         _ node: UnsafeMutablePointer<ColumnNode>, _ op: UnsafeMutablePointer<FieldOperation>, _ cursor: inout LineCursor
@@ -52,7 +52,7 @@ extension RowParser {
             return .bool
         case UInt8(ascii: "\""):
             let text = try text(&cursor, orRaw: false)
-            return try TextInference.type(of: text, bestEffort: options.bestEffortTimes)
+            return try TextInference(options).type(of: text)
         case UInt8(ascii: "["):
             cursor.p += 1
             cursor.skipSpace()
@@ -119,82 +119,4 @@ extension RowParser {
         // Too large for either: what becomes of it depends on the rows before.
         throw ParseFault(.uncertainType)
     }
-}
-
-/// Whether a text is a time, as ClickHouse's inference has it.
-private enum TextInference {
-    /// Longest text that may be a time.
-    private static let timeBytesMax = 50
-
-    static func type(of text: UnsafeRawBufferPointer, bestEffort: Bool) throws(ParseFault) -> InferredType {
-        let groups = text.split { !($0 &- 0x30 <= 9) }
-        guard text.count <= timeBytesMax, !groups.isEmpty, groups.map(\.count).reduce(0, +) < text.count else {
-            return .string
-        }
-        if let exact = exact(text, bestEffort: bestEffort) { return exact }
-        guard mayBeATime(text, groups) else { return .string }
-        throw ParseFault(.uncertainType)
-    }
-
-    /// Dates and times in their usual shapes: `2024-02-29`, `2024-02-29 12:34:56.789`, with a T, a Z or an offset.
-    private static func exact(_ text: UnsafeRawBufferPointer, bestEffort: Bool) -> InferredType? {
-        // In quotes and with a line's end, as the cursor wants it.
-        withUnsafeTemporaryAllocation(of: UInt8.self, capacity: text.count + 3) { copy in
-            copy[0] = UInt8(ascii: "\"")
-            for place in 0..<text.count { copy[place + 1] = text[place] }
-            copy[text.count + 1] = UInt8(ascii: "\"")
-            copy[text.count + 2] = 0x0A
-            let start = Bytes(copy.baseAddress!)
-            let end = start + text.count + 3
-            func isDigit(_ place: Int) -> Bool { copy[place] &- 0x30 <= 9 }
-            guard text.count >= 10, (1...4).allSatisfy(isDigit), copy[5] == UInt8(ascii: "-"), isDigit(6), isDigit(7),
-                copy[8] == UInt8(ascii: "-"), isDigit(9), isDigit(10)
-            else { return nil }
-            if text.count == 10 {
-                var cursor = LineCursor(start, end: end)
-                guard let day = try? cursor.date(), day >= 0, day <= Int32(UInt16.max) else { return nil }
-                return .date
-            }
-            // hh:mm:ss behind a space or T.
-            guard bestEffort, text.count >= 19, copy[11] == UInt8(ascii: " ") || copy[11] == UInt8(ascii: "T"),
-                copy[14] == UInt8(ascii: ":"), copy[17] == UInt8(ascii: ":")
-            else { return nil }
-            var cursor = LineCursor(start, end: end)
-            guard let time = try? cursor.time(zone: nil, bestEffort: true, takesFraction: true) else { return nil }
-            let hasFraction = text.count > 19 && copy[20] == UInt8(ascii: ".")
-            // Near the borders the zone decides; there nothing is certain.
-            let dayOfSeconds: Int64 = 86400
-            if !hasFraction, time.seconds >= dayOfSeconds, time.seconds <= Int64(UInt32.max) - dayOfSeconds {
-                return .dateTime
-            }
-            guard time.seconds >= -2_208_988_800 + dayOfSeconds, time.seconds <= 9_223_372_036 - dayOfSeconds,
-                hasFraction || time.seconds < -dayOfSeconds || time.seconds > Int64(UInt32.max) + dayOfSeconds
-            else { return nil }
-            return .dateTime64
-        }
-    }
-
-    /// False where ClickHouse's parser of times certainly refuses the text.
-    private static func mayBeATime(
-        _ text: UnsafeRawBufferPointer, _ groups: [Slice<UnsafeRawBufferPointer>]
-    ) -> Bool {
-        let known = Set(" -/:.,+0123456789".utf8)
-        var hasMonth = false
-        var hasDateMark = false
-        for word in text.split(whereSeparator: { known.contains($0) }) {
-            guard word.allSatisfy({ $0 | 0x20 >= 0x61 && $0 | 0x20 <= 0x7A }) else { return false }
-            let start = String(decoding: word.prefix(3).map { $0 | 0x20 }, as: UTF8.self)
-            guard timeWords.contains(start) else { return false }
-            hasMonth = hasMonth || start.utf8.count == 3
-        }
-        for byte in text where byte == UInt8(ascii: "-") || byte == UInt8(ascii: "/") { hasDateMark = true }
-        // A date has three numbers, or two and a name; none stands for eight digits and more between other characters.
-        let numbers = groups.count + (hasMonth ? 1 : 0)
-        return numbers >= 3 && (hasDateMark || hasMonth) || groups.contains { $0.count >= 8 }
-    }
-
-    private static let timeWords: Set<String> = [
-        "jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec", "mon", "tue", "wed", "thu",
-        "fri", "sat", "sun", "am", "pm", "utc", "gmt", "msk", "msd", "t", "z",
-    ]
 }

@@ -108,7 +108,8 @@ extension RowParser {
     private mutating func check(_ cursor: inout LineCursor, _ typed: FieldPlan) throws(ParseFault) {
         if cursor.takeWord("null") { return }
         var parser = RowParser(
-            plan: typed, block: Block(layout: typed.layout), options: options, tableKey: tableKey, tableName: tableName,
+            plan: typed, block: Block(layout: typed.layout), options: options.ofServer, tableKey: tableKey,
+            tableName: tableName,
             successors: successors, scratch: scratch)
         let result = Result<Void, ParseFault> { () throws(ParseFault) in
             try parser.value(typed.operations, &cursor)

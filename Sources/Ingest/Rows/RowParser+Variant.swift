@@ -92,7 +92,8 @@ extension RowParser {
         case .date: return isQuoted && start.stringIsLikeADay
         case .date32: return isQuoted ? start.stringIsLikeADay : fault.code == .outOfRange
         case .dateTime, .dateTime64:
-            return fault.code == .outOfRange || (isQuoted ? start.stringIsLikeATime : start.isLikeANumber)
+            guard fault.code != .outOfRange else { return true }
+            return isQuoted ? options.times == .basic && start.stringIsLikeATime : start.isLikeANumber
         case .time, .time64: return isQuoted ? start.stringIsLikeATime : start.isLikeANumber
         case .enum8, .enum16: return isQuoted && start.stringHasDigit
         default: return false

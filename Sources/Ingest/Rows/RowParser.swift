@@ -6,18 +6,11 @@ import CSluice
 import ClickHouseNative
 import Pipeline
 
-/// What of a stage file's settings the parser needs.
-struct RowOptions {
-    var bestEffortTimes = true
-    var nullAsDefault = true
-    var skipUnknownFields = true
-    var depthMax = 64
-}
-
 /// Reads rows of one table straight into the columns of a block: no objects, no allocation for a row.
 struct RowParser {
     let plan: FieldPlan
     let block: Block
+    /// The plan's, but for what is another one with each chunk.
     let options: RowOptions
     /// The key that names the table; nothing else is its business here.
     let tableKey: KeyIndex
@@ -28,6 +21,11 @@ struct RowParser {
     var scratch: ByteRun
     /// The row that is being read had the field that names its table.
     private(set) var namedTable = false
+    /// Fields that the table lacks and that it was asked for already, by hashes of their names: another one may be a new column, and
+    /// its row waits until the table was looked at. nil: none waits.
+    var askedFields: Set<UInt64>?
+    /// The hash of the name of the last such field.
+    var unknownName: UInt64 = 0
     /// Where the value of the Variant that is being read ends.
     var variantEnd: Bytes?
     /// For each of the plan's dictionary plans, a block of one value, filled anew for each.
@@ -77,24 +75,11 @@ struct RowParser {
                 guard cursor.take(UInt8(ascii: ":")) else { throw ParseFault(.malformed) }
                 cursor.skipSpace()
                 if key >= 0, key < columnCount {
-                    let root = Int(operations[key].root)
-                    if root >= 0, nodes[root].rows != rows {
-                        guard nodes[root].rows < rows else { throw ParseFault(.duplicateKey, column: Int32(key)) }
-                        block.pad(root, to: rows)
-                    }
-                    if cursor.p.pointee == UInt8(ascii: "n"), try null(&cursor, key) {
-                        // What stands for the null is written already, or follows at the row's end.
-                    } else {
-                        do throws(ParseFault) {
-                            try value(operations + key, &cursor)
-                        } catch {
-                            throw ParseFault(error.code, column: error.column < 0 ? Int32(key) : error.column)
-                        }
-                    }
+                    try field(key, rows, &cursor)
                     values += 1
                     previous = key + 1
                 } else {
-                    try other(key, &cursor)
+                    try other(key, rows, &cursor)
                     previous = key == Self.tableField ? keys.count + 1 : 0
                 }
                 cursor.skipSpace()
@@ -110,10 +95,29 @@ struct RowParser {
         if plan.hasNestedGroups { try checkNestedGroups(rows) }
     }
 
+    /// The value of a column, at the cursor.
+    @inline(__always)
+    mutating func field(_ key: Int, _ rows: Int, _ cursor: inout LineCursor) throws(ParseFault) {
+        let root = Int(operations[key].root)
+        if root >= 0, nodes[root].rows != rows {
+            guard nodes[root].rows < rows else { throw ParseFault(.duplicateKey, column: Int32(key)) }
+            block.pad(root, to: rows)
+        }
+        // What stands for a null is written already, or follows at the row's end.
+        if cursor.p.pointee == UInt8(ascii: "n"), try null(&cursor, key) { return }
+        do throws(ParseFault) {
+            try value(operations + key, &cursor)
+        } catch {
+            throw ParseFault(error.code, column: error.column < 0 ? Int32(key) : error.column)
+        }
+    }
+
     /// Keys in the learned order that are compared before a key is looked up.
     private static let keysAheadMax = 8
     private static let unknownField = -1
     private static let tableField = -2
+    /// Less the number of the Nested, whose fields an object has.
+    private static let nestedField = -3
 
     /// The number of the key at the cursor, which is left behind its closing quote.
     @inline(__always)
@@ -154,11 +158,16 @@ struct RowParser {
             successors[previous] = Int32(keys.count)
             return Self.tableField
         }
+        if let nested = plan.nestedFields {
+            let place = Int(nested.names.find(bytes, name.count))
+            if place >= 0 { return Self.nestedField - place }
+        }
+        unknownName = KeyIndex.hash(of: name)
         return Self.unknownField
     }
 
     /// A key that is no column of the table.
-    private mutating func other(_ key: Int, _ cursor: inout LineCursor) throws(ParseFault) {
+    private mutating func other(_ key: Int, _ rows: Int, _ cursor: inout LineCursor) throws(ParseFault) {
         if key == Self.tableField {
             guard cursor.p.pointee == UInt8(ascii: "\"") else { throw ParseFault(.badTableName) }
             let length = tableName.matches(0, cursor.p + 1, left: cursor.end - cursor.p - 1)
@@ -175,6 +184,13 @@ struct RowParser {
             return
         }
         guard key < 0 else { throw ParseFault(.computedColumn, column: Int32(key)) }
+        if key <= Self.nestedField { return try nested(Self.nestedField - key, rows, &cursor) }
+        try unknown(&cursor)
+    }
+
+    /// The value of a field that is no column.
+    mutating func unknown(_ cursor: inout LineCursor) throws(ParseFault) {
+        if let asked = askedFields, !asked.contains(unknownName) { throw ParseFault(.unknownColumn) }
         guard options.skipUnknownFields else { throw ParseFault(.unknownField) }
         try cursor.skipValue(depthMax: options.depthMax)
     }
@@ -299,6 +315,7 @@ struct RowParser {
         case .json: try json(node, operation, &cursor)
         case .nothing: throw ParseFault(.noValue)
         case .tried: try tried(operation, &cursor)
+        case .restricted: try restricted(operation, &cursor)
         case .dynamic: try dynamic(node, operation, &cursor)
         }
     }
@@ -354,13 +371,13 @@ struct RowParser {
     private func time(
         _ op: UnsafeMutablePointer<FieldOperation>, _ cursor: inout LineCursor
     ) throws(ParseFault) -> ParsedTime {
-        let (bestEffort, takesFraction) = (options.bestEffortTimes, op.pointee.kind == .dateTime64)
+        let (reading, takesFraction) = (options.times, op.pointee.kind == .dateTime64)
         guard let zone = op.pointee.zone else {
-            return try cursor.time(zone: nil, bestEffort: bestEffort, takesFraction: takesFraction)
+            return try cursor.time(zone: nil, reading: reading, takesFraction: takesFraction, now: options.now)
         }
         let result = zone._withUnsafeGuaranteedRef { rules in
             Result<ParsedTime, ParseFault> { () throws(ParseFault) in
-                try cursor.time(zone: rules, bestEffort: bestEffort, takesFraction: takesFraction)
+                try cursor.time(zone: rules, reading: reading, takesFraction: takesFraction, now: options.now)
             }
         }
         return try result.get()

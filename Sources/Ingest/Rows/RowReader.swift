@@ -1,4 +1,5 @@
 import ClickHouseNative
+import Foundation
 import NIOCore
 import Pipeline
 
@@ -8,13 +9,18 @@ public final class RowReader {
     private let pool: BlockPool
     private var chunks: UInt64 = 0
 
+    /// - Parameter now: seconds since 1970, for times that leave out the year.
     /// - Throws: `TimeZoneError` for a zone that this host does not know.
-    public init(table: TableName, structure: TableStructure, settings: ValidateSettings = ValidateSettings()) throws {
+    public init(
+        table: TableName, structure: TableStructure, settings: ValidateSettings = ValidateSettings(),
+        now: @escaping @Sendable () -> Int64 = { Int64(Date().timeIntervalSince1970) }
+    ) throws {
         var settings = settings
         settings.defaultTable = table.description
+        let options = RowOptions(settings.input(of: table), depthMax: settings.depthMax)
         pool = BlockPool(bytesMax: settings.recycledBytesMax)
-        reader = ChunkReader(settings: settings, pool: pool)
-        reader.add(try TableWriter(table: table, structure: structure, pool: pool))
+        reader = ChunkReader(settings: settings, pool: pool, now: now)
+        reader.add(try TableWriter(table: table, structure: structure, options: options, pool: pool))
     }
 
     /// Reads whole lines. Rows for other tables are rejected.
@@ -23,9 +29,17 @@ public final class RowReader {
         let chunk = Chunk(session: 0, number: chunks, table: nil, bytes: lines, received: .now)
         chunks += 1
         var offset = 0
-        while case .needsTable(let table, let at) = reader.read(chunk, from: offset) {
-            offset = at
-            reader.refuse(table, because: CatalogError(.unknownTable, table: table, message: "only one table is read"))
+        reading: while true {
+            switch reader.read(chunk, from: offset) {
+            case .done: break reading
+            case .needsTable(let table, let at):
+                offset = at
+                reader.refuse(
+                    table, because: CatalogError(.unknownTable, table: table, message: "only one table is read"))
+            case .needsStructure(let writer, let at):
+                offset = at
+                writer.asksForUnknownFields = false
+            }
         }
         return reader.takeRejections()
     }

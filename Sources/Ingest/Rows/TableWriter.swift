@@ -10,6 +10,8 @@ enum ReadingStop {
     case end
     /// The row at the cursor is not for this table, does not say for which, or cannot be read before it has said so.
     case otherTable
+    /// The row at the cursor, which is for this table, has a field that it lacks: the table should be looked at first.
+    case unknownColumn
 }
 
 /// Fills blocks of one table with rows. Belongs to one worker.
@@ -25,32 +27,67 @@ final class TableWriter {
 
     /// What reading needs to know besides the input.
     struct Context {
-        let options: RowOptions
         let tableKey: KeyIndex
         let pool: BlockPool
         let variantsMax: Int
         let received: ContinuousClock.Instant
+        /// Seconds since 1970.
+        let now: Int64
     }
 
     let table: TableName
-    let structure: TableStructure
+    private(set) var structure: TableStructure
+    /// The next row with a field that the table lacks makes reading stop.
+    var asksForUnknownFields = true
+    /// Fields that the table lacks, as far as it was asked for them.
+    private var askedFields: Set<UInt64> = []
+    private var unknownName: UInt64 = 0
+    /// So many fields are remembered; for others the table is not asked, until it changes.
+    static let askedFieldsMax = 256
+    private let options: RowOptions
     private let tableName: KeyIndex
     private var variants: [Variant]
     private var current = 0
-    private let successors: UnsafeMutablePointer<Int32>
+    /// What was read when the table had another structure, and not taken yet.
+    private var retired: [Variant] = []
+    private var successors: UnsafeMutablePointer<Int32>
     private var scratch = ByteRun()
 
     /// - Throws: `TimeZoneError` for a zone of the structure's that this host does not know.
-    init(table: TableName, structure: TableStructure, pool: BlockPool) throws {
+    init(table: TableName, structure: TableStructure, options: RowOptions = RowOptions(), pool: BlockPool) throws {
         self.table = table
         self.structure = structure
-        let plan = try FieldPlan(structure)
+        self.options = options
+        let plan = try FieldPlan(structure, options: options)
         tableName = KeyIndex([table.description])
         variants = [Variant(plan: plan, block: pool.take(plan.layout))]
-        let words = plan.keys.count + 2
-        successors = .allocate(capacity: words)
-        successors.initialize(repeating: -1, count: words)
+        successors = Self.successors(of: plan)
     }
+
+    private static func successors(of plan: FieldPlan) -> UnsafeMutablePointer<Int32> {
+        let words = plan.keys.count + 2
+        let successors = UnsafeMutablePointer<Int32>.allocate(capacity: words)
+        successors.initialize(repeating: -1, count: words)
+        return successors
+    }
+
+    /// Goes on with another structure: rows from here on are read by it. What was read so far stays as it is.
+    ///
+    /// - Throws: as `init`; nothing has changed then.
+    func follow(_ structure: TableStructure, pool: BlockPool) throws {
+        let plan = try FieldPlan(structure, options: options)
+        retired += variants.filter { $0.block.rows > 0 }
+        for variant in variants { pool.forget(variant.plan.layout) }
+        variants = [Variant(plan: plan, block: pool.take(plan.layout))]
+        current = 0
+        successors.deallocate()
+        successors = Self.successors(of: plan)
+        self.structure = structure
+        askedFields.removeAll()
+    }
+
+    /// The table was looked at because of the field that made reading stop.
+    func hasAsked() { askedFields.insert(unknownName) }
 
     deinit {
         successors.deallocate()
@@ -59,8 +96,8 @@ final class TableWriter {
     }
 
     /// Rows that were read and not taken yet.
-    var rows: Int { variants.reduce(0) { $0 + $1.block.rows } }
-    var bytes: Int { variants.reduce(0) { $0 + $1.block.byteCount } }
+    var rows: Int { (retired + variants).reduce(0) { $0 + $1.block.rows } }
+    var bytes: Int { (retired + variants).reduce(0) { $0 + $1.block.byteCount } }
 
     /// Reads lines until the input ends or a row is for another table.
     ///
@@ -82,6 +119,7 @@ final class TableWriter {
             switch stop {
             case .finished: return .end
             case .otherTable: return .otherTable
+            case .unknownColumn: return .unknownColumn
             case .otherVariant:
                 // A row for which a variant was chosen and that does not fit it either would go round for ever.
                 let start = cursor.p
@@ -97,7 +135,7 @@ final class TableWriter {
         return .end
     }
 
-    private enum RunStop { case finished, otherTable, otherVariant }
+    private enum RunStop { case finished, otherTable, otherVariant, unknownColumn }
 
     /// Rows of one variant, one after the other.
     private func readRun(
@@ -105,9 +143,12 @@ final class TableWriter {
         reject: (ParseFault, TableWriter, UnsafeRawBufferPointer) -> Void
     ) -> RunStop {
         let block = variants[current].block
+        var options = self.options
+        options.now = context.now
         var parser = RowParser(
-            plan: variants[current].plan, block: block, options: context.options, tableKey: context.tableKey,
+            plan: variants[current].plan, block: block, options: options, tableKey: context.tableKey,
             tableName: tableName, successors: successors, scratch: scratch)
+        if asksForUnknownFields, askedFields.count < Self.askedFieldsMax { parser.askedFields = askedFields }
         defer { scratch = parser.scratch }
         while cursor.p < cursor.end {
             cursor.skipSpace()
@@ -130,6 +171,9 @@ final class TableWriter {
                 case .otherVariant: return .otherVariant
                 // The fault may be another table's virtue: the row may name its table further behind.
                 case _ where !decided && (error.code == .otherTable || !parser.namedTable): return .otherTable
+                case .unknownColumn:
+                    unknownName = parser.unknownName
+                    return .unknownColumn
                 default:
                     let fault = error.code == .otherTable ? ParseFault(.duplicateKey) : error
                     reject(fault, self, cursor.takeLine())
@@ -146,12 +190,29 @@ final class TableWriter {
     private func selectVariant(_ cursor: LineCursor, _ context: Context) -> ParseFault? {
         let base = variants[0].plan
         var omitted = Set(base.expressionColumns)
+        // A null for a column that cannot hold one is an omission, too; for a Nullable one it is a value.
+        func found(_ column: Int, _ value: LineCursor) {
+            var value = value
+            if column >= 0, base.operations[column].takesNull || !value.takeWord("null") { omitted.remove(column) }
+        }
         var ahead = cursor
+        var inner = ByteRun()
+        defer { inner.deallocate() }
+        let depthMax = options.depthMax
         do throws(ParseFault) {
-            try ahead.forEachKey(scratch: &scratch, depthMax: context.options.depthMax) { name, isNull in
-                let column = Int(base.keys.find(name.baseAddress!.assumingMemoryBound(to: UInt8.self), name.count))
-                // A null for a column that cannot hold one is an omission, too; for a Nullable one it is a value.
-                if column >= 0, !isNull || base.operations[column].takesNull { omitted.remove(column) }
+            try ahead.forEachField(scratch: &scratch, depthMax: depthMax) { name, value in
+                let bytes = name.baseAddress!.assumingMemoryBound(to: UInt8.self)
+                found(Int(base.keys.find(bytes, name.count)), value)
+                guard let nested = base.nestedFields else { return true }
+                let place = Int(nested.names.find(bytes, name.count))
+                guard place >= 0 else { return true }
+                // What is wrong with it is found where it is read.
+                var value = value
+                try? value.forEachField(scratch: &inner, depthMax: depthMax) { name, value in
+                    found(nested.column(place, name), value)
+                    return true
+                }
+                return true
             }
         } catch {
             return error
@@ -161,7 +222,9 @@ final class TableWriter {
             return nil
         }
         guard variants.count < context.variantsMax else { return ParseFault(.tooManyVariants) }
-        guard let plan = try? FieldPlan(structure, omitting: omitted) else { return ParseFault(.malformed) }
+        guard let plan = try? FieldPlan(structure, omitting: omitted, options: options) else {
+            return ParseFault(.malformed)
+        }
         variants.append(Variant(plan: plan, block: context.pool.take(plan.layout)))
         current = variants.count - 1
         return nil
@@ -169,7 +232,11 @@ final class TableWriter {
 
     /// What was read since the last call, in row batches; blocks with no rows stay.
     func takeBatches(pool: BlockPool) -> [RowBatch] {
-        var batches: [RowBatch] = []
+        var batches = retired.map { variant in
+            variant.block.complete()
+            return RowBatch(table: table, block: variant.block, firstReceived: variant.firstReceived ?? .now)
+        }
+        retired = []
         for place in variants.indices where variants[place].block.rows > 0 {
             let variant = variants[place]
             variant.block.complete()
@@ -185,18 +252,8 @@ final class TableWriter {
 }
 
 extension LineCursor {
-    /// Calls `body` with each key of the object at the cursor (its bytes, escapes undone) and whether its value is null.
-    mutating func forEachKey(
-        scratch: inout ByteRun, depthMax: Int, _ body: (UnsafeRawBufferPointer, _ isNull: Bool) -> Void
-    ) throws(ParseFault) {
-        try forEachField(scratch: &scratch, depthMax: depthMax) { name, cursor in
-            var value = cursor
-            body(name, value.takeWord("null"))
-            return true
-        }
-    }
-
-    /// Calls `body` with each key of the object at the cursor and a cursor at its value, until it returns false.
+    /// Calls `body` with each key of the object at the cursor (its bytes, escapes undone) and a cursor at its value, until it
+    /// returns false.
     mutating func forEachField(
         scratch: inout ByteRun, depthMax: Int, _ body: (UnsafeRawBufferPointer, LineCursor) -> Bool
     ) throws(ParseFault) {

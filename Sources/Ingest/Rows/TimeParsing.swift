@@ -64,30 +64,28 @@ extension LineCursor {
         return daysFromCivil(year: year, month: month, day: day)
     }
 
-    /// A time: what ClickHouse's `basic` and the usual shapes of its `best_effort` read (IO/parseDateTimeBestEffort.cpp):
-    /// `2024-02-29 12:34:56`, with `T`, a fraction, `Z` or an offset; a date alone; seconds since the epoch as a number.
+    /// A time: seconds since the epoch as a number, or a text in the shapes that `reading` takes.
     ///
     /// - Parameters:
     ///   - zone: in which a text without an offset is read; nil: UTC.
-    ///   - bestEffort: whether offsets, and more than `YYYY-MM-DD hh:mm:ss.f`, are understood.
     ///   - takesFraction: the column has digits behind the second, which `basic`, and numbers in quotes, may name then.
+    ///   - now: seconds since 1970, for texts that leave out the year.
     mutating func time(
-        zone: TimeZoneRules?, bestEffort: Bool, takesFraction: Bool
+        zone: TimeZoneRules?, reading: TimeReading, takesFraction: Bool, now: Int64
     ) throws(ParseFault) -> ParsedTime {
         guard p.pointee == UInt8(ascii: "\"") else { return try epochTime(quoted: false) }
-        if bestEffort || takesFraction, let time = try usualTime(zone: zone) { return time }
+        if reading != .basic || takesFraction, let time = try usualTime(zone: zone) { return time }
         p += 1
-        guard bestEffort else { return try basicTime(zone: zone, takesFraction: takesFraction) }
-        let start = p
-        var digits = 0
-        while start[digits] &- 0x30 <= 9 { digits += 1 }
-        let isEpoch = digits == 9 || digits == 10 || digits == 13 || digits == 16
-        if digits == 4 || digits == 8 || digits == 14 {
-            return try civilTime(zone: zone)
-        }
-        guard isEpoch, takesFraction || start[digits] != UInt8(ascii: ".") else { throw ParseFault(.notATime) }
-        return try epochTime(quoted: true)
+        guard reading != .basic else { return try basicTime(zone: zone, takesFraction: takesFraction) }
+        var text = BestEffortTime(p, isUS: reading == .bestEffortUS, takesFraction: takesFraction)
+        let (time, end) = try text.read(zone: zone, now: now)
+        p = end
+        guard take(UInt8(ascii: "\"")) else { throw ParseFault(.notATime) }
+        return time
     }
+
+    /// With its opening quote: beyond 19 digits behind the point, ClickHouse reads no such time.
+    private static let usualBytesMax = 40
 
     /// `"2024-02-29 12:34:56"`, with a T and a fraction or not; nil (and nothing moves) for every other text.
     @inline(__always)
@@ -100,7 +98,7 @@ extension LineCursor {
         p += 20
         var time = ParsedTime(seconds: 0)
         if p.pointee == UInt8(ascii: ".") { time.nanoseconds = try fraction() }
-        guard take(UInt8(ascii: "\"")) else {
+        guard p - start <= Self.usualBytesMax, take(UInt8(ascii: "\"")) else {
             p = start
             return nil
         }
@@ -125,12 +123,7 @@ extension LineCursor {
             p += 1
         }
         guard digits > 0 else { throw ParseFault(.notATime) }
-        // Quoted, 13 digits are milliseconds and 16 microseconds.
-        if quoted, digits == 13 || digits == 16 {
-            let unit: Int64 = digits == 13 ? 1000 : 1_000_000
-            time.nanoseconds = time.seconds % unit * (1_000_000_000 / unit)
-            time.seconds /= unit
-        } else if p.pointee == UInt8(ascii: ".") {
+        if p.pointee == UInt8(ascii: ".") {
             time.nanoseconds = try fraction()
         }
         if negative {
@@ -188,66 +181,5 @@ extension LineCursor {
         guard take(UInt8(ascii: "\"")) else { throw ParseFault(.notATime) }
         let seconds = zone?.epochSeconds(localDay: day, secondOfDay: second) ?? Int64(day) * 86400 + Int64(second)
         return ParsedTime(seconds: seconds, nanoseconds: nanoseconds)
-    }
-
-    private mutating func civilTime(zone: TimeZoneRules?) throws(ParseFault) -> ParsedTime {
-        let day = try calendarDay(orFault: .notATime)
-        var second: Int32 = 0
-        var time = ParsedTime(seconds: 0)
-        let byte = p.pointee
-        let hasTime = byte == UInt8(ascii: " ") || byte == UInt8(ascii: "T") || byte &- 0x30 <= 9
-        if hasTime {
-            let compact = byte &- 0x30 <= 9
-            if !compact { p += 1 }
-            let hour = try oneOrTwoDigits(orFault: .notATime)
-            guard compact || take(UInt8(ascii: ":")) else { throw ParseFault(.notATime) }
-            let minute = try twoDigits(orFault: .notATime)
-            var seconds: Int32 = 0
-            if compact || p.pointee == UInt8(ascii: ":") {
-                if !compact { p += 1 }
-                seconds = try twoDigits(orFault: .notATime)
-            }
-            guard hour <= 23, minute <= 59, seconds <= 59 else { throw ParseFault(.outOfRange) }
-            second = hour * 3600 + minute * 60 + seconds
-            if p.pointee == UInt8(ascii: ".") { time.nanoseconds = try fraction() }
-        }
-        // The common case ends here, in the column's zone.
-        if p.pointee != UInt8(ascii: "\"") {
-            while p.pointee == UInt8(ascii: " ") { p += 1 }
-            if let offset = try offset() {
-                time.seconds = Int64(day) * 86400 + Int64(second) - offset
-                guard take(UInt8(ascii: "\"")) else { throw ParseFault(.notATime) }
-                return time
-            }
-        }
-        guard take(UInt8(ascii: "\"")) else { throw ParseFault(.notATime) }
-        if let zone {
-            time.seconds = zone.epochSeconds(localDay: day, secondOfDay: second)
-        } else {
-            time.seconds = Int64(day) * 86400 + Int64(second)
-        }
-        return time
-    }
-
-    /// `Z`, `UTC`, `+02:00`, `+0200` or `+02`, in seconds; nil when none is there.
-    private mutating func offset() throws(ParseFault) -> Int64? {
-        switch p.pointee {
-        case UInt8(ascii: "Z"):
-            p += 1
-            return 0
-        case UInt8(ascii: "U"):
-            guard takeWord("UTC") else { throw ParseFault(.notATime) }
-            return 0
-        case UInt8(ascii: "+"), UInt8(ascii: "-"):
-            let negative = p.pointee == UInt8(ascii: "-")
-            p += 1
-            let hours = try twoDigits(orFault: .notATime)
-            var minutes: Int32 = 0
-            if take(UInt8(ascii: ":")) || p.pointee &- 0x30 <= 9 { minutes = try twoDigits(orFault: .notATime) }
-            guard hours <= 23, minutes <= 59 else { throw ParseFault(.outOfRange) }
-            let seconds = Int64(hours * 3600 + minutes * 60)
-            return negative ? -seconds : seconds
-        default: return nil
-        }
     }
 }

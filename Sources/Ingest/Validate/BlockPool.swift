@@ -24,6 +24,16 @@ public final class BlockPool: Sendable {
         return known ?? Block(layout: layout)
     }
 
+    /// Frees the idle blocks of a layout that is not used any more.
+    func forget(_ layout: BlockLayout) {
+        let freed = state.withLock { state in
+            let freed = state.blocks.removeValue(forKey: ObjectIdentifier(layout)) ?? []
+            state.bytes -= freed.reduce(0) { $0 + $1.byteCapacity }
+            return freed
+        }
+        _ = freed
+    }
+
     /// Takes back blocks that nobody reads any more.
     public func give(_ blocks: [Block]) {
         for block in blocks {

@@ -12,10 +12,13 @@ final class ChunkReader {
         case done
         /// The row at `offset` is for a table whose structure is not known here; ask the catalog, `add` it, go on there.
         case needsTable(TableName, offset: Int)
+        /// The row at `offset` has a field that its table lacks: ask the catalog anew, `follow` what it says, go on there.
+        case needsStructure(TableWriter, offset: Int)
     }
 
     private let settings: ValidateSettings
-    private let options: RowOptions
+    /// Seconds since 1970.
+    private let now: @Sendable () -> Int64
     private let tableKey: KeyIndex
     private let pool: BlockPool
     private let defaultTable: TableName?
@@ -27,12 +30,10 @@ final class ChunkReader {
     /// Rows that were refused since `takeRejections()`.
     private var rejections: [Rejection] = []
 
-    init(settings: ValidateSettings, pool: BlockPool) {
+    init(settings: ValidateSettings, pool: BlockPool, now: @escaping @Sendable () -> Int64) {
         self.settings = settings
         self.pool = pool
-        options = RowOptions(
-            bestEffortTimes: settings.input.dateTimeInputFormat != .basic, nullAsDefault: settings.input.nullAsDefault,
-            skipUnknownFields: settings.input.skipUnknownFields, depthMax: settings.depthMax)
+        self.now = now
         tableKey = KeyIndex([settings.tableField])
         defaultTable = settings.defaultTable.flatMap { TableName(parsing: $0) }
     }
@@ -45,6 +46,15 @@ final class ChunkReader {
     // MARK: - Tables
 
     func add(_ writer: TableWriter) { writers[writer.table] = writer }
+
+    /// The tables that are read into.
+    var tables: [TableWriter] { Array(writers.values) }
+
+    /// The table is not there any more; what was read for it must have been taken.
+    func remove(_ table: TableName) {
+        writers[table] = nil
+        if last?.table == table { last = nil }
+    }
 
     /// From now on, rows for the table are rejected, until `forgetRefusals()`.
     func refuse(_ table: TableName, because error: CatalogError) {
@@ -97,8 +107,8 @@ final class ChunkReader {
 
     private func read(_ cursor: inout LineCursor, start: Bytes, chunk: Chunk, whole: ByteBuffer) -> Progress {
         let context = TableWriter.Context(
-            options: options, tableKey: tableKey, pool: pool, variantsMax: settings.variantsMax,
-            received: chunk.received)
+            tableKey: tableKey, pool: pool, variantsMax: settings.variantsMax, received: chunk.received,
+            now: now())
         let fallback = chunk.table.flatMap { TableName(parsing: $0) } ?? defaultTable
         var counted = LineCount(at: start, number: chunk.numbering?.range.first)
         func reject(_ fault: ParseFault, _ writer: TableWriter?, _ line: UnsafeRawBufferPointer) {
@@ -115,8 +125,11 @@ final class ChunkReader {
             if let writer {
                 last = writer
                 let takesUnnamed = writer.table == fallback
-                let stop = writer.read(&cursor, context, takesUnnamed: takesUnnamed, decided: false, reject: reject)
-                if case .end = stop { return .done }
+                switch writer.read(&cursor, context, takesUnnamed: takesUnnamed, decided: false, reject: reject) {
+                case .end: return .done
+                case .unknownColumn: return .needsStructure(writer, offset: cursor.p - start)
+                case .otherTable: break
+                }
             }
             cursor.skipSpace()
             if cursor.p.pointee == 0x0A {
@@ -155,7 +168,8 @@ final class ChunkReader {
                 return .needsTable(table, offset: cursor.p - start)
             }
             writer = known
-            _ = known.read(&cursor, context, takesUnnamed: true, decided: true, reject: reject)
+            let stop = known.read(&cursor, context, takesUnnamed: true, decided: true, reject: reject)
+            if case .unknownColumn = stop { return .needsStructure(known, offset: cursor.p - start) }
         }
         return .done
     }

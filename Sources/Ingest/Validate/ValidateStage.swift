@@ -24,6 +24,8 @@ public actor ValidateStage: Stage {
     /// nil: there is no spool.
     private let spool: SpoolSettings.Compression?
     private let catalog: any TableCatalog
+    private let changes: StructureChanges
+    private let watch: StructureWatch
     private let telemetry: Telemetry
     private let clock: StageClock
     private let logger: Logger
@@ -34,13 +36,15 @@ public actor ValidateStage: Stage {
     private let held = Gauge()
 
     /// - Parameters:
+    ///   - changes: says when the catalog has learned something.
     ///   - wallClock: milliseconds since 1970.
     ///   - deadLetter: keeps rejected rows; validation waits for it.
     ///   - deadLetterSynced: returns when what it was given is on the disk; throws when that will not happen any more:
     ///     what was read is then not passed on, and nobody hears that it was taken.
     public init(
         settings: ValidateSettings, input: BoundedStream<Chunk>, output: BoundedStream<Intake>,
-        spool: SpoolSettings.Compression? = nil, catalog: any TableCatalog, pool: BlockPool, telemetry: Telemetry,
+        spool: SpoolSettings.Compression? = nil, catalog: any TableCatalog,
+        changes: StructureChanges = StructureChanges(), pool: BlockPool, telemetry: Telemetry,
         logger: Logger, clock: StageClock = .continuous, wallClock: @escaping @Sendable () -> Int64,
         deadLetter: @escaping @Sendable ([Rejection]) async -> Void,
         deadLetterSynced: @escaping @Sendable () async throws -> Void = {}, gate: PauseGate = PauseGate()
@@ -53,6 +57,8 @@ public actor ValidateStage: Stage {
         self.wallClock = wallClock
         self.deadLetterSynced = deadLetterSynced
         self.catalog = catalog
+        self.changes = changes
+        watch = StructureWatch(catalog: catalog, clock: clock)
         self.pool = pool
         self.telemetry = telemetry
         self.logger = logger
@@ -73,12 +79,16 @@ public actor ValidateStage: Stage {
         current.withLock { $0 = Current(settings: settings, generation: $0.generation + 1) }
     }
 
+    /// Asks now what the tables in use look like; the next chunks are read by the answers.
+    public nonisolated func refreshStructures() { watch.askNow() }
+
     public nonisolated var rowsHeld: Int { held.current }
 
     public func run() async throws {
         defer { output.finish() }
         // Cancelled when the workers are done, if the catalog has not answered by then.
         async let _ = announceDefaultTable()
+        async let _ = watch.run { [self] in settings.structureRefresh }
         try await withThrowingTaskGroup(of: Void.self) { group in
             for _ in 0..<settings.workersOrDefault { group.addTask { try await self.work() } }
             try await group.waitForAll()
@@ -103,9 +113,11 @@ public actor ValidateStage: Stage {
 
     private nonisolated func work() async throws {
         var (settings, generation) = current.withLock { ($0.settings, $0.generation) }
-        var reader = ChunkReader(settings: settings, pool: pool)
+        var reader = makeReader(settings)
         var tables: [TableName: TableTelemetry] = [:]
         var refusedUntil: StageClock.Instant?
+        var seenChanges = changes.count
+        var asks = UnknownFieldAsks()
         // Of the chunks that were read and not passed on.
         var numbered: [Intake.Numbered] = []
         while let chunks = await input.nextBatch(
@@ -116,17 +128,30 @@ public actor ValidateStage: Stage {
             if now != generation {
                 try await passOn(reader, &numbered, &tables)
                 (settings, generation) = current.withLock { ($0.settings, $0.generation) }
-                reader = ChunkReader(settings: settings, pool: pool)
+                reader = makeReader(settings)
             }
+            let count = changes.count
+            if count != seenChanges {
+                seenChanges = count
+                try await followChanges(reader, &numbered, &tables)
+            }
+            asks.allow(reader, at: clock.now)
             if let until = refusedUntil, clock.now >= until {
                 reader.forgetRefusals()
                 refusedUntil = nil
             }
             for chunk in chunks {
                 var offset = 0
-                while case .needsTable(let table, let at) = reader.read(chunk, from: offset) {
-                    offset = at
-                    try await learn(table, reader)
+                reading: while true {
+                    switch reader.read(chunk, from: offset) {
+                    case .done: break reading
+                    case .needsTable(let table, let at):
+                        offset = at
+                        try await learn(table, reader)
+                    case .needsStructure(let writer, let at):
+                        offset = at
+                        try await ask(writer, &asks)
+                    }
                 }
                 let rejections = reader.takeRejections()
                 await settle(rejections, &tables)
@@ -140,16 +165,19 @@ public actor ValidateStage: Stage {
         try Task.checkCancellation()
     }
 
+    private nonisolated func makeReader(_ settings: ValidateSettings) -> ChunkReader {
+        ChunkReader(settings: settings, pool: pool) { [wallClock] in wallClock() / 1000 }
+    }
+
     /// Asks the catalog for a table that a row was for. Waits while the catalog's source is away.
     private nonisolated func learn(_ table: TableName, _ reader: ChunkReader) async throws {
         do {
             let structure = try await catalog.structure(of: table)
-            reader.add(try TableWriter(table: table, structure: structure, pool: pool))
+            let options = RowOptions(settings.input(of: table), depthMax: settings.depthMax)
+            reader.add(try TableWriter(table: table, structure: structure, options: options, pool: pool))
+            watch.isInUse(table)
         } catch let error as CatalogError {
-            logger.warning(
-                "rows for a table that cannot be written to are rejected",
-                metadata: ["table": "\(table)", "reason": "\(error.code.rawValue)", "detail": "\(error.message)"])
-            reader.refuse(table, because: error)
+            refuse(table, error, reader)
         } catch let error as CancellationError {
             throw error
         } catch {
@@ -157,6 +185,55 @@ public actor ValidateStage: Stage {
                 "the structure of a table cannot be used", metadata: ["table": "\(table)", "error": "\(error)"])
             reader.refuse(table, because: CatalogError(.unsupportedType, table: table, message: "\(error)"))
         }
+    }
+
+    private nonisolated func refuse(_ table: TableName, _ error: CatalogError, _ reader: ChunkReader) {
+        logger.warning(
+            "rows for a table that cannot be written to are rejected",
+            metadata: ["table": "\(table)", "reason": "\(error.code.rawValue)", "detail": "\(error.message)"])
+        reader.refuse(table, because: error)
+    }
+
+    // MARK: - Structures that change
+
+    /// The catalog has learned something: tables that are other ones now are read as such from the next chunk on.
+    private nonisolated func followChanges(
+        _ reader: ChunkReader, _ numbered: inout [Intake.Numbered], _ tables: inout [TableName: TableTelemetry]
+    ) async throws {
+        for writer in reader.tables {
+            do {
+                try await follow(try await catalog.structure(of: writer.table), writer)
+            } catch let error as CatalogError {
+                // What was read of the table goes the way of all its rows: the sink says what becomes of them.
+                try await passOn(reader, &numbered, &tables)
+                reader.remove(writer.table)
+                watch.isGone(writer.table)
+                refuse(writer.table, error, reader)
+            }
+        }
+    }
+
+    private nonisolated func follow(_ structure: TableStructure, _ writer: TableWriter) async throws {
+        guard structure != writer.structure else { return }
+        do {
+            try writer.follow(structure, pool: pool)
+            logger.notice(
+                "a table has changed; its rows are read by the new structure",
+                metadata: ["table": "\(writer.table)", "columns": "\(structure.columns.count)"])
+        } catch {
+            throw CatalogError(.unsupportedType, table: writer.table, message: "\(error)")
+        }
+    }
+
+    /// A row has a field that its table lacks: perhaps the table has it by now. A server that does not answer is not waited for.
+    private nonisolated func ask(_ writer: TableWriter, _ asks: inout UnknownFieldAsks) async throws {
+        writer.asksForUnknownFields = false
+        writer.hasAsked()
+        if let now = try await watch.ask(writer.table) {
+            // A structure that cannot be used is found out as a change; until then rows are read as before.
+            try? await follow(now, writer)
+        }
+        asks.asked(writer.table, at: clock.now, least: settings.structureRefreshMin)
     }
 
     /// Passes on all that was read since the last time: whole chunks, so that they become durable as a whole.

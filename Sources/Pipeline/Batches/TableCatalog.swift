@@ -1,4 +1,5 @@
 import ClickHouseNative
+import Synchronization
 
 /// Who knows what the tables look like: the server (`DESCRIBE TABLE`), or schema files for sinks without a server.
 public protocol TableCatalog: Sendable {
@@ -6,6 +7,26 @@ public protocol TableCatalog: Sendable {
     ///
     /// - Throws: `CatalogError` when the table does not exist, or has a type that sluice does not know: final answers.
     func structure(of table: TableName) async throws -> TableStructure
+
+    /// The same, asking the source of truth whatever is remembered.
+    func refresh(_ table: TableName) async throws -> TableStructure
+}
+
+extension TableCatalog {
+    /// For what never changes.
+    public func refresh(_ table: TableName) async throws -> TableStructure { try await structure(of: table) }
+}
+
+/// Counts what a catalog learned: who remembers structures looks again when the count is another one.
+public final class StructureChanges: Sendable {
+    private let number = Atomic<UInt64>(0)
+
+    public init() {}
+
+    public var count: UInt64 { number.load(ordering: .acquiring) }
+
+    /// Called once the catalog answers with what is new.
+    public func note() { number.wrappingAdd(1, ordering: .releasing) }
 }
 
 /// Why a table cannot be written to.

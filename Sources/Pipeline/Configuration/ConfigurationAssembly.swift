@@ -23,7 +23,9 @@ struct ConfigurationAssembly {
     private var writtenAs: [ValuePath: String] = [:]
     /// Keys whose value could not be read: checks that need them would only give follow-up errors.
     private var failed: Set<String> = []
-    private var tables: [String: [(key: String, value: ConfigurationValue)]] = [:]
+    private typealias TableValues = [String: [(key: String, value: ConfigurationValue)]]
+    private var strategies: TableValues = [:]
+    private var inputs: TableValues = [:]
     private var namedSettings: [String: String] = [:]
     private var treatments: [Int32: ClickHouseSettings.ErrorTreatment] = [:]
 
@@ -63,7 +65,9 @@ struct ConfigurationAssembly {
         writtenAs[path] = entry.path
         provenance[path] = origin
         if let table = assignment.element, entry.target.hasPrefix("batch.tables.") {
-            tables[table, default: []].append((String(entry.name), value))
+            strategies[table, default: []].append((String(entry.name), value))
+        } else if let table = assignment.element, entry.target.hasPrefix("validate.tables.") {
+            inputs[table, default: []].append((String(entry.name), value))
         } else if let name = assignment.element, case .text(let text) = value {
             if case .treatments = entry.type {
                 treatments[Int32(name) ?? 0] = ClickHouseSettings.ErrorTreatment(rawValue: text)
@@ -212,19 +216,26 @@ struct ConfigurationAssembly {
         expandSchemaFiles()
     }
 
-    /// A table has what `batch.defaults` ends up with, and its own values above that.
     private mutating func completeTables() {
-        let keys = Dictionary(uniqueKeysWithValues: SettingsKeys.strategy.map { ($0.path, $0) })
-        for (table, values) in tables {
-            var strategy = settings.batch.defaults
-            for (name, value) in values { keys[name]?.set(&strategy, value) }
-            settings.batch.tables[table] = strategy
-        }
-        if settings.batch.tables.count > ConfigurationLimits.tablesMax {
+        settings.batch.tables = tables(strategies, SettingsKeys.strategy, above: settings.batch.defaults, "batch")
+        settings.validate.tables = tables(inputs, SettingsKeys.input, above: settings.validate.input, "validate")
+    }
+
+    /// A table has what the defaults end up with, and its own values above that.
+    private mutating func tables<Root>(
+        _ named: TableValues, _ known: [ConfigurationKey<Root>], above defaults: Root, _ stage: String
+    ) -> [String: Root] {
+        if named.count > ConfigurationLimits.tablesMax {
             report(
                 ConfigurationIssue(
-                    .outOfRange, at: .defaults, "batch.tables: must be at most \(ConfigurationLimits.tablesMax) tables")
-            )
+                    .outOfRange, at: .defaults,
+                    "\(stage).tables: must be at most \(ConfigurationLimits.tablesMax) tables"))
+        }
+        let keys = Dictionary(uniqueKeysWithValues: known.map { ($0.path, $0) })
+        return named.mapValues { values in
+            var settings = defaults
+            for (name, value) in values { keys[name]?.set(&settings, value) }
+            return settings
         }
     }
 

@@ -21,17 +21,26 @@ extension Settings {
                     path: key.path, before: YAMLText.of(before, key.type), after: YAMLText.of(after, key.type),
                     change: key.change))
         }
-        for table in Set(batch.tables.keys).union(new.batch.tables.keys).sorted() {
-            // A table without a strategy of its own has the defaults.
-            let before = batch.tables[table] ?? batch.defaults
-            let after = new.batch.tables[table] ?? new.batch.defaults
-            for key in SettingsKeys.strategy where key.get(before) != key.get(after) {
-                differences.append(
-                    ConfigurationDifference(
-                        path: "batch.tables.\(table).\(key.path)", before: YAMLText.of(key.get(before), key.type),
-                        after: YAMLText.of(key.get(after), key.type), change: key.change))
+        return differences
+            + Self.differences(
+                validate.tables, validate.input, new.validate.tables, new.validate.input, SettingsKeys.input,
+                "validate")
+            + Self.differences(
+                batch.tables, batch.defaults, new.batch.tables, new.batch.defaults, SettingsKeys.strategy, "batch")
+    }
+
+    /// Of `tables`; one without values of its own has the defaults.
+    private static func differences<Root>(
+        _ before: [String: Root], _ defaults: Root, _ after: [String: Root], _ newDefaults: Root,
+        _ keys: [ConfigurationKey<Root>], _ stage: String
+    ) -> [ConfigurationDifference] {
+        Set(before.keys).union(after.keys).sorted().flatMap { table in
+            let (before, after) = (before[table] ?? defaults, after[table] ?? newDefaults)
+            return keys.filter { $0.get(before) != $0.get(after) }.map { key in
+                ConfigurationDifference(
+                    path: "\(stage).tables.\(table).\(key.path)", before: YAMLText.of(key.get(before), key.type),
+                    after: YAMLText.of(key.get(after), key.type), change: key.change)
             }
         }
-        return differences
     }
 }

@@ -143,6 +143,16 @@ public enum ConfigurationReference {
         A row batch is never larger than the bounds of `batch.defaults`: where `row_batch` is not set it follows them, where it is set
         to more it is refused.
 
+        The keys from `date_time_input_format` to `input_format_try_infer_datetimes` are ClickHouse's settings, with the defaults of 26.9
+        ([fidelity](fidelity.md)). `tables` is a map of table names (`mstore`, `analytics.mstore`) to these keys; what a table does not set it
+        has from the keys beside `tables`. At most \(ConfigurationLimits.tablesMax) tables.
+
+        ```yaml
+        date_time_input_format: best_effort
+        tables:
+          mstore: {date_time_input_format: basic, input_format_skip_unknown_fields: false}
+        ```
+
         """,
         "batch": """
         `tables` is a map of table names (`mstore`, `analytics.mstore`) to the same keys as `defaults`; what a table does not set it has from

@@ -31,10 +31,15 @@ public struct EffectiveConfiguration: Sendable {
             let groups = parts.dropLast()
             let shared = zip(open, groups).prefix { $0 == $1 }.count
             // `tables` stands at the end of the strategies, before the batch stage's other keys.
-            if open == ["batch", "defaults"], groups != ["batch", "defaults"] { lines += tables() }
+            if open == ["batch", "defaults"], groups != ["batch", "defaults"] {
+                lines += tables(settings.batch.tables, SettingsKeys.strategy, "batch", of: "batch.defaults")
+            }
             for (depth, group) in groups.enumerated().dropFirst(shared) { lines.append(indent(depth) + "\(group):") }
             open = Array(groups)
             lines += render(key, depth: groups.count)
+            if groups == ["validate"], key.name == SettingsKeys.input.last?.name {
+                lines += tables(settings.validate.tables, SettingsKeys.input, "validate", of: "validate")
+            }
         }
         lines.append("# memory: what waits between the stages and in open blocks is bounded by these")
         lines += settings.memoryBounds.map { "#   \(ByteSize.format($0.bytes))  \($0.key)" }
@@ -55,15 +60,17 @@ public struct EffectiveConfiguration: Sendable {
             }
     }
 
-    private func tables() -> [String] {
-        guard !settings.batch.tables.isEmpty else { return [line(1, "tables", "{}", .builtIn)] }
+    private func tables<Root>(
+        _ tables: [String: Root], _ keys: [ConfigurationKey<Root>], _ stage: String, of defaults: String
+    ) -> [String] {
+        guard !tables.isEmpty else { return [line(1, "tables", "{}", .builtIn)] }
         var lines = [indent(1) + "tables:"]
-        for (table, strategy) in settings.batch.tables.sorted(by: { $0.key < $1.key }) {
+        for (table, values) in tables.sorted(by: { $0.key < $1.key }) {
             lines.append(indent(2) + YAMLText.quoted(table) + ":")
-            for key in SettingsKeys.strategy {
-                let own = provenance[ValuePath(key: "batch.tables.\(key.path)", element: table)]
-                let source = own ?? .derived(from: "batch.defaults")
-                lines.append(line(3, key.path, YAMLText.of(key.get(strategy), key.type), source))
+            for key in keys {
+                let own = provenance[ValuePath(key: "\(stage).tables.\(key.path)", element: table)]
+                let source = own ?? .derived(from: defaults)
+                lines.append(line(3, key.path, YAMLText.of(key.get(values), key.type), source))
             }
         }
         return lines

@@ -15,7 +15,7 @@ struct KeyTree: Sendable {
     enum Kind: Sendable {
         case group([String: KeyTree])
         case value(Entry)
-        /// Any table's name, with the keys of a batch strategy below it.
+        /// Any table's name, with the keys of a batch strategy, or of how rows are read, below it.
         case tables([String: KeyTree])
     }
 
@@ -44,6 +44,12 @@ struct KeyTree: Sendable {
             strategy[key.path] = KeyTree(kind: .value(Entry(path: path, target: path, type: key.type)))
         }
         tree.insert(.tables(strategy), at: ["batch", "tables"])
+        var input: [String: KeyTree] = [:]
+        for key in SettingsKeys.input {
+            let path = "validate.tables.\(key.path)"
+            input[key.path] = KeyTree(kind: .value(Entry(path: path, target: path, type: key.type)))
+        }
+        tree.insert(.tables(input), at: ["validate", "tables"])
         guard case .group(let stages) = tree.kind else { return [:] }
         return stages
     }()

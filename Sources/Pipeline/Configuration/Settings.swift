@@ -129,6 +129,18 @@ public struct ValidateSettings: Sendable, Hashable {
         public var dateTimeInputFormat: DateTimeFormat = .bestEffort
         public var nullAsDefault = true
         public var skipUnknownFields = true
+        public var defaultsForOmittedFields = true
+        public var importNestedJSON = false
+        public var readBoolsAsNumbers = true
+        public var readBoolsAsStrings = true
+        public var readNumbersAsStrings = true
+        public var readObjectsAsStrings = true
+        public var readArraysAsStrings = true
+        public var namedTuplesAsObjects = true
+        public var ignoreUnknownKeysInNamedTuple = true
+        public var defaultsForMissingElementsInNamedTuple = true
+        public var tryInferDates = true
+        public var tryInferDatetimes = true
         public init() {}
     }
 
@@ -149,7 +161,13 @@ public struct ValidateSettings: Sendable, Hashable {
     public var rowBatchBytesMax = 8 << 20
     /// Emptied blocks that are kept for reuse.
     public var recycledBytesMax = 16 << 20
+    /// So often the tables in use are asked for anew; nil: only when something points to a change.
+    public var structureRefresh: Duration? = .seconds(10)
+    /// Between two questions because of a field that a table lacks.
+    public var structureRefreshMin: Duration = .seconds(1)
     public var input = Input()
+    /// What tables have in place of `input`, by their names.
+    public var tables: [String: Input] = [:]
     /// Files with CREATE TABLE statements: the structures of tables for a sink without a server.
     public var schemaFiles: [String] = []
     public var deadLetter = DeadLetterSettings()
@@ -157,6 +175,9 @@ public struct ValidateSettings: Sendable, Hashable {
     public var queue = QueueSettings(elementsMax: 64, bytesMax: 16 << 20)
 
     public init() {}
+
+    /// How rows of a table are read: by its whole name, or by its name without a database.
+    public func input(of table: TableName) -> Input { tables[table.description] ?? tables[table.table] ?? input }
 }
 
 /// Where rejected rows are kept.

@@ -9,8 +9,7 @@ public enum SettingsKeys {
     private static let reloadable: Set<String> = [
         "validate.default_table", "validate.table_field", "validate.depth_max", "validate.tables_max",
         "validate.variants_max", "validate.row_batch.rows_max", "validate.row_batch.bytes_max",
-        "validate.date_time_input_format", "validate.input_format_null_as_default",
-        "validate.input_format_skip_unknown_fields", "batch.memory_max", "batch.growth_max", "compress.method",
+        "batch.memory_max", "batch.growth_max", "compress.method",
         "compress.level", "compress.frame_bytes",
     ]
 
@@ -90,17 +89,16 @@ public enum SettingsKeys {
             .bytes(
                 "validate.recycled_bytes_max", \.validate.recycledBytesMax, 0...1 << 34,
                 "Emptied blocks that are kept for reuse."),
-            .choice(
-                "validate.date_time_input_format", \.validate.input.dateTimeInputFormat,
-                "How a text becomes a DateTime; ClickHouse's setting of this name."),
-            .flag(
-                "validate.input_format_null_as_default", \.validate.input.nullAsDefault,
-                "A null for a column that is not Nullable takes the column's default; ClickHouse's setting of this name."
-            ),
-            .flag(
-                "validate.input_format_skip_unknown_fields", \.validate.input.skipUnknownFields,
-                "Fields that the table lacks are skipped; otherwise the row is rejected. ClickHouse's setting of this name."
-            ),
+            ConfigurationKey.optionalDuration(
+                "validate.structure_refresh", \.validate.structureRefresh, .seconds(1) ... .seconds(86_400),
+                absent: "never",
+                "So often the server is asked what the tables in use look like. It is asked at once, too, when it refuses a block for its columns, and at a reload."
+            ).reloadable,
+            ConfigurationKey.duration(
+                "validate.structure_refresh_min", \.validate.structureRefreshMin, .milliseconds(10) ... .seconds(3600),
+                "Also when a row has a field that the table lacks and was not asked for yet, but not again for so long."
+            ).reloadable,
+        ] + input.map { $0.lifted(into: \Settings.validate.input, under: "validate") } + [
             .files(
                 "validate.schema", \.validate.schemaFiles,
                 "Files with CREATE TABLE statements, for a sink without a server. Relative to the file that names them; `*` and `?` match within a file name."
@@ -118,6 +116,46 @@ public enum SettingsKeys {
                 "validate.dead_letter.row_bytes_max", \.validate.deadLetter.rowBytesMax, 0...1 << 30,
                 "Original bytes that are kept of one rejected row; the cut is noted."),
         ] + ConfigurationKey.queue("validate.queue", \.validate.queue, of: "row batches for the batch stage")
+
+    /// How rows are read, under ClickHouse's names: keys of `validate`, and of each entry of `validate.tables`.
+    static let input: [ConfigurationKey<ValidateSettings.Input>] = [
+        ConfigurationKey.choice(
+            "date_time_input_format", \.dateTimeInputFormat,
+            "How a text becomes a DateTime. `best_effort_us`: 02/03/2024 is in February."),
+        .flag(
+            "input_format_null_as_default", \.nullAsDefault,
+            "A null for a column that is not Nullable takes the column's default; otherwise the row is rejected."),
+        .flag(
+            "input_format_skip_unknown_fields", \.skipUnknownFields,
+            "Fields that the table lacks are skipped; otherwise the row is rejected."),
+        .flag(
+            "input_format_defaults_for_omitted_fields", \.defaultsForOmittedFields,
+            "A field that a row leaves out takes the column's `DEFAULT` expression; otherwise the type's default."),
+        .flag(
+            "input_format_import_nested_json", \.importNestedJSON,
+            "The fields of an object `a` go to the columns `a.b` of a Nested."),
+        .flag(
+            "input_format_json_read_bools_as_numbers", \.readBoolsAsNumbers,
+            "`true` and `false` are 1 and 0 for numbers. UInt8 and Int8 take them always."),
+        .flag("input_format_json_read_bools_as_strings", \.readBoolsAsStrings, "Strings take `true` and `false`."),
+        .flag("input_format_json_read_numbers_as_strings", \.readNumbersAsStrings, "Strings take numbers."),
+        .flag("input_format_json_read_objects_as_strings", \.readObjectsAsStrings, "Strings take objects."),
+        .flag("input_format_json_read_arrays_as_strings", \.readArraysAsStrings, "Strings take arrays."),
+        .flag(
+            "input_format_json_named_tuples_as_objects", \.namedTuplesAsObjects,
+            "Tuples whose elements have names are objects; otherwise arrays."),
+        .flag(
+            "input_format_json_ignore_unknown_keys_in_named_tuple", \.ignoreUnknownKeysInNamedTuple,
+            "Elements that a tuple lacks are skipped; otherwise the row is rejected."),
+        .flag(
+            "input_format_json_defaults_for_missing_elements_in_named_tuple", \.defaultsForMissingElementsInNamedTuple,
+            "Elements of a tuple that are left out take their type's default; otherwise the row is rejected."),
+        .flag(
+            "input_format_try_infer_dates", \.tryInferDates, "Texts for Dynamic that look like dates are dates."),
+        .flag(
+            "input_format_try_infer_datetimes", \.tryInferDatetimes,
+            "Texts for Dynamic that look like times are times."),
+    ].map(\.reloadable)
 
     /// Keys of one batch strategy: `batch.defaults`, and each entry of `batch.tables`.
     static let strategy: [ConfigurationKey<BatchStrategy>] = [

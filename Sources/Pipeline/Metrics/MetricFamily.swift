@@ -121,6 +121,9 @@ extension TelemetrySnapshot {
                 "sluice_duplicate_blocks_total",
                 "Blocks sent again that the server called duplicates, by whether it had them.",
                 labelled("finding", duplicateBlocks)),
+            .counter(
+                "sluice_refitted_blocks_total", "Blocks that were made to fit a table that had changed, by how.",
+                labelled("reason", refittedBlocks)),
             .gauge("sluice_in_flight_blocks", "Blocks that were sent and are not confirmed.", Double(blocksInFlight)),
             .gauge("sluice_in_flight_rows", "Rows that were sent and are not confirmed.", Double(rowsInFlight)),
             .gauge("sluice_sink_connections", "Open connections to the sink.", Double(sinkConnections)),

@@ -64,6 +64,8 @@ public final class Telemetry: Sendable {
     public let splitBlocks = CounterFamily()
     /// Blocks that were sent again and that the server called duplicates, by what it really had.
     public let duplicateBlocks = CounterFamily()
+    /// Blocks that were made to fit a table that had changed, by how.
+    public let refittedBlocks = CounterFamily()
     public let spool = SpoolTelemetry()
     public let health: Health
     /// Requests to the endpoints by how they ended, and what kept the audit log from being written.
@@ -199,7 +201,7 @@ public final class Telemetry: Sendable {
             producerConnections: producerConnections.current,
             sinkConnections: sinkConnections.current,
             splitBlocks: splitBlocks.snapshot(), duplicateBlocks: duplicateBlocks.snapshot(),
-            hosts: registry.hosts.map { $0.snapshot() },
+            refittedBlocks: refittedBlocks.snapshot(), hosts: registry.hosts.map { $0.snapshot() },
             streams: registry.streams.map { stream in
                 TelemetrySnapshot.Stream(name: stream.name, state: stream.state(), rows: stream.rows.map { $0() })
             },

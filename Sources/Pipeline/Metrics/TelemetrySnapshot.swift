@@ -50,6 +50,7 @@ public struct TelemetrySnapshot: Sendable {
     public var sinkConnections: Int
     public var splitBlocks: [String: UInt64]
     public var duplicateBlocks: [String: UInt64]
+    public var refittedBlocks: [String: UInt64]
     /// In the order of the configuration; none with a sink that has no hosts.
     public var hosts: [HostTelemetry.Snapshot]
     public var streams: [Stream]

@@ -71,6 +71,10 @@ public final class RememberedCatalog: TableCatalog {
         return fallback
     }
 
+    public func refresh(_ table: TableName) async throws -> TableStructure {
+        remember(try await source.refresh(table), of: table)
+    }
+
     private func remember(_ structure: TableStructure, of table: TableName) -> TableStructure {
         let entry = Self.entry(structure)
         let isNew = entries.withLock { entries in

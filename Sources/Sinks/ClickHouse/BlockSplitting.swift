@@ -6,6 +6,26 @@ enum BlockSplitting {
     /// Two halves: rows at fault are found in as many steps as the number of rows has binary digits.
     static func halves(_ rows: Int) -> [RowSelection] { [[0..<rows / 2], [rows / 2..<rows]] }
 
+    /// Two pieces: the rows that are not named, and those that are.
+    ///
+    /// - Parameter numbers: ascending; neither none nor all of the rows.
+    static func apart(_ numbers: [Int], of rows: Int) -> [RowSelection] {
+        var named: RowSelection = []
+        var others: RowSelection = []
+        var next = 0
+        for number in numbers {
+            if next < number { others.append(next..<number) }
+            if let last = named.last, last.upperBound == number {
+                named[named.count - 1] = last.lowerBound..<number + 1
+            } else {
+                named.append(number..<number + 1)
+            }
+            next = number + 1
+        }
+        if next < rows { others.append(next..<rows) }
+        return [others, named]
+    }
+
     /// Pieces of at most so many partitions, or, where the server finds even that too many, of half as many.
     ///
     /// - Parameter partitions: the partition of each row, counted from 0 without gaps.

@@ -14,17 +14,21 @@ public actor ClickHouseCatalog: TableCatalog {
     private let logger: Logger
     private let clock: StageClock
     private let random: @Sendable () -> Double
+    private let changes: StructureChanges
     private var structures: [TableName: TableStructure] = [:]
     private var refusals: [TableName: (error: CatalogError, at: StageClock.Instant)] = [:]
 
+    /// - Parameter changes: is told when a structure is another one than before.
     public init(
-        servers: ClickHouseServers, logger: Logger, clock: StageClock = .continuous,
+        servers: ClickHouseServers, logger: Logger, changes: StructureChanges = StructureChanges(),
+        clock: StageClock = .continuous,
         random: @escaping @Sendable () -> Double = { Double.random(in: 0..<1) }
     ) {
         self.servers = servers
         self.logger = logger
         self.clock = clock
         self.random = random
+        self.changes = changes
     }
 
     /// - Throws: `CatalogError`, or `CancellationError` when the task is cancelled while the server is away.
@@ -125,14 +129,15 @@ public actor ClickHouseCatalog: TableCatalog {
 
     private func remember(_ structure: TableStructure, of table: TableName) -> TableStructure {
         if structures.count >= Self.tablesMax { structures.removeAll() }
-        structures[table] = structure
+        let before = structures.updateValue(structure, forKey: table)
         refusals[table] = nil
+        if before != structure { changes.note() }
         return structure
     }
 
     private func remember(_ error: CatalogError) {
         if refusals.count >= Self.tablesMax { refusals.removeAll() }
-        structures[error.table] = nil
+        if structures.removeValue(forKey: error.table) != nil { changes.note() }
         refusals[error.table] = (error, clock.now)
     }
 }

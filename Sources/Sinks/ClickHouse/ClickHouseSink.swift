@@ -16,16 +16,17 @@ public actor ClickHouseSink: Sink {
     /// - Parameters:
     ///   - catalog: is asked again when a table's columns are not what a block has.
     ///   - pressure: is told of tables with too many parts.
+    ///   - reading: settings by which the server reads the JSON columns of a table, as they are now.
     ///   - random: 0 up to 1, for the jitter of waits.
     public init(
         input: BoundedStream<EncodedBlock>, servers: ClickHouseServers, catalog: ClickHouseCatalog,
         telemetry: Telemetry, logger: Logger, handlers: BlockHandlers, pressure: SinkPressure = SinkPressure(),
-        clock: StageClock = .continuous,
+        reading: @escaping @Sendable (TableName) -> [String: String] = { _ in [:] }, clock: StageClock = .continuous,
         random: @escaping @Sendable () -> Double = { Double.random(in: 0..<1) }
     ) {
         shared = ShippingContext(
             input: input, servers: servers, catalog: catalog, telemetry: telemetry, logger: logger, handlers: handlers,
-            pressure: pressure, clock: clock, random: random,
+            pressure: pressure, reading: reading, clock: clock, random: random,
             insert: InsertStatement(settings: servers.settings.settings))
     }
 
@@ -75,6 +76,7 @@ struct ShippingContext: Sendable {
     let logger: Logger
     let handlers: BlockHandlers
     let pressure: SinkPressure
+    let reading: @Sendable (TableName) -> [String: String]
     let clock: StageClock
     let random: @Sendable () -> Double
     let insert: InsertStatement

@@ -19,18 +19,26 @@ struct InsertStatement: Sendable {
         deduplicates = !isOff("insert_deduplicate") && settings["deduplicate_insert"] != "disable"
     }
 
-    /// - Parameter isInDoubt: The server may have the block already. It is asked for its log then, which alone says so.
+    /// - Parameters:
+    ///   - isInDoubt: The server may have the block already. It is asked for its log then, which alone says so.
+    ///   - reading: how the server is to read JSON, which it gets as text; the operator's own settings go before it.
     func query(
-        for block: EncodedBlock, to server: ServerHello, compression: Compression?, isInDoubt: Bool
+        for block: EncodedBlock, to server: ServerHello, compression: Compression?, isInDoubt: Bool,
+        reading: [String: String] = [:]
     ) -> Query {
         let columns = block.layout.columns.map { Self.quoted($0.name) }.joined(separator: ", ")
         var ours = deduplication(of: block, at: server)
         if isInDoubt, ours["insert_deduplication_token"] != nil { ours["send_logs_level"] = "information" }
-        let all = settings.merging(ours) { own, _ in own }
+        let all = settings.merging(ours) { own, _ in own }.merging(reading) { own, _ in own }
         return Query(
             "INSERT INTO \(block.table.quoted) (\(columns)) FORMAT Native",
             settings: all.sorted { $0.key < $1.key }.map { QuerySetting($0.key, $0.value) },
             compression: compression)
+    }
+
+    /// Whether the server knows the block again by its token, whatever columns it has by then.
+    func isKnownByToken(_ block: EncodedBlock, at server: ServerHello) -> Bool {
+        block.identity.token != nil && deduplicates && server.knowsDeduplicationTokens
     }
 
     /// What makes an INSERT that is sent again harmless. Before 22.2 servers know a block by the hash of its rows only; a

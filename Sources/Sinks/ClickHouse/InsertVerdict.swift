@@ -80,9 +80,10 @@ enum InsertVerdict: Sendable {
         }
     }
 
-    /// NO_SUCH_COLUMN_IN_TABLE, NUMBER_OF_COLUMNS_DOESNT_MATCH, ILLEGAL_COLUMN, UNKNOWN_IDENTIFIER, TYPE_MISMATCH: what
-    /// servers say when a column that we name is not there, or not as it was.
-    private static let structureCodes: Set<Int32> = [16, 20, 44, 47, 53]
+    /// THERE_IS_NO_COLUMN, NOT_FOUND_COLUMN_IN_BLOCK, NO_SUCH_COLUMN_IN_TABLE, NUMBER_OF_COLUMNS_DOESNT_MATCH, ILLEGAL_COLUMN,
+    /// UNKNOWN_IDENTIFIER, TYPE_MISMATCH, INCOMPATIBLE_COLUMNS: what servers say when a column that we name is not there, or not as
+    /// it was.
+    private static let structureCodes: Set<Int32> = [8, 10, 16, 20, 44, 47, 53, 122]
 }
 
 /// What a failed INSERT says beside what is to be done with its block.

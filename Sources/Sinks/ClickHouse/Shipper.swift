@@ -5,7 +5,7 @@ import Pipeline
 /// Takes one block after the other, and does not let go of it before it is settled. Connections are borrowed for each
 /// attempt. As many shippers as blocks may be in flight.
 struct Shipper: Sendable {
-    private let shared: ShippingContext
+    let shared: ShippingContext
 
     init(_ shared: ShippingContext) { self.shared = shared }
 
@@ -64,7 +64,12 @@ struct Shipper: Sendable {
             if error.leavesBlockInDoubt { attempts.isInDoubt = true }
 
             var verdict = InsertVerdict(error, overrides: settings.errors)
-            if case .checkStructure(let refusal) = verdict { verdict = try await checked(block, refusal) }
+            if case .checkStructure(let refusal) = verdict {
+                switch try await fitted(block, refusal, at: lease.native.hello, &attempts) {
+                case .verdict(let found): verdict = found
+                case .replaced(let pieces): return pieces
+                }
+            }
             if case .retryOften(let refusal) = verdict {
                 attempts.unknownErrors += 1
                 if attempts.unknownErrors >= InsertVerdict.unknownErrorAttemptsMax { verdict = .refuse(refusal) }
@@ -137,7 +142,8 @@ struct Shipper: Sendable {
         do {
             let summary = try await lease.native.insert(
                 shared.insert.query(
-                    for: block, to: lease.native.hello, compression: block.encoding.compression, isInDoubt: isInDoubt),
+                    for: block, to: lease.native.hello, compression: block.encoding.compression, isInDoubt: isInDoubt,
+                    reading: block.layout.hasJSON ? shared.reading(block.table) : [:]),
                 columns: block.layout.columns, body: body, timeout: settings.insertTimeout)
             telemetry.insertLatency.observe(shared.clock.now - start)
             return summary
@@ -176,26 +182,6 @@ struct Shipper: Sendable {
                 "refused block cannot be kept elsewhere, it is tried again",
                 metadata: block.metadata.merging(["error": "\(error)"]) { $1 })
             return false
-        }
-    }
-
-    /// The server wants other columns than the block has, or says so. Only what the table is now can tell whether that
-    /// is still true.
-    private func checked(_ block: EncodedBlock, _ refusal: BlockRefusal) async throws -> InsertVerdict {
-        do {
-            let structure = try await shared.catalog.refresh(block.table)
-            let types = Dictionary(
-                structure.columns.map { ($0.definition.name, $0.definition.type) },
-                uniquingKeysWith: { first, _ in first })
-            let misfit = block.layout.columns.first { types[$0.name] != $0.type }
-            guard let misfit else { return .retryOften(orRefuse: refusal) }
-            let now = types[misfit.name].map { "is \($0) now" } ?? "is gone"
-            return .refuse(
-                BlockRefusal(
-                    .structureChanged, code: refusal.code,
-                    message: "column \(misfit.name) of type \(misfit.type) \(now). \(refusal.message)"))
-        } catch let error as CatalogError {
-            return .refuse(BlockRefusal(.table, code: refusal.code, message: error.message))
         }
     }
 
@@ -244,7 +230,7 @@ struct Shipper: Sendable {
         return key.partitions(of: rows, timeZone: zone ?? "UTC")
     }
 
-    private func identities(
+    func identities(
         _ block: EncodedBlock, _ selections: [RowSelection], _ attempts: inout Attempts
     ) async throws -> [BlockIdentity] {
         while true {

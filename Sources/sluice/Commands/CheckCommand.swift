@@ -79,7 +79,9 @@ extension EffectiveConfiguration {
 
     /// default_table, those of batch.tables and of the schema files, and others; each once.
     func tables(and others: [String]) -> [TableName] {
-        let named = [settings.validate.defaultTable].compactMap { $0 } + settings.batch.tables.keys.sorted() + others
+        let named =
+            [settings.validate.defaultTable].compactMap { $0 } + settings.batch.tables.keys.sorted()
+            + settings.validate.tables.keys.sorted() + others
         var seen: Set<TableName> = []
         return (named.compactMap { TableName(parsing: $0) } + schema.tables).filter { seen.insert($0).inserted }
     }

@@ -66,6 +66,7 @@ final class Reloader: AdminActions {
             throw refused(
                 "some changes need a restart; nothing has changed", needRestart.map { "needs a restart: \($0)" })
         }
+        daemon.refreshStructures()
         guard !differences.isEmpty else { return AdminActionResult("nothing differs from what is running") }
 
         await daemon.reconfigure(configuration.settings)

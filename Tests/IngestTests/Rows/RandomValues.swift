@@ -257,12 +257,46 @@ struct RandomValues {
         let type = named.underlying
         switch type {
         case .nullable(let inner), .lowCardinality(let inner): return border(of: inner)
+        case .dateTime where random.one(in: 2), .dateTime64 where random.one(in: 2), .dynamic where random.one(in: 3),
+            .variant where random.one(in: 6):
+            return oddTime()
         default: break
         }
         let shapes = RowBorders.all.filter { border in
             (try? DataType(parsing: border.type)).map { Self.isAkin($0.underlying, type) } ?? false
         }
         return shapes.randomElement(using: &random)?.values.randomElement(using: &random) ?? "null"
+    }
+
+    private static let pieces = [
+        "2024", "1999", "02", "3", "29", "13", "31", "Feb", "march", "SEP", "Sept", "Thu", "Thu,", "Monday", "12:34:56",
+        "1:2",
+        "23:59", "1:2:3", "PM", "am", "+02:00", "-0330", "+5", "-130", "Z", "UTC", "gmt", "MSK", ".5", ".123456789",
+        ".", "20240229",
+        "202402", "123456", "20240229123456", "1709210096", "170921009", "1709210096789", "00", "0", "24", "70", "69",
+        "x", "T", "t",
+    ]
+
+    /// Pieces of times, one after the other; or a whole time in one of the usual shapes.
+    mutating func oddTime() -> String {
+        let (year, month, date) = (random.int(1971...2105), random.int(1...12), random.int(1...28))
+        let name = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"][month - 1]
+        let zone = ["", "Z", " UTC", "+02:00", " -0330", " MSK", "+1"].randomElement(using: &random)!
+        switch random.int(0...9) {
+        case 0: return "\"\(date) \(name) \(year) \(clock())\(zone)\""
+        case 1: return "\"Mon, \(date) \(name) \(year) \(clock()) GMT\""
+        case 2: return "\"\(padded(date))/\(padded(month))/\(year) \(clock())\(zone)\""
+        case 3: return "\"\(name) \(date) \(year) \(random.int(1...12)):\(padded(random.int(0...59))) PM\""
+        case 4: return "\"\(year)\(padded(month))\(padded(date))T\(padded(random.int(0...23)))\(padded(0))01\(zone)\""
+        case 5: return "\"\(year)/\(month)/\(date), \(clock())\(fraction(12))\(zone)\""
+        case 6: return "\"\(name) \(date) \(clock())\""
+        default:
+            let signs = ["", " ", " ", "-", "/", ".", ":", ",", ", ", "T", "  "]
+            return "\""
+                + (0..<random.int(1...7)).map { _ in
+                    Self.pieces.randomElement(using: &random)! + signs.randomElement(using: &random)!
+                }.joined() + "\""
+        }
     }
 
     private static func isAkin(_ a: DataType, _ b: DataType) -> Bool {

@@ -20,6 +20,8 @@ struct RowFixture {
     static let table = TableName(table: "t")
     let structure: TableStructure
     var settings = ValidateSettings()
+    /// Seconds since 1970; nil: the real time.
+    var now: Int64?
     /// The outcome has its rows as text.
     var isPrinted = true
 
@@ -36,7 +38,10 @@ struct RowFixture {
     /// One column, `v`.
     init(type: String) throws { try self.init([("v", type, nil)]) }
 
-    func reader() throws -> RowReader { try RowReader(table: Self.table, structure: structure, settings: settings) }
+    func reader() throws -> RowReader {
+        guard let now else { return try RowReader(table: Self.table, structure: structure, settings: settings) }
+        return try RowReader(table: Self.table, structure: structure, settings: settings) { now }
+    }
 
     func read(_ lines: [String]) throws -> Outcome { try read([ByteBuffer(string: lines.map { $0 + "\n" }.joined())]) }
 

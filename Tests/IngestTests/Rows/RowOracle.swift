@@ -38,16 +38,23 @@ struct RowOracle {
         }
     }
 
-    let format: ValidateSettings.DateTimeFormat
+    let input: ValidateSettings.Input
+
+    init(_ input: ValidateSettings.Input) { self.input = input }
+
+    init(format: ValidateSettings.DateTimeFormat) {
+        var input = ValidateSettings.Input()
+        input.dateTimeInputFormat = format
+        self.input = input
+    }
 
     /// What the oracle needs to have every type, and times of types without a zone in UTC.
     private var settings: [String: String] {
         [
             "session_timezone": "UTC", "allow_suspicious_low_cardinality_types": "1",
             "allow_suspicious_variant_types": "1", "allow_experimental_nullable_tuple_type": "1",
-            "enable_time_time64_type": "1", "date_time_input_format": format.rawValue, "max_query_size": "100000000",
-            "input_format_parallel_parsing": "0",
-        ]
+            "enable_time_time64_type": "1", "max_query_size": "100000000", "input_format_parallel_parsing": "0",
+        ].merging(input.named) { $1 }
     }
 
     /// What ClickHouse itself makes of a table's rows; nil: it refuses the row.
@@ -98,22 +105,31 @@ struct RowOracle {
 
     /// What ClickHouse finds in the blocks that sluice makes of each table's rows; nil: sluice refused the row.
     func stored(_ tables: [Table]) async throws -> [[String?]] {
+        try await Self.stored(tables.map { ($0, input) })
+    }
+
+    /// The same of tables with settings of their own.
+    static func stored(_ tables: [(table: Table, input: ValidateSettings.Input)]) async throws -> [[String?]] {
         let folder = FileManager.default.temporaryDirectory.appendingPathComponent("sluice-rows-\(UUID().uuidString)")
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
         defer { try? FileManager.default.removeItem(at: folder) }
-        var sql = "SET " + settings.map { "\($0.key) = '\($0.value)'" }.joined(separator: ", ") + ";\n"
-        for (number, table) in tables.enumerated() {
+        func clause(_ settings: [String: String]) -> String {
+            settings.map { "\($0.key) = '\($0.value)'" }.joined(separator: ", ")
+        }
+        var sql = "SET \(clause(RowOracle(ValidateSettings.Input()).settings));\n"
+        for (number, (table, input)) in tables.enumerated() {
             var fixture = try RowFixture([("n", "UInt32", nil)] + table.columns.map { ($0.name, $0.type, nil) })
-            fixture.settings.input.dateTimeInputFormat = format
+            fixture.settings.input = input
             fixture.isPrinted = false
             let outcome = try fixture.read(table.rows.indices.map(table.line))
             for block in outcome.blocks {
                 let file = folder.appendingPathComponent("\(number).native")
                 try Data(block.native).write(to: file)
-                sql += "SELECT \(number), n, \(table.cells) FROM file('\(file.path)', Native);\n"
+                sql += "SELECT \(number), n, \(table.cells) FROM file('\(file.path)', Native)"
+                sql += " SETTINGS \(clause(input.namedForServer));\n"
             }
         }
-        var found = tables.map { [String?](repeating: nil, count: $0.rows.count) }
+        var found = tables.map { [String?](repeating: nil, count: $0.table.rows.count) }
         for line in try await ClickHouseOracle.query(sql).split(separator: "\n") {
             let fields = line.split(separator: "\t", omittingEmptySubsequences: false)
             guard fields.count == 3, let number = Int(fields[0]), let place = Int(fields[1]) else { continue }

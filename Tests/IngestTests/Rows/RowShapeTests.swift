@@ -99,6 +99,39 @@ import Testing
         #expect(outcome.rows.count == 3)
     }
 
+    @Test func objectsAreTheFieldsOfANestedWhereTheStageFileSaysSo() throws {
+        let columns: [(name: String, type: String, expression: String?)] = [
+            ("n", "UInt8", nil), ("n.x", "Array(UInt8)", nil), ("n.y", "Array(UInt8)", "[7]"), ("m.z", "UInt8", nil),
+        ]
+        let lines = [
+            #"{"n":{"x":[1],"y":[2]},"m":{"z":3}}"#, #"{"n":{"\u0078":[1],"y":[5],"other":{}}}"#,
+            #"{"n.x":[1],"n":{"y":[4]}}"#,
+            #"{"n":{}}"#, #"{"n":{"x":[1]},"n":{"y":[6]}}"#, #"{"n":5}"#, #"{"n":{"x":[1],"x":[2]}}"#, #"{"n":null}"#,
+            #"{"n":{"x":[1,2],"y":[1]}}"#,
+        ]
+        let outcome = try outcome(columns, lines) { $0.input.importNestedJSON = true }
+        #expect(
+            outcome.rows.sorted() == [
+                #"{"n":0,"n.x":[1],"n.y":[2],"m.z":3}"#, #"{"n":0,"n.x":[1],"n.y":[4],"m.z":0}"#,
+                #"{"n":0,"n.x":[1],"n.y":[5],"m.z":0}"#, #"{"n":0,"n.x":[1],"n.y":[6],"m.z":0}"#,
+                #"{"n":0,"n.x":[],"m.z":0}"#,
+            ])
+        #expect(
+            outcome.refusals == ["type_mismatch", "duplicate_key n.x", "type_mismatch", "type_mismatch"])
+        // Otherwise an object for `n` is a value of that column.
+        #expect(try self.outcome(columns, [lines[0]]).refusals == ["type_mismatch n"])
+    }
+
+    @Test func omittedFieldsTakeTheTypesDefaultWhereTheStageFileSaysSo() throws {
+        let columns: [(name: String, type: String, expression: String?)] = [
+            ("a", "UInt8", nil), ("d", "UInt8", "a + 1"), ("t", "Nullable(UInt8)", "7"),
+        ]
+        let outcome = try outcome(columns, [#"{"a":1}"#, #"{"a":2,"d":null,"t":3}"#]) {
+            $0.input.defaultsForOmittedFields = false
+        }
+        #expect(outcome.rows == [#"{"a":1,"d":0,"t":null}"#, #"{"a":2,"d":0,"t":3}"#])
+    }
+
     @Test func computedColumnsCannotBeWritten() throws {
         let outcome = try outcome(Self.ab, computed: ["m"], [#"{"m":1,"a":2}"#, #"{"a":3}"#])
         #expect(outcome.refusals == ["unknown_field m"])

@@ -133,6 +133,32 @@ import Testing
         #expect(place.description == "stages/batch.yaml:2")
     }
 
+    @Test func howRowsAreReadIsATablesOwn() throws {
+        let loaded = try loadConfiguration([
+            "stages/validate.yaml": """
+            tables:
+              analytics.mtriage: {date_time_input_format: basic, input_format_json_read_bools_as_numbers: false}
+              mstore: {input_format_import_nested_json: true}
+            input_format_null_as_default: false
+            """
+        ])
+        let validate = loaded.settings.validate
+        let triage = validate.input(of: TableName(database: "analytics", table: "mtriage"))
+        #expect(triage.dateTimeInputFormat == .basic && !triage.readBoolsAsNumbers && !triage.nullAsDefault)
+        #expect(validate.input(of: TableName(database: "other", table: "mtriage")) == validate.input)
+        #expect(validate.input(of: TableName(database: "any", table: "mstore")).importNestedJSON)
+        #expect(validate.input.readBoolsAsNumbers && !validate.input.nullAsDefault)
+        let place = loaded.provenance(of: "validate.tables.date_time_input_format", element: "analytics.mtriage")
+        #expect(place.description == "stages/validate.yaml:2")
+        #expect(loaded.render().contains("    analytics.mtriage:\n      date_time_input_format: basic"))
+        // A reload says what differs.
+        let differences = Settings().differences(to: loaded.settings).map(\.path)
+        #expect(differences.contains("validate.tables.mstore.input_format_import_nested_json"))
+        #expect(Settings().differences(to: loaded.settings).allSatisfy { $0.change == .reload })
+        #expect(triage.named["date_time_input_format"] == "basic")
+        #expect(validate.input.named["input_format_null_as_default"] == "0")
+    }
+
     @Test func theRowBatchFollowsASmallerBlock() throws {
         let loaded = try loadConfiguration(["stages/batch.yaml": "defaults: {rows_max: 1000, bytes_max: 1MiB}\n"])
         #expect(loaded.settings.validate.rowBatchRowsMax == 1000)

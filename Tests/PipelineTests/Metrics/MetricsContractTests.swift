@@ -45,6 +45,7 @@ import Testing
         telemetry.sessionErrors.add(reason: "c")
         telemetry.splitBlocks.add(reason: "r")
         telemetry.duplicateBlocks.add(reason: "r")
+        telemetry.refittedBlocks.add(reason: "r")
         telemetry.observe(HostTelemetry(host: "h:9000"))
         telemetry.observe {
             $0.deadLetter = { DeadLetterStatus(rows: 1, blocks: 1, discardedRows: ["r": 1], diskErrors: 1) }

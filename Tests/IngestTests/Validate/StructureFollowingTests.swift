@@ -1,0 +1,148 @@
+import ClickHouseNative
+import Logging
+import NIOCore
+import Pipeline
+import Synchronization
+import TestSupport
+import Testing
+
+@testable import Ingest
+
+/// Tables that change while rows of them are read.
+@Suite(.timeLimit(.minutes(1))) struct StructureFollowingTests {
+    private static let table = TableName(table: "t")
+
+    /// A catalog whose table changes when the test says so; what was told is remembered until it is asked anew.
+    private final class Catalog: TableCatalog {
+        let changes = StructureChanges()
+        let asked = Mutex(0)
+        private let state: Mutex<(told: TableStructure?, now: TableStructure?)>
+
+        init(_ columns: [(String, String)]) throws { state = Mutex((nil, try Self.structure(columns))) }
+
+        static func structure(_ columns: [(String, String)]) throws -> TableStructure {
+            TableStructure(
+                columns: try columns.map {
+                    TableStructure.Column(ColumnDefinition(name: $0.0, type: try DataType(parsing: $0.1)))
+                })
+        }
+
+        func alter(_ columns: [(String, String)]?) throws {
+            let structure = try columns.map(Self.structure)
+            state.withLock { $0.now = structure }
+        }
+
+        func structure(of table: TableName) async throws -> TableStructure {
+            if let told = state.withLock({ $0.told }) { return told }
+            return try await refresh(table)
+        }
+
+        func refresh(_ table: TableName) async throws -> TableStructure {
+            asked.withLock { $0 += 1 }
+            let (hasChanged, now) = state.withLock { state in
+                defer { state.told = state.now }
+                return (state.told != state.now, state.now)
+            }
+            if hasChanged { changes.note() }
+            guard let now else { throw CatalogError(.unknownTable, table: table, message: "gone") }
+            return now
+        }
+    }
+
+    /// Runs the stage around `body`, which sends lines and gets what was made of them.
+    private func run(
+        _ catalog: Catalog, _ configure: (inout ValidateSettings) -> Void = { _ in },
+        _ body:
+            @Sendable (_ send: @Sendable (String) async throws -> Void, _ next: @Sendable () async -> [RowBatch])
+            async throws
+            -> Void
+    ) async throws -> [Rejection] {
+        var settings = ValidateSettings()
+        settings.defaultTable = "t"
+        settings.workers = 1
+        settings.structureRefresh = nil
+        configure(&settings)
+        let input = BoundedStream<Chunk>(elementsMax: 8, bytesMax: 1 << 20) { $0.bytes.readableBytes }
+        let output = BoundedStream<Intake>(elementsMax: 8, bytesMax: 1 << 20) { $0.memory }
+        let rejected = Recorder<Rejection>()
+        let stage = ValidateStage(
+            settings: settings, input: input, output: output, catalog: catalog, changes: catalog.changes,
+            pool: BlockPool(bytesMax: 1 << 20), telemetry: Telemetry(), logger: quietLogger, wallClock: { 0 },
+            deadLetter: { $0.forEach(rejected.record) })
+        let running = Task { try await stage.run() }
+        try await body(
+            { line in
+                try await input.send(
+                    Chunk(session: 1, number: 0, table: nil, bytes: ByteBuffer(string: line + "\n"), received: .now))
+            }, { await output.next()?.batches ?? [] })
+        input.finish()
+        try await running.value
+        return rejected.values
+    }
+
+    private static func text(_ batches: [RowBatch]) throws -> [String] {
+        try batches.flatMap { batch in
+            var printed = ByteBuffer()
+            try RowPrinter.print(batch.block, into: &printed)
+            return String(buffer: printed).split(separator: "\n").map(String.init)
+        }
+    }
+
+    @Test func aRowWithANewFieldHasItInItsColumn() async throws {
+        let catalog = try Catalog([("a", "UInt8")])
+        let rejected = try await run(catalog) { send, next in
+            try await send(#"{"a":1}"#)
+            #expect(try Self.text(await next()) == [#"{"a":1}"#])
+            try catalog.alter([("a", "UInt8"), ("b", "String")])
+            // Rows of one chunk, before and behind the one that shows it.
+            try await send(#"{"a":2}"# + "\n" + #"{"a":3,"b":"new"}"# + "\n" + #"{"b":"more"}"#)
+            #expect(try Self.text(await next()) == [#"{"a":2}"#, #"{"a":3,"b":"new"}"#, #"{"a":0,"b":"more"}"#])
+        }
+        #expect(rejected.isEmpty)
+    }
+
+    @Test func fieldsThatNoTableHasAreNotAskedAboutAgainAndAgain() async throws {
+        let catalog = try Catalog([("a", "UInt8")])
+        _ = try await catalog.structure(of: Self.table)
+        // For the first of the fields, or for each of them once.
+        for (wait, times) in [(Duration.seconds(3600), 1), (.zero, 2)] {
+            catalog.asked.withLock { $0 = 0 }
+            _ = try await run(catalog, { $0.structureRefreshMin = wait }) { send, next in
+                for _ in 0..<5 {
+                    try await send(#"{"a":1,"x":2}"# + "\n" + #"{"a":1,"y":2}"#)
+                    #expect(try Self.text(await next()) == [#"{"a":1}"#, #"{"a":1}"#])
+                }
+            }
+            #expect(catalog.asked.withLock { $0 } == times)
+        }
+    }
+
+    @Test func whatTheCatalogHearsElsewhereIsFollowedFromTheNextChunk() async throws {
+        let catalog = try Catalog([("a", "UInt8"), ("b", "String")])
+        let rejected = try await run(catalog) { send, next in
+            try await send(#"{"a":1,"b":"x"}"#)
+            #expect(try Self.text(await next()) == [#"{"a":1,"b":"x"}"#])
+            try catalog.alter([("a", "Int32")])
+            // As the sink does when a block is refused.
+            _ = try await catalog.refresh(Self.table)
+            try await send(#"{"a":-1,"b":"x"}"#)
+            #expect(try Self.text(await next()) == [#"{"a":-1}"#])
+            try catalog.alter(nil)
+            _ = try? await catalog.refresh(Self.table)
+            try await send(#"{"a":5}"#)
+        }
+        #expect(rejected.map(\.reason) == [.unknownTable])
+    }
+
+    @Test func theServerIsAskedFromTimeToTime() async throws {
+        let catalog = try Catalog([("a", "UInt8")])
+        _ = try await run(catalog, { $0.structureRefresh = .milliseconds(10) }) { send, next in
+            try await send(#"{"a":1}"#)
+            _ = await next()
+            try catalog.alter([("a", "String")])
+            await eventually { catalog.asked.withLock { $0 } >= 3 }
+            try await send(#"{"a":"text"}"#)
+            #expect(try Self.text(await next()) == [#"{"a":"text"}"#])
+        }
+    }
+}

@@ -1,0 +1,122 @@
+import Foundation
+import Pipeline
+import TestSupport
+import Testing
+
+/// Columns are added, dropped and changed while rows flow: no restart, all rows land, none is stored wrongly.
+@Suite(.serialized, .timeLimit(.minutes(10))) struct StructureChangeTests {
+    /// Rows that are sent between two changes, in pieces of so many.
+    private static let rowsOfAPhase = 400
+    private static let rowsOfAPiece = 20
+
+    private static let changes = [
+        "ADD COLUMN added UInt32", "DROP COLUMN dropped", "MODIFY COLUMN number Int64", "MODIFY COLUMN added String",
+        "ADD COLUMN computed UInt64 DEFAULT id * 2", "MODIFY COLUMN computed DEFAULT id * 3",
+        "ADD COLUMN dropped Float64",
+    ]
+
+    /// A field that the table never has is in all of them; `added` is in those that are sent once it is there.
+    private static func row(_ id: Int, hasAdded: Bool) -> String {
+        let added = hasAdded ? #","added":\#(id)"# : ""
+        return #"{"id":\#(id),"dropped":\#(id),"number":\#(id % 1000),"never":[\#(id)]\#(added)}"# + "\n"
+    }
+
+    /// JSON goes to the server as text, and is read there by the settings that the table has here.
+    @Test(.enabled { await ClickHouseServer.isAvailable(.modern) })
+    func jsonIsReadByTheTablesOwnSettings() async throws {
+        let server = try await ClickHouseServer.modern()
+        try await server.withDatabase { database in
+            for table in ["us", "plain"] {
+                try await server.query(
+                    "CREATE TABLE \(table) (t DateTime('UTC'), j JSON) ENGINE = MergeTree ORDER BY t",
+                    database: database)
+            }
+            try await withFolder { folder in
+                var settings = DaemonFixture.settings(in: folder, server: server, database: database)
+                settings.validate.tables["us"] = ValidateSettings.Input()
+                settings.validate.tables["us"]?.dateTimeInputFormat = .bestEffortUS
+                settings.validate.tables["plain"] = ValidateSettings.Input()
+                settings.validate.tables["plain"]?.tryInferDatetimes = false
+                try await DaemonFixture.run(settings, in: folder) { fixture in
+                    let producer = try Producer(fixture.socketPath)
+                    for table in ["us", "plain"] {
+                        try producer.send(
+                            #"{"table":"\#(table)","t":"02/03/2024 01:02:03","j":{"a":"02/03/2024 01:02:03"}}"# + "\n")
+                    }
+                    _ = try await blocking { try producer.finish() }
+                    await eventually { fixture.telemetry.conservation.inFlight == 0 }
+                }
+                let us = try await server.query(
+                    "SELECT t, dynamicType(j.a), j.a::String FROM us FORMAT TSV", database: database)
+                #expect(us == "2024-02-03 01:02:03\tDateTime\t2024-02-03 01:02:03\n")
+                let plain = try await server.query(
+                    "SELECT t, dynamicType(j.a) FROM plain FORMAT TSV", database: database)
+                #expect(plain == "2024-03-02 01:02:03\tString\n")
+            }
+        }
+    }
+
+    @Test(arguments: ClickHouseServer.Kind.allCases)
+    func rowsFlowWhileTheTableChanges(kind: ClickHouseServer.Kind) async throws {
+        guard await ClickHouseServer.isAvailable(kind) else { return }
+        let server = try await ClickHouseServer.of(kind)
+        try await server.withDatabase { database in
+            try await server.query(
+                """
+                CREATE TABLE t (day Date DEFAULT '2024-01-01', id UInt64, dropped String, number UInt16)
+                ENGINE = MergeTree PARTITION BY day ORDER BY id
+                """, database: database)
+            try await withFolder { folder in
+                var settings = DaemonFixture.settings(in: folder, server: server, database: database)
+                settings.validate.defaultTable = "t"
+                settings.validate.structureRefresh = .seconds(1)
+                settings.validate.structureRefreshMin = .milliseconds(10)
+                settings.batch.defaults.ageMax = .milliseconds(100)
+                // The first row that has `added`.
+                let firstAdded = try await DaemonFixture.run(settings, in: folder) { fixture in
+                    let hasAdded = Gate()
+                    let path = fixture.socketPath
+                    let phases = Self.changes.count + 1
+                    let gates = (0..<phases).map { _ in Gate() }
+                    let pushing = Task {
+                        let producer = try Producer(path)
+                        var firstAdded: Int?
+                        for phase in 0..<phases {
+                            for piece in 0..<Self.rowsOfAPhase / Self.rowsOfAPiece {
+                                let first = phase * Self.rowsOfAPhase + piece * Self.rowsOfAPiece
+                                let isThere = hasAdded.isOpen
+                                if isThere, firstAdded == nil { firstAdded = first }
+                                let rows = (first..<first + Self.rowsOfAPiece).map { Self.row($0, hasAdded: isThere) }
+                                try producer.send(rows.joined())
+                                try await Task.sleep(for: .milliseconds(5))
+                            }
+                            gates[phase].open()
+                        }
+                        _ = try await blocking { try producer.finish() }
+                        return firstAdded ?? 0
+                    }
+                    for (phase, change) in Self.changes.enumerated() {
+                        await gates[phase].wait()
+                        // Rows of the next phase are under way meanwhile.
+                        try await server.query("ALTER TABLE t \(change)", database: database)
+                        hasAdded.open()
+                    }
+                    let firstAdded = try await pushing.value
+                    await eventually { fixture.telemetry.conservation.inFlight == 0 }
+                    return firstAdded
+                }
+                let rows = (Self.changes.count + 1) * Self.rowsOfAPhase
+                #expect(try DaemonFixture.deadLetters(in: folder).isEmpty)
+                let stored = try await server.query(
+                    """
+                    SELECT count(), uniqExact(id), sum(number = id % 1000),
+                        sum(if(id >= \(firstAdded), added = toString(id), added IN ('', '0'))),
+                        sum(dropped = 0 OR dropped = id)
+                    FROM t FORMAT TSV
+                    """, database: database)
+                #expect(firstAdded > 0)
+                #expect(stored == "\(rows)\t\(rows)\t\(rows)\t\(rows)\t\(rows)\n", "added from row \(firstAdded) on")
+            }
+        }
+    }
+}
