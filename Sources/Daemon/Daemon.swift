@@ -16,17 +16,19 @@ public struct Daemon: Sendable {
     private let batch: BatchStage
     private let compress: CompressStage
     private let validate: ValidateStage
+    private let receive: ReceiveStage
     private let gate = PauseGate()
     /// Tells that the socket listens.
     public let listening: Listening
 
     /// - Parameters:
     ///   - schema: structures of tables for a sink without a server.
+    ///   - audit: is told who was not let in.
     ///   - beside: stages that only look on (the admin endpoints); they stop first.
     /// - Throws: when a directory or a certificate cannot be used.
     public init(
         settings: Settings, schema: SchemaCatalog, logger: Logger, telemetry: Telemetry = Telemetry(),
-        environment: [String: String] = [:],
+        environment: [String: String] = [:], audit: AuditLog? = nil,
         beside: (Telemetry) throws -> [any Stage] = { _ in [] }
     ) throws {
         self.settings = settings
@@ -42,6 +44,7 @@ public struct Daemon: Sendable {
 
         let deadLetter = try DeadLetter(
             settings: settings.validate.deadLetter, logger: logger.of(stage: "dead-letter"))
+        let rates = RateLimits(settings.receive.rateLimit, telemetry: telemetry)
         let pool = BlockPool(bytesMax: settings.validate.recycledBytesMax)
         let pressure = SinkPressure()
         let registry = ProducerRegistry(
@@ -86,15 +89,19 @@ public struct Daemon: Sendable {
             deadLetter: { rejections in
                 telemetry.rejectionSamples.record(rejections)
                 await deadLetter.record(rejections)
-            }, deadLetterSynced: { try await deadLetter.sync() }, gate: gate)
-        let receive = ReceiveStage(
+            }, deadLetterSynced: { try await deadLetter.sync() }, gate: gate, rates: rates)
+        let refusals = audit.map { RefusalAudit($0) }
+        let receive = try ReceiveStage(
             settings: settings.receive, rowBytesMax: settings.validate.deadLetter.rowBytesMax, output: chunks,
             deadLetter: deadLetter, producers: registry, hasSpool: settings.spool.enabled, telemetry: telemetry,
-            logger: logger.of(stage: "receive"), environment: environment,
+            logger: logger.of(stage: "receive"), rates: rates, environment: environment,
+            onRefusal: { refusals?.record($0) },
             onListening: {
                 telemetry.intake = .open
                 listening.begin()
             })
+
+        self.receive = receive
 
         let stages: [any Stage] = [deadLetter, sink, compress, batch, keeper.stage, validate, receive]
         for stage in stages.reversed() {

@@ -32,6 +32,7 @@ struct StatusReport: Sendable {
             ("connections", connections),
             ("hosts", .array(snapshot.hosts.map(host))),
             ("errors", errors),
+            ("rate_limited", rateLimited),
             ("spool", snapshot.spool.bytesMax > 0 ? spool(snapshot.spool) : .null),
             ("dead_letter", snapshot.deadLetter.map(deadLetter) ?? .null),
             ("latency_ms", latencies),
@@ -128,7 +129,7 @@ struct StatusReport: Sendable {
         .object([
             ("producers", .whole(Int64(snapshot.producerConnections))),
             ("producers_opened", .count(snapshot.sessionsOpened)),
-            ("producers_refused", .count(snapshot.sessionsRefused)),
+            ("producers_refused", .count(snapshot.sessionsRefused.values.reduce(0, +))),
             ("sink", .whole(Int64(snapshot.sinkConnections))),
         ])
     }
@@ -143,6 +144,14 @@ struct StatusReport: Sendable {
     }
 
     private var errors: JSONValue { byType(snapshot.insertErrors) }
+
+    private var rateLimited: JSONValue {
+        .object(
+            snapshot.rateLimited.sorted { $0.key < $1.key }.map { limit, times in
+                let seconds = Double(snapshot.rateLimitedTime[limit] ?? 0) / 1000
+                return (limit, .object([("times", .count(times)), ("seconds", .fraction(seconds, places: 3))]))
+            })
+    }
 
     private func byType(_ errors: [Telemetry.InsertErrorType: UInt64]) -> JSONValue {
         .object(

@@ -51,7 +51,9 @@ public struct EffectiveConfiguration: Sendable {
         if values.isEmpty { return [line(depth, name, "{}", .builtIn)] }
         return [indent(depth) + "\(name):"]
             + values.sorted { $0.key < $1.key }.map { setting, value in
-                line(depth + 1, setting, YAMLText.setting(setting, value), provenance(of: key.path, element: setting))
+                line(
+                    depth + 1, YAMLText.name(setting), YAMLText.setting(setting, value),
+                    provenance(of: key.path, element: setting))
             }
     }
 
@@ -128,7 +130,8 @@ enum YAMLText {
         case .hosts(let hosts): return list(hosts.map { $0.port == 0 ? $0.name : $0.description })
         case .list(let items): return list(items)
         case .settings(let values):
-            return "{" + values.sorted { $0.key < $1.key }.map { "\($0): \(quoted($1))" }.joined(separator: ", ") + "}"
+            return "{" + values.sorted { $0.key < $1.key }.map { "\(name($0)): \(quoted($1))" }.joined(separator: ", ")
+                + "}"
         case .secret(let secret): return "\"\(secret)\""
         case .absent: if case .optional(let word, _) = type { return word } else { return "null" }
         }
@@ -138,6 +141,15 @@ enum YAMLText {
     static func setting(_ name: String, _ value: String) -> String {
         let isSecret = ["password", "secret", "token", "access_key"].contains { name.lowercased().contains($0) }
         return isSecret ? "\"\(Secret(value))\"" : quoted(value)
+    }
+
+    /// The name of a map's element: plain where it is a word.
+    static func name(_ name: String) -> String {
+        let isWord = name.utf8.allSatisfy {
+            (0x61...0x7A).contains($0) || (0x41...0x5A).contains($0) || (0x30...0x39).contains($0)
+                || "_-./".utf8.contains($0)
+        }
+        return isWord && !name.isEmpty ? name : "\"\(escaped(name))\""
     }
 
     private static func list(_ items: [String]) -> String {

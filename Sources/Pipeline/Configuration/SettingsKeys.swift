@@ -7,6 +7,11 @@ public enum SettingsKeys {
 
     /// What a running daemon takes over, beside what is marked where it is declared.
     private static let reloadable: Set<String> = [
+        "receive.connections_max", "receive.connections_per_user_max", "receive.line_bytes_max",
+        "receive.partial_line_timeout", "receive.frame_bytes_max", "receive.credit_bytes", "receive.nacks_max",
+        "receive.unread_bytes_max", "receive.idle_timeout", "receive.allowed_users", "receive.allowed_groups",
+        "receive.rate_limit.producer_rows", "receive.rate_limit.producer_bytes", "receive.rate_limit.table_rows",
+        "receive.rate_limit.table_bytes", "receive.rate_limit.burst",
         "validate.default_table", "validate.table_field", "validate.depth_max", "validate.tables_max",
         "validate.variants_max", "validate.row_batch.rows_max", "validate.row_batch.bytes_max",
         "validate.date_time_input_format", "validate.input_format_null_as_default",
@@ -18,52 +23,6 @@ public enum SettingsKeys {
 
     /// Names of the stages, which are also the names of their files.
     public static let stages = ["receive", "validate", "spool", "batch", "compress", "ship"]
-
-    static let receive: [ConfigurationKey<Settings>] =
-        [
-            .text(
-                "receive.socket.path", \.receive.socketPath, bytesMax: 107,
-                "Path of the Unix stream socket, relative to the working directory. A stale socket is replaced, a live one refused."
-            ),
-            .mode("receive.socket.mode", \.receive.socketMode, "Permission bits of the socket, octal and quoted."),
-            .optionalText(
-                "receive.socket.owner", \.receive.socketOwner, bytesMax: 256, absent: "none",
-                "User who owns the socket, by name or number."),
-            .optionalText(
-                "receive.socket.group", \.receive.socketGroup, bytesMax: 256, absent: "none",
-                "Group that owns the socket, by name or number."),
-            .count("receive.backlog", \.receive.backlog, 1...65_535, "Connections that may wait to be accepted."),
-            .count(
-                "receive.connections_max", \.receive.connectionsMax, 1...1_000_000,
-                "Sessions at once; one more is refused."),
-            .bytes(
-                "receive.line_bytes_max", \.receive.lineBytesMax, 64...1 << 30,
-                "Longest line. A longer one is skipped to its end and rejected."),
-            .optionalDuration(
-                "receive.partial_line_timeout", \.receive.partialLineTimeout, .seconds(1) ... .seconds(86_400),
-                absent: "never", "A session that holds half a line for longer is closed."),
-            .bytes(
-                "receive.read_bytes_max", \.receive.readBytesMax, 1024...64 << 20,
-                "Largest read from one session at once."),
-            .bytes(
-                "receive.frame_bytes_max", \.receive.frameBytesMax, 4096...64 << 20,
-                "Longest payload of a frame. A longer one ends its session."),
-            .bytes(
-                "receive.credit_bytes", \.receive.creditBytes, 64 << 10...1 << 30,
-                "Payload bytes that a producer of frames may have sent beyond what is acked."),
-            .count(
-                "receive.nacks_max", \.receive.nacksMax, 0...1000,
-                "Rejected rows that a producer is told of one by one, for each ack; of more it is told their number."),
-            .bytes(
-                "receive.unread_bytes_max", \.receive.unreadBytesMax, 4096...64 << 20,
-                "Acks and nacks that may wait for a producer to read them. Beyond it the session is ended."),
-            .optionalDuration(
-                "receive.idle_timeout", \.receive.idleTimeout, .seconds(1) ... .seconds(86_400), absent: "never",
-                "A session of frames that says nothing for so long is ended."),
-            .count(
-                "receive.threads", \.receive.threads, 0...256,
-                "Threads of the listener. 0: one for four cores, at least one."),
-        ] + ConfigurationKey.queue("receive.queue", \.receive.queue, of: "chunks for validation")
 
     static let validate: [ConfigurationKey<Settings>] =
         [

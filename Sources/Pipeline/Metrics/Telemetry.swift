@@ -23,11 +23,14 @@ public final class Telemetry: Sendable {
 
     public let receivedRows = Counter()
     public let receivedBytes = Counter()
-    /// Sessions that were ever opened, and those that were turned away.
+    /// Sessions that were ever opened, and those that were turned away, by why.
     public let sessionsOpened = Counter()
-    public let sessionsRefused = Counter()
+    public let sessionsRefused = CounterFamily()
     /// Sessions that ended with an error, by its code.
     public let sessionErrors = CounterFamily()
+    /// How often a session was held or sent away because too much came too fast, and for how long, in milliseconds, by the limit.
+    public let rateLimited = CounterFamily()
+    public let rateLimitedTime = CounterFamily()
     /// Rows that producers sent again and that were there already.
     public let duplicateRows = Counter()
     /// Rows whose producers were told that they were rejected, and rejections that they were only told the number of.
@@ -194,7 +197,8 @@ public final class Telemetry: Sendable {
             insertErrors: insertErrors.mapValues(\.current), blocksInFlight: blocksInFlight.current,
             rowsInFlight: rowsInFlight.current, openRows: openRows.current, openBytes: openBytes.current,
             rawBytes: rawBytes.current, encodedBytes: encodedBytes.current, sessionsOpened: sessionsOpened.current,
-            sessionsRefused: sessionsRefused.current, sessionErrors: sessionErrors.snapshot(),
+            sessionsRefused: sessionsRefused.snapshot(), sessionErrors: sessionErrors.snapshot(),
+            rateLimited: rateLimited.snapshot(), rateLimitedTime: rateLimitedTime.snapshot(),
             duplicateRows: duplicateRows.current, nacks: nacks.current, nacksLeftOut: nacksLeftOut.current,
             producerConnections: producerConnections.current,
             sinkConnections: sinkConnections.current,

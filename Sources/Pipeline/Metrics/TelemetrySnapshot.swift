@@ -41,8 +41,11 @@ public struct TelemetrySnapshot: Sendable {
     public var rawBytes: UInt64
     public var encodedBytes: UInt64
     public var sessionsOpened: UInt64
-    public var sessionsRefused: UInt64
+    public var sessionsRefused: [String: UInt64]
     public var sessionErrors: [String: UInt64]
+    public var rateLimited: [String: UInt64]
+    /// In milliseconds.
+    public var rateLimitedTime: [String: UInt64]
     public var duplicateRows: UInt64
     public var nacks: UInt64
     public var nacksLeftOut: UInt64

@@ -47,7 +47,7 @@ struct RunCommand: AsyncParsableCommand {
             let audit = try AuditLog(settings: settings.audit, telemetry: telemetry, logger: logger.of(stage: "audit"))
             daemon = try Daemon(
                 settings: settings, schema: configuration.schema, logger: logger, telemetry: telemetry,
-                environment: ProcessInfo.processInfo.environment,
+                environment: ProcessInfo.processInfo.environment, audit: audit,
                 beside: { telemetry in
                     let signals = ReloadOnSignal(reloader: reloader, audit: audit)
                     guard settings.admin.enabled else { return [signals] }
