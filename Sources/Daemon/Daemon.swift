@@ -17,6 +17,8 @@ public struct Daemon: Sendable {
     private let compress: CompressStage
     private let validate: ValidateStage
     private let receive: ReceiveStage
+    /// nil: another sink.
+    private let clickhouse: ClickHouseSink?
     private let gate = PauseGate()
     /// Tells that the socket listens.
     public let listening: Listening
@@ -61,7 +63,7 @@ public struct Daemon: Sendable {
         telemetry.observe(sealed, as: "compress", rows: { $0.rows })
         telemetry.observe(encoded, as: "ship", rows: { $0.rows })
         if settings.spool.enabled { telemetry.spool.bytesMax.set(settings.spool.bytesMax) }
-        let (sink, source) = try Self.sink(
+        let (sink, source): (any Sink, any TableCatalog) = try Self.sink(
             settings.ship, input: encoded, schema: schema, telemetry: telemetry, pressure: pressure,
             logger: logger.of(stage: "ship"),
             handlers: BlockHandlers(
@@ -71,6 +73,7 @@ public struct Daemon: Sendable {
                     try await Self.keep(block, refusal, in: deadLetter)
                     await keeper.settled(block.id, .deadLettered)
                 }))
+        clickhouse = sink as? ClickHouseSink
         var catalog = source
         if settings.spool.enabled, settings.ship.sink == .clickhouse {
             catalog = RememberedCatalog(
@@ -108,19 +111,47 @@ public struct Daemon: Sendable {
             if let stage = stage as? any Stage & AnyObject { telemetry.observe(stage) }
         }
         telemetry.describe(sink: settings.ship.sink.rawValue)
+        telemetry.observe { $0.producers = { [weak registry] in registry?.list() ?? ProducerList() } }
         telemetry.observe { $0.deadLetter = { [weak deadLetter] in deadLetter?.status } }
         runtime = Runtime(
             stages: stages + (try beside(telemetry)), shutdownTimeout: settings.shutdownTimeout, logger: logger,
-            telemetry: telemetry)
+            telemetry: telemetry,
+            onStopping: { [gate] in
+                telemetry.intake = .draining
+                // What is held by a pause could not drain.
+                gate.open()
+            })
     }
 
     // MARK: While it runs
 
-    /// Takes over what a running daemon can (`ConfigurationKey.change`); the rest of the settings must be as they were.
-    public func reconfigure(_ settings: Settings) async {
-        validate.reconfigure(settings.validate)
-        await batch.reconfigure(settings.batch)
-        compress.reconfigure(settings.compress)
+    /// Other settings, looked at and not yet in force.
+    public struct Change: Sendable {
+        fileprivate let settings: Settings
+        fileprivate let receive: ReceiveStage.Change
+        fileprivate let servers: ClickHouseServers.Change?
+
+        /// Whether certificates or keys of the connections to servers are other ones now, under the same names or others.
+        public var hasNewFiles: Bool { servers?.hasNewFiles ?? false }
+    }
+
+    /// Looks at other settings: whatever can be wrong with them shows here.
+    ///
+    /// - Throws: what is wrong: a user that the system does not know, a certificate that cannot be read.
+    public func prepare(_ settings: Settings) throws -> Change {
+        Change(
+            settings: settings, receive: try receive.prepare(settings.receive),
+            servers: try clickhouse?.prepare(settings.ship.clickhouse))
+    }
+
+    /// Takes over what a running daemon can (`ConfigurationKey.change`); the rest of the settings must be as they were. Nothing that
+    /// is on its way is lost, or waits for this.
+    public func apply(_ change: Change) async {
+        receive.apply(change.receive)
+        validate.reconfigure(change.settings.validate)
+        await batch.reconfigure(change.settings.batch)
+        compress.reconfigure(change.settings.compress)
+        if let servers = change.servers { await clickhouse?.apply(servers) }
     }
 
     /// Seals now what is open of a table.
@@ -130,21 +161,19 @@ public struct Daemon: Sendable {
     ///
     /// - Returns: Whether that changed anything.
     public func pause() -> Bool {
+        // One that stops takes no rows anyway, and what it has must pass.
+        guard telemetry.intake != .draining else { return false }
         telemetry.intake = .paused
         return gate.close()
     }
 
     public func resume() -> Bool {
-        telemetry.intake = .open
+        if telemetry.intake == .paused { telemetry.intake = .open }
         return gate.open()
     }
 
     /// As SIGTERM does.
-    public func drain() {
-        telemetry.intake = .draining
-        gate.open()
-        runtime.stop()
-    }
+    public func drain() { runtime.stop() }
 
     private static func sink(
         _ settings: ShipSettings, input: BoundedStream<EncodedBlock>, schema: SchemaCatalog, telemetry: Telemetry,

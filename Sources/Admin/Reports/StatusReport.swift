@@ -38,7 +38,8 @@ struct StatusReport: Sendable {
             ("latency_ms", latencies),
             ("tables", .array(tables.map(table))),
             ("tables_count", .whole(Int64(snapshot.tables.count))),
-            ("producers", .array(snapshot.producers.map(producer))),
+            ("producers", .array(producers.shown.map(producer))),
+            ("producers_known", .whole(Int64(producers.known))),
             ("rejections", .array(samples)),
             ("process", process),
             ("timestamp", .text(now.time.formatted(.iso8601))),
@@ -47,6 +48,7 @@ struct StatusReport: Sendable {
 
     /// Set by the site, for a report is made of values.
     var rejections: [RejectionSamples.Sample] = []
+    var producers = ProducerList()
 
     private var rows: JSONValue {
         let rows = snapshot.conservation
@@ -140,6 +142,7 @@ struct StatusReport: Sendable {
             ("breaker_opened", .count(host.breakerOpened)), ("connections", .whole(Int64(host.connections))),
             ("blocks_in_flight", .whole(Int64(host.blocksInFlight))),
             ("committed_blocks", .count(host.committedBlocks)), ("failures", .count(host.failures)),
+            ("errors", byType(host.errors)),
         ])
     }
 
@@ -229,10 +232,13 @@ struct StatusReport: Sendable {
     }
 
     private func producer(_ producer: ProducerStatus) -> JSONValue {
-        .object([
-            ("producer", .text(producer.name)), ("sessions", .whole(Int64(producer.sessions))),
-            ("rows", .count(producer.rows)), ("bytes", .count(producer.bytes)),
-            ("durable_sequence", producer.durableSequence.map { .count($0) } ?? .null),
+        let seen = Date(timeIntervalSince1970: Double(producer.lastSeen) / 1000)
+        return .object([
+            ("producer", producer.name.map { .text($0) } ?? .null),
+            ("epoch", producer.epoch.map { .count($0) } ?? .null), ("connected", .flag(producer.isConnected)),
+            ("rows", .count(producer.rows)), ("taken_sequence", .count(producer.taken)),
+            ("durable_sequence", .count(producer.durable)), ("settled_sequence", .count(producer.settled)),
+            ("last_seen", .text(seen.formatted(.iso8601))),
         ])
     }
 

@@ -60,17 +60,23 @@ public actor ReceiveStage: Stage {
             telemetry: telemetry, clock: clock, logger: logger, onRefusal: onRefusal)
     }
 
-    /// What `reconfigure` would take over, looked at before anything is: names that the system does not know are found here.
+    /// Other settings, looked at and not yet in force.
+    public struct Change: Sendable {
+        fileprivate let settings: ReceiveSettings
+        fileprivate let rules: PeerRules
+    }
+
+    /// Looks at other settings.
     ///
-    /// - Throws: `ReceiveError`.
-    public nonisolated func check(_ settings: ReceiveSettings) throws { _ = try PeerRules(settings) }
+    /// - Throws: `ReceiveError` for users and groups that the system does not know.
+    public nonisolated func prepare(_ settings: ReceiveSettings) throws -> Change {
+        Change(settings: settings, rules: try PeerRules(settings))
+    }
 
     /// Takes over limits, who may connect, and how fast. Limits of lines, frames and answers count for sessions that begin from
     /// now on; those of users who may not connect any more are ended.
-    ///
-    /// - Throws: `ReceiveError`; then nothing has changed.
-    public nonisolated func reconfigure(_ settings: ReceiveSettings) throws {
-        let rules = try PeerRules(settings)
+    public nonisolated func apply(_ change: Change) {
+        let (settings, rules) = (change.settings, change.rules)
         let before = shared.limits.current
         shared.limits.current = ReceiveLimits.Values(
             session: SessionState.Limits(

@@ -119,8 +119,15 @@ public enum ConfigurationReference {
         **Secrets** are never printed. Take them from the environment, `password: "${CLICKHOUSE_PASSWORD}"`, or from a file,
         `password_file: /run/secrets/clickhouse`. A secret that stands in a configuration file, and a secret's file that every user can read, give a warning.
 
-        **Change** says what it takes to change a value: `restart`, or `reload` for what is fit to be taken over by a running
-        daemon. In this release every change takes a restart.
+        **Change** says what it takes to change a value: `restart`, or `reload` for what a running daemon takes over: at SIGHUP (`systemctl reload
+        sluice`), at `POST /reload`, and by itself when one of the files changed (`watch_interval`). All that changed is taken over, or nothing: a
+        configuration with an error in it, a certificate that cannot be read, or a change that needs a restart leaves the running one as it is, and the log says
+        why. The log has each difference; of secrets only that they differ. Nothing on its way is lost: blocks in flight land where they are,
+        and new connections go where the new configuration says. A restart is needed for
+
+        \(SettingsKeys.restartOnly.map { "`\($0)`" }.joined(separator: ", ")).
+
+        Environment variables are those that the daemon was started with.
 
         """
 

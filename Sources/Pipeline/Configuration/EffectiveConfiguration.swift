@@ -40,7 +40,29 @@ public struct EffectiveConfiguration: Sendable {
         lines += settings.memoryBounds.map { "#   \(ByteSize.format($0.bytes))  \($0.key)" }
         let sum = settings.memoryBounds.reduce(0) { $0 + $1.bytes }
         lines.append("#   \(ByteSize.format(sum))  together: an estimate of the ceiling, without the process itself")
+        lines.append("# a running daemon takes over all but these, which need a restart:")
+        lines += SettingsKeys.restartOnly.map { "#   \($0)" }
         return lines.joined(separator: "\n") + "\n"
+    }
+
+    /// Files that have a part in it, those of the stages that are not there yet included: another version of one of them
+    /// makes another configuration.
+    public var watchedFiles: [String] {
+        let clickhouse = settings.ship.clickhouse
+        let named = [
+            clickhouse.caCert, clickhouse.clientCert, clickhouse.clientKey, settings.admin.tlsCertificate,
+            settings.admin.tlsKey,
+        ].compactMap(\.self)
+        let secrets = provenance.values.compactMap { origin in
+            if case .secretFile(let path, _) = origin { path } else { nil }
+        }
+        var directory = stages
+        if case .environment = provenance(of: "stages") {
+        } else if let mainFile {
+            directory = FilePath.resolve(stages, in: FilePath.directory(of: mainFile))
+        }
+        let stageFiles = SettingsKeys.stages.map { "\(directory)/\($0).yaml" }
+        return Set(sources + named + secrets + stageFiles + [mainFile].compactMap(\.self)).sorted()
     }
 
     private func render(_ key: ConfigurationKey<Settings>, depth: Int) -> [String] {

@@ -12,6 +12,8 @@ public struct Settings: Sendable, Hashable {
     public var log = LogSettings()
     /// Accepted rows get this long to reach the sink after SIGTERM.
     public var shutdownTimeout: Duration = .seconds(30)
+    /// How often files are looked at; nil: never.
+    public var watchInterval: Duration? = .seconds(5)
 
     public init() {}
 }

@@ -2,11 +2,32 @@
 public enum SettingsKeys {
     public static let all: [ConfigurationKey<Settings>] =
         (daemon + receive + validate + spool + batch + compress + ship).map {
-            reloadable.contains($0.path) ? $0.reloadable : $0
+            isReloadable($0.path) ? $0.reloadable : $0
         }
+
+    private static func isReloadable(_ path: String) -> Bool {
+        // Rows that wait are for the database that their tables were looked up in.
+        if path.hasPrefix("ship.clickhouse.") { return path != "ship.clickhouse.database" }
+        return reloadable.contains(path)
+    }
+
+    /// Keys that need a restart, in short: where all below a name do, the name.
+    public static let restartOnly: [String] = {
+        var short: [String] = []
+        for key in all where key.change == .restart {
+            let parts = key.path.split(separator: ".")
+            let name = (1...parts.count).map { parts.prefix($0).joined(separator: ".") }.first { prefix in
+                all.allSatisfy { $0.change == .restart || !($0.path == prefix || $0.path.hasPrefix(prefix + ".")) }
+            }
+            let entry = name ?? key.path
+            if short.last != entry { short.append(entry) }
+        }
+        return ["stages"] + short
+    }()
 
     /// What a running daemon takes over, beside what is marked where it is declared.
     private static let reloadable: Set<String> = [
+        "watch_interval", "admin.token", "admin.tls.certificate", "admin.tls.key",
         "receive.connections_max", "receive.connections_per_user_max", "receive.line_bytes_max",
         "receive.partial_line_timeout", "receive.frame_bytes_max", "receive.credit_bytes", "receive.nacks_max",
         "receive.unread_bytes_max", "receive.idle_timeout", "receive.allowed_users", "receive.allowed_groups",
@@ -129,5 +150,9 @@ public enum SettingsKeys {
             .duration(
                 "shutdown_timeout", \.shutdownTimeout, .seconds(1) ... .seconds(3600),
                 "After SIGTERM accepted rows get this long to reach the sink."),
+            .optionalDuration(
+                "watch_interval", \.watchInterval, .milliseconds(100) ... .seconds(86_400), absent: "never",
+                "How often it is looked whether one of the configuration's files changed, secrets and certificates included; then it is read again as SIGHUP does."
+            ),
         ]
 }

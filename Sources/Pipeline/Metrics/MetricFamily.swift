@@ -160,6 +160,13 @@ extension TelemetrySnapshot {
             .counter(
                 "sluice_host_failures_total", "Connects and inserts that failed at the host.", perHost(\.failures)),
             .counter(
+                "sluice_host_errors_total", "Connects, inserts and questions that went wrong at the host.",
+                hosts.flatMap { host in
+                    Telemetry.InsertErrorType.allCases.map {
+                        .init([("host", host.host), ("type", $0.rawValue)], host.errors[$0] ?? 0)
+                    }
+                }),
+            .counter(
                 "sluice_host_committed_blocks_total", "Blocks that the host confirmed.", perHost(\.committedBlocks)),
             .gauge(
                 "sluice_host_connections", "Open connections to the host.",

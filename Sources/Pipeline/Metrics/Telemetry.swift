@@ -138,9 +138,9 @@ public final class Telemetry: Sendable {
 
     public func insertFailed(_ type: InsertErrorType) { insertErrors[type]?.add() }
 
-    /// Lets a scrape see a host of the sink. Once for each host; they are as many as the configuration names.
-    public func observe(_ host: HostTelemetry) {
-        registry.withLock { $0.hosts.append(host) }
+    /// Lets a scrape see the hosts of the sink, instead of those of before; they are as many as the configuration names.
+    public func observe(hosts: [HostTelemetry]) {
+        registry.withLock { $0.hosts = hosts }
     }
 
     /// Lets a scrape see how full a stream is. Once for each stream.
@@ -182,6 +182,12 @@ public final class Telemetry: Sendable {
         set { registry.withLock { $0.intake = newValue } }
     }
 
+    /// Not part of a snapshot, for there may be many and a scrape does not need them.
+    public func producers() -> ProducerList {
+        let source = registry.withLock { $0.sources.producers }
+        return source?() ?? ProducerList()
+    }
+
     public func snapshot() -> TelemetrySnapshot {
         // What is asked is asked outside of the lock, for it has locks of its own.
         let registry = self.registry.withLock { $0 }
@@ -208,7 +214,6 @@ public final class Telemetry: Sendable {
                 TelemetrySnapshot.Stream(name: stream.name, state: stream.state(), rows: stream.rows.map { $0() })
             },
             stages: registry.stages.map { TelemetrySnapshot.Stage(name: $0.name, rows: $0.rows()) },
-            producers: Array((registry.sources.producers?() ?? []).prefix(ProducerStatus.shownMax)),
             deadLetter: registry.sources.deadLetter?() ?? nil,
             acceptLatency: acceptLatency.snapshot(), sealLatency: sealLatency.snapshot(),
             encodeLatency: encodeLatency.snapshot(), insertLatency: insertLatency.snapshot(),

@@ -58,7 +58,6 @@ public struct TelemetrySnapshot: Sendable {
     public var streams: [Stream]
     /// In the order of the flow, from the producers to the sink.
     public var stages: [Stage]
-    public var producers: [ProducerStatus]
     public var deadLetter: DeadLetterStatus?
     public var acceptLatency: LatencySnapshot
     public var sealLatency: LatencySnapshot

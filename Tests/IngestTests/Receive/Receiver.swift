@@ -105,7 +105,7 @@ final class Receiver: Sendable {
     func reconfigure(_ change: (inout ReceiveSettings) -> Void) throws {
         var settings = settings
         change(&settings)
-        try stage.reconfigure(settings)
+        stage.apply(try stage.prepare(settings))
     }
 
     func stop() async { await group.triggerGracefulShutdown() }
