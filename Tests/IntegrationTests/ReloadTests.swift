@@ -142,6 +142,39 @@ import Testing
         }
     }
 
+    /// Rows name their tables: only who feeds the limited one is slowed, and no row is lost.
+    @Test(.timeLimit(.minutes(2)))
+    func aTableThatGetsTooMuchSlowsThoseThatFeedIt() async throws {
+        try await withFolder { folder in
+            let file = folder.appendingPathComponent("schema.sql")
+            try Data("\(Self.table);\nCREATE TABLE u (seq UInt64) ENGINE = MergeTree ORDER BY seq;".utf8).write(to: file)
+            var issues: [ConfigurationIssue] = []
+            let schema = SchemaCatalog(files: [file.path], errors: &issues)
+            var settings = DaemonFixture.settings(in: folder)
+            settings.ship.sink = .null
+            settings.receive.rateLimit.tableRows = ["t": 2_000]
+            settings.receive.rateLimit.burst = .milliseconds(20)
+            let telemetry = try await DaemonFixture.run(settings, in: folder, schema: schema) { fixture in
+                let path = fixture.socketPath
+                try await blocking {
+                    for table in ["u", "t"] {
+                        let producer = try Producer(path)
+                        for first in 0..<20 {
+                            let lines = (0..<250).map { "{\"table\":\"\(table)\",\"seq\":\(first * 250 + $0)}\n" }
+                            try producer.send(lines.joined())
+                            usleep(1000)
+                        }
+                        try producer.finish()
+                    }
+                }
+                await eventually { fixture.telemetry.committedRows == 10_000 }
+                return fixture.telemetry
+            }
+            #expect(telemetry.rateLimited.keys.sorted() == ["table_rows"])
+            #expect(telemetry.acceptedRows == 10_000 && telemetry.rejectedRows == 0)
+        }
+    }
+
     @Test(.timeLimit(.minutes(2)))
     func whatCannotBeUsedChangesNothing() async throws {
         try await withFolder { folder in

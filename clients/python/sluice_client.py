@@ -158,7 +158,10 @@ class Producer:
             fields["table"] = self.table
         payload = "".join(f"{key}={value}\n" for key, value in fields.items()).encode()
         epoch = self.epoch if self.name else 0
-        self._socket.sendall(PREAMBLE + HEADER.pack(len(payload), HELLO, 0, 0, epoch, 0, 0) + payload)
+        try:
+            self._socket.sendall(PREAMBLE + HEADER.pack(len(payload), HELLO, 0, 0, epoch, 0, 0) + payload)
+        except (BrokenPipeError, ConnectionResetError):
+            pass  # a daemon that does not let us in says why, and closes
         # Other frames may come only after the answer.
         while (frame := self._next_frame()) is None:
             self._read()

@@ -1,22 +1,21 @@
-import Pipeline
-
 /// How much may pass on average: a bucket that fills at a steady rate. What is taken may be more than is there; it is then
 /// owed, and nothing more should pass until that is paid. A value; time is told to it.
-struct TokenBucket: Hashable, Sendable {
+public struct TokenBucket: Hashable, Sendable {
     /// So much flows in each second.
-    let rate: Double
+    public let rate: Double
     /// And is kept, at most.
-    let capacity: Double
+    public let capacity: Double
     /// Below 0: owed.
-    private(set) var level: Double
-    private var at: StageClock.Instant
+    public private(set) var level: Double
+    /// When it was used last.
+    public private(set) var at: StageClock.Instant
 
     /// Full at first.
     ///
     /// - Parameters:
     ///   - rate: per second, above 0.
     ///   - burst: it holds what flows in in so long a time.
-    init(rate: Int, burst: Duration, at now: StageClock.Instant) {
+    public init(rate: Int, burst: Duration, at now: StageClock.Instant) {
         self.rate = Double(rate)
         capacity = Double(rate) * burst.seconds
         level = capacity
@@ -24,7 +23,7 @@ struct TokenBucket: Hashable, Sendable {
     }
 
     /// The same with other bounds: what is owed stays owed.
-    func reconfigured(rate: Int, burst: Duration, at now: StageClock.Instant) -> TokenBucket {
+    public func reconfigured(rate: Int, burst: Duration, at now: StageClock.Instant) -> TokenBucket {
         var old = self
         old.fill(at: now)
         var new = TokenBucket(rate: rate, burst: burst, at: now)
@@ -32,24 +31,26 @@ struct TokenBucket: Hashable, Sendable {
         return new
     }
 
-    mutating func take(_ amount: Int, at now: StageClock.Instant) {
+    public mutating func take(_ amount: Int, at now: StageClock.Instant) {
         fill(at: now)
         level -= Double(amount)
+    }
+
+    /// How long until so much is there; nil: it is.
+    public mutating func wait(for amount: Double, at now: StageClock.Instant) -> Duration? {
+        fill(at: now)
+        return level >= amount ? nil : .seconds((amount - level) / rate)
     }
 
     /// When nothing is owed any more; nil: it is not now.
     ///
     /// - Parameter share: of the capacity that is to be there then.
-    mutating func due(at now: StageClock.Instant, share: Double = 0) -> StageClock.Instant? {
-        fill(at: now)
-        guard level < 0 else { return nil }
-        return now + .seconds((share * capacity - level) / rate)
+    public mutating func due(at now: StageClock.Instant, share: Double = 0) -> StageClock.Instant? {
+        guard wait(for: 0, at: now) != nil, let wait = wait(for: share * capacity, at: now) else { return nil }
+        return now + wait
     }
 
-    mutating func isFull(at now: StageClock.Instant) -> Bool {
-        fill(at: now)
-        return level >= capacity
-    }
+    public mutating func isFull(at now: StageClock.Instant) -> Bool { wait(for: capacity, at: now) == nil }
 
     private mutating func fill(at now: StageClock.Instant) {
         // Of two threads that ask at once, the later one may bring the earlier time.
