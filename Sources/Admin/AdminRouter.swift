@@ -9,7 +9,10 @@ enum AdminRouter {
     ]
     private static let assets = ["/dashboard.css", "/dashboard.js"]
 
-    static func make(_ site: AdminSite, access: AdminAccess) -> Router<AdminContext> {
+    /// - Parameter access: looked at with each request.
+    static func make(
+        _ site: AdminSite, access: @escaping @autoclosure @Sendable () -> AdminAccess
+    ) -> Router<AdminContext> {
         let router = Router(context: AdminContext.self, options: .autoGenerateHeadEndpoints)
         router.add(
             middleware: GuardMiddleware(

@@ -20,6 +20,7 @@ struct AdminSite: Sendable {
     func report(_ now: Observation) -> StatusReport {
         var report = StatusReport(now: now)
         report.rejections = telemetry.rejectionSamples.snapshot()
+        report.producers = telemetry.producers()
         return report
     }
 }

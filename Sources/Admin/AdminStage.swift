@@ -19,6 +19,7 @@ public struct AdminStage: Stage {
 
     private let settings: AdminSettings
     private let site: AdminSite
+    private let live: LiveAccess
     private let logger: Logger
     private let clock: StageClock
     private let onListening: @Sendable (Int) -> Void
@@ -27,12 +28,14 @@ public struct AdminStage: Stage {
     ///   - actions: What can be asked of the daemon.
     ///   - audit: Where it is written down; nil: nowhere.
     ///   - onListening: Called once for each listener, when clients can connect: with the port, or 0 for a Unix socket.
+    /// - Throws: `AdminError` for a certificate or key that cannot be used.
     public init(
         settings: AdminSettings, telemetry: Telemetry, logger: Logger, actions: any AdminActions = NoAdminActions(),
         audit: AuditLog? = nil, clock: StageClock = .continuous,
         onListening: @escaping @Sendable (Int) -> Void = { _ in }
-    ) {
+    ) throws {
         self.settings = settings
+        live = try LiveAccess(settings)
         self.logger = logger
         self.clock = clock
         self.onListening = onListening
@@ -50,6 +53,25 @@ public struct AdminStage: Stage {
         }
         return [network, settings.socketPath.map { "unix:\($0)" }].compactMap(\.self).joined(separator: ", ")
     }
+
+    /// Another token and certificate, looked at and not yet in force.
+    public struct Change: Sendable {
+        fileprivate let values: LiveAccess.Values
+        /// The certificate or its key are not those that are in use.
+        public let hasNewFiles: Bool
+    }
+
+    /// - Throws: `AdminError` for a certificate or key that cannot be used, or where TLS would have to begin or end.
+    public func prepare(_ settings: AdminSettings) throws -> Change {
+        let (fresh, now) = (try LiveAccess.Values(settings), live.current)
+        guard (fresh.certificate == nil) == (now.certificate == nil) else {
+            throw AdminError("admin.tls: whether the endpoints speak TLS needs a restart to change")
+        }
+        return Change(values: fresh, hasNewFiles: fresh.files != now.files)
+    }
+
+    /// From the next request and the next connection on.
+    public func apply(_ change: Change) { live.current = change.values }
 
     /// - Throws: `AdminError` when it cannot listen.
     public func run() async throws {
@@ -78,7 +100,7 @@ public struct AdminStage: Stage {
         do {
             let server = try builder(secured: true)
             let application = application(
-                .hostname(host, port: settings.port), server, access: .network(settings)
+                .hostname(host, port: settings.port), server, access: { [live] in live.current.network }
             ) { [settings, logger, onListening] channel in
                 let port = channel.localAddress?.port ?? settings.port
                 logger.info("listening", metadata: ["host": "\(host)", "port": "\(port)"])
@@ -96,7 +118,7 @@ public struct AdminStage: Stage {
         let mode = settings.socketMode
         let failure = Failure()
         let application = application(
-            .unixDomainSocket(path: place), try builder(secured: false), access: .socket
+            .unixDomainSocket(path: place), try builder(secured: false), access: { .socket }
         ) { [logger, onListening] channel in
             do {
                 try socket.publish(mode: mode)
@@ -118,19 +140,20 @@ public struct AdminStage: Stage {
 
     private func builder(secured: Bool) throws -> HTTPServerBuilder {
         let plain = HTTPServerBuilder.http1(configuration: .init(idleTimeout: Self.idleTimeMax))
-        guard secured, let certificate = settings.tlsCertificate, let key = settings.tlsKey else { return plain }
-        return try .tls(plain, tlsConfiguration: AdminCertificate.load(certificate: certificate, key: key))
+        let configuration = try AdminCertificate.configuration { [live] in live.current.certificate }
+        guard secured, let configuration else { return plain }
+        return try .tls(plain, tlsConfiguration: configuration)
     }
 
     private func application(
-        _ address: BindAddress, _ server: HTTPServerBuilder, access: AdminAccess,
+        _ address: BindAddress, _ server: HTTPServerBuilder, access: @escaping @Sendable () -> AdminAccess,
         whenRunning: @escaping @Sendable (any Channel) async -> Void
     ) -> some ApplicationProtocol {
         // Of the server's own messages only what is wrong is of interest here.
         var serverLogger = logger
         serverLogger.logLevel = max(logger.logLevel, .warning)
         return Application(
-            router: AdminRouter.make(site, access: access), server: server,
+            router: AdminRouter.make(site, access: access()), server: server,
             configuration: ApplicationConfiguration(
                 address: address,
                 availableConnectionsDelegate: MaximumAvailableConnections(settings.connectionsMax)),

@@ -50,3 +50,18 @@ int sluice_peer_credentials(int fd, uint32_t *uid, uint32_t *gid, int32_t *pid) 
     return 0;
 #endif
 }
+
+int32_t sluice_peer_groups(int fd, uint32_t *groups, size_t max) {
+#if defined(__linux__)
+#ifndef SO_PEERGROUPS
+#define SO_PEERGROUPS 59
+#endif
+    socklen_t size = (socklen_t)(max * sizeof *groups);
+    // When there is no room for all it says how much it takes.
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups, &size) != 0 && errno != ERANGE) return -1;
+    return (int32_t)(size / sizeof *groups);
+#else
+    (void)fd, (void)groups, (void)max;
+    return -1;
+#endif
+}

@@ -16,6 +16,9 @@ public struct Daemon: Sendable {
     private let batch: BatchStage
     private let compress: CompressStage
     private let validate: ValidateStage
+    private let receive: ReceiveStage
+    /// nil: another sink.
+    private let clickhouse: ClickHouseSink?
     private let gate = PauseGate()
     private let reading: ReadingSettings
     /// Tells that the socket listens.
@@ -23,11 +26,12 @@ public struct Daemon: Sendable {
 
     /// - Parameters:
     ///   - schema: structures of tables for a sink without a server.
+    ///   - audit: is told who was not let in.
     ///   - beside: stages that only look on (the admin endpoints); they stop first.
     /// - Throws: when a directory or a certificate cannot be used.
     public init(
         settings: Settings, schema: SchemaCatalog, logger: Logger, telemetry: Telemetry = Telemetry(),
-        environment: [String: String] = [:],
+        environment: [String: String] = [:], audit: AuditLog? = nil,
         beside: (Telemetry) throws -> [any Stage] = { _ in [] }
     ) throws {
         self.settings = settings
@@ -46,6 +50,7 @@ public struct Daemon: Sendable {
 
         let deadLetter = try DeadLetter(
             settings: settings.validate.deadLetter, logger: logger.of(stage: "dead-letter"))
+        let rates = RateLimits(settings.receive.rateLimit, telemetry: telemetry)
         let pool = BlockPool(bytesMax: settings.validate.recycledBytesMax)
         let pressure = SinkPressure()
         let registry = ProducerRegistry(
@@ -62,7 +67,7 @@ public struct Daemon: Sendable {
         telemetry.observe(sealed, as: "compress", rows: { $0.rows })
         telemetry.observe(encoded, as: "ship", rows: { $0.rows })
         if settings.spool.enabled { telemetry.spool.bytesMax.set(settings.spool.bytesMax) }
-        let (sink, source) = try Self.sink(
+        let (sink, source): (any Sink, any TableCatalog) = try Self.sink(
             settings.ship, input: encoded, schema: schema, telemetry: telemetry, pressure: pressure,
             logger: logger.of(stage: "ship"), reading: reading, changes: changes,
             handlers: BlockHandlers(
@@ -78,6 +83,7 @@ public struct Daemon: Sendable {
                     try await Self.keep(block, refusal, in: deadLetter)
                     await keeper.settled(block.id, .deadLettered)
                 }))
+        clickhouse = sink as? ClickHouseSink
         var catalog = source
         if settings.spool.enabled, settings.ship.sink == .clickhouse {
             catalog = RememberedCatalog(
@@ -96,35 +102,67 @@ public struct Daemon: Sendable {
             deadLetter: { rejections in
                 telemetry.rejectionSamples.record(rejections)
                 await deadLetter.record(rejections)
-            }, deadLetterSynced: { try await deadLetter.sync() }, gate: gate)
-        let receive = ReceiveStage(
+            }, deadLetterSynced: { try await deadLetter.sync() }, gate: gate, rates: rates)
+        let refusals = audit.map { RefusalAudit($0) }
+        let receive = try ReceiveStage(
             settings: settings.receive, rowBytesMax: settings.validate.deadLetter.rowBytesMax, output: chunks,
             deadLetter: deadLetter, producers: registry, hasSpool: settings.spool.enabled, telemetry: telemetry,
-            logger: logger.of(stage: "receive"), environment: environment,
+            logger: logger.of(stage: "receive"), rates: rates, environment: environment,
+            onRefusal: { refusals?.record($0) },
             onListening: {
                 telemetry.intake = .open
                 listening.begin()
             })
+
+        self.receive = receive
 
         let stages: [any Stage] = [deadLetter, sink, compress, batch, keeper.stage, validate, receive]
         for stage in stages.reversed() {
             if let stage = stage as? any Stage & AnyObject { telemetry.observe(stage) }
         }
         telemetry.describe(sink: settings.ship.sink.rawValue)
+        telemetry.observe { $0.producers = { [weak registry] in registry?.list() ?? ProducerList() } }
         telemetry.observe { $0.deadLetter = { [weak deadLetter] in deadLetter?.status } }
         runtime = Runtime(
             stages: stages + (try beside(telemetry)), shutdownTimeout: settings.shutdownTimeout, logger: logger,
-            telemetry: telemetry)
+            telemetry: telemetry,
+            onStopping: { [gate] in
+                telemetry.intake = .draining
+                // What is held by a pause could not drain.
+                gate.open()
+            })
     }
 
     // MARK: While it runs
 
-    /// Takes over what a running daemon can (`ConfigurationKey.change`); the rest of the settings must be as they were.
-    public func reconfigure(_ settings: Settings) async {
-        reading.replace(settings.validate)
-        validate.reconfigure(settings.validate)
-        await batch.reconfigure(settings.batch)
-        compress.reconfigure(settings.compress)
+    /// Other settings, looked at and not yet in force.
+    public struct Change: Sendable {
+        fileprivate let settings: Settings
+        fileprivate let receive: ReceiveStage.Change
+        fileprivate let servers: ClickHouseServers.Change?
+
+        /// Whether certificates or keys of the connections to servers are other ones now, under the same names or others.
+        public var hasNewFiles: Bool { servers?.hasNewFiles ?? false }
+    }
+
+    /// Looks at other settings: whatever can be wrong with them shows here.
+    ///
+    /// - Throws: what is wrong: a user that the system does not know, a certificate that cannot be read.
+    public func prepare(_ settings: Settings) throws -> Change {
+        Change(
+            settings: settings, receive: try receive.prepare(settings.receive),
+            servers: try clickhouse?.prepare(settings.ship.clickhouse))
+    }
+
+    /// Takes over what a running daemon can (`ConfigurationKey.change`); the rest of the settings must be as they were. Nothing that
+    /// is on its way is lost, or waits for this.
+    public func apply(_ change: Change) async {
+        receive.apply(change.receive)
+        reading.replace(change.settings.validate)
+        validate.reconfigure(change.settings.validate)
+        await batch.reconfigure(change.settings.batch)
+        compress.reconfigure(change.settings.compress)
+        if let servers = change.servers { await clickhouse?.apply(servers) }
     }
 
     /// Asks now what the tables in use look like; rows are read by the answers from then on.
@@ -137,21 +175,19 @@ public struct Daemon: Sendable {
     ///
     /// - Returns: Whether that changed anything.
     public func pause() -> Bool {
+        // One that stops takes no rows anyway, and what it has must pass.
+        guard telemetry.intake != .draining else { return false }
         telemetry.intake = .paused
         return gate.close()
     }
 
     public func resume() -> Bool {
-        telemetry.intake = .open
+        if telemetry.intake == .paused { telemetry.intake = .open }
         return gate.open()
     }
 
     /// As SIGTERM does.
-    public func drain() {
-        telemetry.intake = .draining
-        gate.open()
-        runtime.stop()
-    }
+    public func drain() { runtime.stop() }
 
     private static func sink(
         _ settings: ShipSettings, input: BoundedStream<EncodedBlock>, schema: SchemaCatalog, telemetry: Telemetry,

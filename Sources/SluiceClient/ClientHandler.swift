@@ -8,7 +8,8 @@ enum DaemonFrame {
     case nack(SluiceRejection)
     case nacksLeftOut(Int)
     case pong
-    case error(code: String, message: String)
+    /// `retryAfter`: not to come again before.
+    case error(code: String, message: String, retryAfter: Duration?)
 }
 
 /// Cuts what the daemon sends into frames. On the event loop of its channel, which is its producer's.
@@ -65,7 +66,9 @@ final class ClientHandler: ChannelInboundHandler {
                         row: header.number, reason: fields["reason"] ?? "", column: fields["column"],
                         message: fields["message"] ?? "")))
         case .pong: onFrame(.pong)
-        case .error: onFrame(.error(code: fields["code"] ?? "", message: fields["message"] ?? ""))
+        case .error:
+            let wait = fields["retry_after_ms"].flatMap { Int64($0) }.map { Duration.milliseconds($0) }
+            onFrame(.error(code: fields["code"] ?? "", message: fields["message"] ?? "", retryAfter: wait))
         case .hello, .data, .ping, .bye: end("the daemon sent a frame of a producer", context)
         case nil:
             if header.kind < FrameKind.skippableMin { end("the daemon sent a frame of kind \(header.kind)", context) }
@@ -76,8 +79,18 @@ final class ClientHandler: ChannelInboundHandler {
 
     func channelInactive(context: ChannelHandlerContext) {
         if input.readableBytesView.starts(with: Self.textError) {
-            let line = String(buffer: input).dropFirst(Self.textError.count).prefix { !$0.isNewline }
-            end(String(line), context)
+            let line = String(String(buffer: input).dropFirst(Self.textError.count).prefix { !$0.isNewline })
+            // Of what it says in text, this alone does not pass by itself.
+            let refusal = "\(SessionErrorCode.notAllowed.rawValue): "
+            guard !isEnded, line.hasPrefix(refusal) else {
+                end(line, context)
+                return
+            }
+            isEnded = true
+            onFrame(
+                .error(
+                    code: SessionErrorCode.notAllowed.rawValue, message: String(line.dropFirst(refusal.count)),
+                    retryAfter: nil))
         } else {
             end("the daemon closed the connection", context)
         }

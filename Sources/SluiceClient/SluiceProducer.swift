@@ -332,10 +332,10 @@ public actor SluiceProducer {
                         message: rejection.message)))
         case .nacksLeftOut(let count): onEvent(.rejectionsLeftOut(count))
         case .pong: break
-        case .error(let code, let message):
+        case .error(let code, let message, let retryAfter):
             let isRetriable = SessionErrorCode(rawValue: code)?.isRetriable ?? false
             if isRetriable, !triesOnce {
-                ended("\(code): \(message)", on: number)
+                ended("\(code): \(message)", on: number, notBefore: retryAfter)
             } else {
                 fail(SluiceClientError(code: .refused(code), message: "the daemon refuses (\(code)): \(message)"))
             }
@@ -389,7 +389,9 @@ public actor SluiceProducer {
     }
 
     /// The connection is over, or there was none: tries again after a wait.
-    private func ended(_ reason: String, on number: Int) {
+    ///
+    /// - Parameter notBefore: the daemon wants to hear nothing for so long.
+    private func ended(_ reason: String, on number: Int, notBefore: Duration? = nil) {
         guard number == connection else { return }
         switch phase {
         case .closed, .idle, .resting: return
@@ -413,7 +415,8 @@ public actor SluiceProducer {
         let whole = min(
             configuration.retryDelayMax, configuration.retryDelayMin * Double(UInt64(1) << UInt64(min(attempts, 20))))
         attempts += 1
-        eventLoop.scheduleTask(in: TimeAmount(whole * Double.random(in: 0.5...1))) {
+        let asked = min(notBefore ?? .zero, configuration.retryAfterMax)
+        eventLoop.scheduleTask(in: TimeAmount(max(asked, whole * Double.random(in: 0.5...1)))) {
             self.assumeIsolated { producer in
                 if case .resting = producer.phase { producer.beginConnecting() }
             }

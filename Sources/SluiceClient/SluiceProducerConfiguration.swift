@@ -35,6 +35,8 @@ public struct SluiceProducerConfiguration: Sendable {
     /// Wait before the first new attempt to connect; it doubles up to `retryDelayMax`, each between half of it and all.
     public var retryDelayMin: Duration = .milliseconds(50)
     public var retryDelayMax: Duration = .seconds(5)
+    /// A daemon that says how long to stay away is heeded up to this.
+    public var retryAfterMax: Duration = .seconds(300)
     /// How long to try again; nil, the default: for ever. What is not acked then is reported by the error.
     public var giveUpAfter: Duration?
     /// A PING is sent when nothing else was for so long.

@@ -21,11 +21,11 @@ import Testing
     private func stage(
         _ ports: Recorder<Int>, telemetry: Telemetry = Telemetry(), port: Int = 0,
         _ change: (inout AdminSettings) -> Void = { _ in }
-    ) -> AdminStage {
+    ) throws -> AdminStage {
         var settings = AdminSettings()
         settings.port = port
         change(&settings)
-        return AdminStage(settings: settings, telemetry: telemetry, logger: logger, onListening: ports.record)
+        return try AdminStage(settings: settings, telemetry: telemetry, logger: logger, onListening: ports.record)
     }
 
     /// Runs a stage while the body does, which gets the port.
@@ -35,7 +35,7 @@ import Testing
     ) async throws -> T {
         let ports = Recorder<Int>()
         let runtime = Runtime(
-            stages: [stage(ports, telemetry: telemetry, change)], shutdownTimeout: .seconds(30), logger: logger,
+            stages: [try stage(ports, telemetry: telemetry, change)], shutdownTimeout: .seconds(30), logger: logger,
             exitNow: { _ in })
         let running = Task { try await runtime.run(signals: false) }
         let port = await ports.wait(count: 1)[0]
@@ -48,7 +48,7 @@ import Testing
     @Test func answersUntilItIsStoppedAndAnIdleClientHoldsNothingUp() async throws {
         let ports = Recorder<Int>()
         let runtime = Runtime(
-            stages: [stage(ports)], shutdownTimeout: .seconds(30), logger: logger, exitNow: { _ in })
+            stages: [try stage(ports)], shutdownTimeout: .seconds(30), logger: logger, exitNow: { _ in })
         let running = Task { try await runtime.run(signals: false) }
         let port = await ports.wait(count: 1)[0]
 
@@ -64,7 +64,7 @@ import Testing
 
     @Test func aPortThatIsTakenIsNamed() async throws {
         let ports = Recorder<Int>()
-        let first = stage(ports)
+        let first = try stage(ports)
         let running = Task { try await first.run() }
         let port = await ports.wait(count: 1)[0]
 

@@ -82,7 +82,7 @@ final class FakeDaemon: Sendable {
         let deadLetter = try DeadLetter(settings: deadLetterSettings, logger: quiet)
         let stream = BoundedStream<Chunk>(settings.queue, weight: \.memory)
         let listening = Gate()
-        let stage = ReceiveStage(
+        let stage = try ReceiveStage(
             settings: settings, rowBytesMax: 100, output: stream, deadLetter: deadLetter, producers: registry,
             hasSpool: hasSpool, telemetry: Telemetry(), logger: quiet, environment: [:],
             onListening: { listening.open() })

@@ -45,6 +45,30 @@ import Testing
         }
     }
 
+    @Test func itWaitsWhenItIsTooFastAndGivesUpWhenItMayNot() async throws {
+        let rows = (0..<1_000).map { "row \($0)" }
+        let daemon = try FakeDaemon {
+            $0.rateLimit.producerBytes = ["py": 5_000]
+            $0.rateLimit.burst = .milliseconds(50)
+        }
+        let result = try await daemon.run {
+            try await python(
+                ["\(Self.client)/sluice_client.py", daemon.path, "--name", "py", "--epoch", "1", "--frame-bytes-max", "512"],
+                input: rows.joined(separator: "\n") + "\n")
+        }
+        #expect(result.status == 0, "\(result.errors)")
+        #expect(result.output.hasPrefix("acked 1000 rejected 0 connections ") && !result.output.hasSuffix(" 1\n"))
+        #expect(daemon.rows("py") == rows)
+        #expect(daemon.ledger.duplicates.isEmpty)
+
+        let closed = try FakeDaemon { $0.allowedGroups = ["\(getgid() &+ 12_345)"] }
+        let refused = try await closed.run {
+            try await python(["\(Self.client)/sluice_client.py", closed.path, "--name", "py"], input: "a\n")
+        }
+        #expect(refused.status == 1)
+        #expect(refused.errors.contains("Refused: not_allowed: user"))
+    }
+
     @Test func rowsArriveAndRejectedOnesAreNamed() async throws {
         let daemon = try FakeDaemon()
         let result = try await daemon.run {

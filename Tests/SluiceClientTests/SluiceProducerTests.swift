@@ -1,5 +1,6 @@
 import Foundation
 import NIOCore
+import Pipeline
 import SluiceClient
 import TestSupport
 import Testing
@@ -49,6 +50,45 @@ import Testing
         #expect(rejection.row == 2 && rejection.reason == "type_mismatch" && rejection.column == "id")
         #expect(rejection.message == "not a number")
         #expect(events.values.last == .acked(3))
+    }
+
+    /// So slow that a few frames are too many, so fast that the test is not.
+    private static func slow(_ settings: inout ReceiveSettings) {
+        settings.rateLimit.producerBytes = ["*": 5_000]
+        settings.rateLimit.burst = .milliseconds(50)
+    }
+
+    @Test(arguments: ["w", nil])
+    func aProducerThatIsTooFastWaitsAndLosesNothing(name: String?) async throws {
+        let daemon = try FakeDaemon(Self.slow)
+        let events = Recorder<SluiceEvent>()
+        let rows = (0..<1_000).map { "row \($0)" }
+        try await daemon.run {
+            var configuration = configuration(daemon, name: name)
+            configuration.frameBytesMax = 512
+            let producer = SluiceProducer(configuration) { events.record($0) }
+            try await producer.send(rows.joined(separator: "\n"))
+            try await producer.close()
+        }
+        #expect(daemon.ledger.rows.values.reduce(0) { $0 + $1.count } == 1_000 || name != nil)
+        if let name { #expect(daemon.rows(name) == rows) }
+        // Without a name it cannot be told what it has; here all was acked before each error.
+        #expect(daemon.ledger.taken == 1_000)
+        #expect(daemon.ledger.duplicates.isEmpty)
+        #expect(
+            events.values.contains {
+                if case .disconnected(let why) = $0 { why.hasPrefix("rate_limit: more than 5000 bytes") } else { false }
+            })
+    }
+
+    @Test func whoMayNotSendIsToldAndDoesNotTryForEver() async throws {
+        let daemon = try FakeDaemon { $0.allowedUsers = ["\(getuid() &+ 12_345)"] }
+        try await daemon.run {
+            let producer = SluiceProducer(configuration(daemon))
+            let error = await #expect(throws: SluiceClientError.self) { try await producer.send("a\n") }
+            #expect(error?.code == .refused("not_allowed"))
+            #expect(error?.message.contains("ask the operator") == true)
+        }
     }
 
     @Test func sendWaitsWhileTheBufferIsFull() async throws {

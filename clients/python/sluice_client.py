@@ -26,11 +26,20 @@ HEADER = struct.Struct("<IBBHQII")  # length, kind, flags, reserved, number, che
 HELLO, DATA, PING, BYE = 1, 2, 3, 4
 WELCOME, ACK, NACK, PONG, ERROR = 65, 66, 67, 68, 69
 ANSWER_BYTES_MAX = 64 << 10
+RETRY_AFTER_MAX = 300.0  # seconds that a daemon can make us wait with one answer
 RETRIABLE = {"stopping", "taken_over", "spool_full", "rate_limit", "idle_timeout", "slow_reader", "incomplete"}
 
 
 class Refused(Exception):
     """The daemon will not have it; trying again would not help."""
+
+
+class TryLater(OSError):
+    """The daemon wants to hear nothing for `seconds`."""
+
+    def __init__(self, text, seconds):
+        super().__init__(text)
+        self.seconds = seconds
 
 
 class Frame:
@@ -121,20 +130,21 @@ class Producer:
 
     # The connection.
 
-    def _reconnect(self, why):
+    def _reconnect(self, why, wait=0.0):
         """Until there is a session again. Raises Refused if there will be none."""
         self._disconnect()
         began, delay = time.monotonic(), 0.05
+        time.sleep(min(wait, RETRY_AFTER_MAX))
         while True:
             try:
                 self._open()
                 return
             except OSError as error:
-                why = str(error)
+                why, wait = str(error), getattr(error, "seconds", 0.0)
                 self._disconnect()
             if self.give_up_after is not None and time.monotonic() - began >= self.give_up_after:
                 raise Refused("no session with the daemon: " + why)
-            time.sleep(delay * random.uniform(0.5, 1))
+            time.sleep(max(delay * random.uniform(0.5, 1), min(wait, RETRY_AFTER_MAX)))
             delay = min(delay * 2, self.retry_delay_max)
 
     def _open(self):
@@ -148,7 +158,10 @@ class Producer:
             fields["table"] = self.table
         payload = "".join(f"{key}={value}\n" for key, value in fields.items()).encode()
         epoch = self.epoch if self.name else 0
-        self._socket.sendall(PREAMBLE + HEADER.pack(len(payload), HELLO, 0, 0, epoch, 0, 0) + payload)
+        try:
+            self._socket.sendall(PREAMBLE + HEADER.pack(len(payload), HELLO, 0, 0, epoch, 0, 0) + payload)
+        except (BrokenPipeError, ConnectionResetError):
+            pass  # a daemon that does not let us in says why, and closes
         # Other frames may come only after the answer.
         while (frame := self._next_frame()) is None:
             self._read()
@@ -221,9 +234,9 @@ class Producer:
             try:
                 while self._socket is not None and (frame := self._next_frame()) is not None:
                     self._take(*frame)
-            except OSError:
-                pass
-            self._reconnect(str(error))
+            except OSError as last:
+                error = last
+            self._reconnect(str(error), getattr(error, "seconds", 0.0))
 
     def _fill(self):
         while self._unsent and not self._output:
@@ -239,6 +252,8 @@ class Producer:
         data = self._socket.recv(65536)
         if not data:
             said = self._input.partition(b"\n")[0].decode(errors="replace")
+            if said.startswith("error: not_allowed: "):
+                raise Refused(said[len("error: "):])
             raise OSError(said if said.startswith("error: ") else "the daemon closed the connection")
         self._input += data
         self._heard = time.monotonic()
@@ -273,7 +288,10 @@ class Producer:
 
     def _fail(self, fields):
         text = f"{fields.get('code')}: {fields.get('message')}"
-        raise OSError(text) if fields.get("code") in RETRIABLE else Refused(text)
+        if fields.get("code") not in RETRIABLE:
+            raise Refused(text)
+        wait = fields.get("retry_after_ms", "")
+        raise TryLater(text, int(wait) / 1000 if wait.isdigit() else 0.0)
 
     def _drop(self, number):
         self._acked = max(self._acked, number)

@@ -5,7 +5,7 @@ import Pipeline
 /// to keep others out.
 struct GuardMiddleware: RouterMiddleware {
     let site: AdminSite
-    let access: AdminAccess
+    let access: @Sendable () -> AdminAccess
     let limiter: RateLimiter
 
     func handle(
@@ -27,7 +27,7 @@ struct GuardMiddleware: RouterMiddleware {
             response.headers[.retryAfter] = "\(seconds)"
             return response
         }
-        switch access.verdict(on: request) {
+        switch access().verdict(on: request) {
         case .admitted:
             let response = try await next(request, context)
             site.telemetry.adminRequests.add(reason: response.status.outcome)

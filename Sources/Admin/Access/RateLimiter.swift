@@ -8,21 +8,14 @@ final class RateLimiter: Sendable {
     /// Peers that are told apart; when there are more, the one that has been quiet longest is forgotten.
     static let peersMax = 1024
 
-    private struct Bucket {
-        var tokens: Double
-        var at: StageClock.Instant
-    }
-
-    private let perSecond: Double
+    private let perSecond: Int
     private let clock: StageClock
-    private let buckets = Mutex<[String: Bucket]>([:])
+    private let buckets = Mutex<[String: TokenBucket]>([:])
 
     init(perSecond: Int, clock: StageClock) {
-        self.perSecond = Double(perSecond)
+        self.perSecond = perSecond
         self.clock = clock
     }
-
-    private var tokensMax: Double { perSecond * Self.window.seconds }
 
     /// - Returns: nil: go ahead. Otherwise seconds to wait.
     func admit(_ peer: String) -> Int? {
@@ -33,13 +26,11 @@ final class RateLimiter: Sendable {
             {
                 buckets[quietest] = nil
             }
-            var bucket = buckets[peer] ?? Bucket(tokens: tokensMax, at: now)
-            bucket.tokens = min(tokensMax, bucket.tokens + (now - bucket.at).seconds * perSecond)
-            bucket.at = now
-            let isAdmitted = bucket.tokens >= 1
-            if isAdmitted { bucket.tokens -= 1 }
+            var bucket = buckets[peer] ?? TokenBucket(rate: perSecond, burst: Self.window, at: now)
+            let wait = bucket.wait(for: 1, at: now)
+            if wait == nil { bucket.take(1, at: now) }
             buckets[peer] = bucket
-            return isAdmitted ? nil : max(1, Int(((1 - bucket.tokens) / perSecond).rounded(.up)))
+            return wait.map { max(1, Int($0.seconds.rounded(.up))) }
         }
     }
 }

@@ -250,7 +250,7 @@ function show(data) {
   rejections(data);
   byId("producers-section").hidden = data.producers.length === 0;
   body("producers", data.producers.map((producer) =>
-    [producer.producer, count(producer.sessions), count(producer.rows), bytes(producer.bytes), producer.durable_sequence === null ? "–" : String(producer.durable_sequence)]), "");
+    [producer.producer ?? "(no name)", producer.connected ? "yes" : `last ${producer.last_seen}`, count(producer.rows), String(producer.taken_sequence), String(producer.durable_sequence), String(producer.settled_sequence)]), "");
 }
 
 // fetch, not EventSource: only it can send the token along.

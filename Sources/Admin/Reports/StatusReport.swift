@@ -32,12 +32,14 @@ struct StatusReport: Sendable {
             ("connections", connections),
             ("hosts", .array(snapshot.hosts.map(host))),
             ("errors", errors),
+            ("rate_limited", rateLimited),
             ("spool", snapshot.spool.bytesMax > 0 ? spool(snapshot.spool) : .null),
             ("dead_letter", snapshot.deadLetter.map(deadLetter) ?? .null),
             ("latency_ms", latencies),
             ("tables", .array(tables.map(table))),
             ("tables_count", .whole(Int64(snapshot.tables.count))),
-            ("producers", .array(snapshot.producers.map(producer))),
+            ("producers", .array(producers.shown.map(producer))),
+            ("producers_known", .whole(Int64(producers.known))),
             ("rejections", .array(samples)),
             ("process", process),
             ("timestamp", .text(now.time.formatted(.iso8601))),
@@ -46,6 +48,7 @@ struct StatusReport: Sendable {
 
     /// Set by the site, for a report is made of values.
     var rejections: [RejectionSamples.Sample] = []
+    var producers = ProducerList()
 
     private var rows: JSONValue {
         let rows = snapshot.conservation
@@ -128,7 +131,7 @@ struct StatusReport: Sendable {
         .object([
             ("producers", .whole(Int64(snapshot.producerConnections))),
             ("producers_opened", .count(snapshot.sessionsOpened)),
-            ("producers_refused", .count(snapshot.sessionsRefused)),
+            ("producers_refused", .count(snapshot.sessionsRefused.values.reduce(0, +))),
             ("sink", .whole(Int64(snapshot.sinkConnections))),
         ])
     }
@@ -139,10 +142,19 @@ struct StatusReport: Sendable {
             ("breaker_opened", .count(host.breakerOpened)), ("connections", .whole(Int64(host.connections))),
             ("blocks_in_flight", .whole(Int64(host.blocksInFlight))),
             ("committed_blocks", .count(host.committedBlocks)), ("failures", .count(host.failures)),
+            ("errors", byType(host.errors)),
         ])
     }
 
     private var errors: JSONValue { byType(snapshot.insertErrors) }
+
+    private var rateLimited: JSONValue {
+        .object(
+            snapshot.rateLimited.sorted { $0.key < $1.key }.map { limit, times in
+                let seconds = Double(snapshot.rateLimitedTime[limit] ?? 0) / 1000
+                return (limit, .object([("times", .count(times)), ("seconds", .fraction(seconds, places: 3))]))
+            })
+    }
 
     private func byType(_ errors: [Telemetry.InsertErrorType: UInt64]) -> JSONValue {
         .object(
@@ -220,10 +232,13 @@ struct StatusReport: Sendable {
     }
 
     private func producer(_ producer: ProducerStatus) -> JSONValue {
-        .object([
-            ("producer", .text(producer.name)), ("sessions", .whole(Int64(producer.sessions))),
-            ("rows", .count(producer.rows)), ("bytes", .count(producer.bytes)),
-            ("durable_sequence", producer.durableSequence.map { .count($0) } ?? .null),
+        let seen = Date(timeIntervalSince1970: Double(producer.lastSeen) / 1000)
+        return .object([
+            ("producer", producer.name.map { .text($0) } ?? .null),
+            ("epoch", producer.epoch.map { .count($0) } ?? .null), ("connected", .flag(producer.isConnected)),
+            ("rows", .count(producer.rows)), ("taken_sequence", .count(producer.taken)),
+            ("durable_sequence", .count(producer.durable)), ("settled_sequence", .count(producer.settled)),
+            ("last_seen", .text(seen.formatted(.iso8601))),
         ])
     }
 

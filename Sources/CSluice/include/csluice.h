@@ -241,4 +241,8 @@ void sluice_tune_malloc(void);
 /// The uid, gid and pid of the process at the other end of a Unix socket. 0, or an errno.
 int sluice_peer_credentials(int fd, uint32_t *uid, uint32_t *gid, int32_t *pid);
 
+/// How many supplementary groups that process has, and the first `max` of them, where there is room for all; -1 when the
+/// system does not tell.
+int32_t sluice_peer_groups(int fd, uint32_t *groups, size_t max);
+
 #endif

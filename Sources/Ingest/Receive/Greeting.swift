@@ -88,9 +88,17 @@ struct SessionError: Error, Hashable, Sendable {
     let code: SessionErrorCode
     /// One line. Nothing of rows.
     let message: String
+    /// The producer should not come again before; it is told how long that is.
+    let comeBack: ContinuousClock.Instant?
 
-    init(_ code: SessionErrorCode, _ message: String) {
+    init(_ code: SessionErrorCode, _ message: String, comeBack: ContinuousClock.Instant? = nil) {
         self.code = code
         self.message = message
+        self.comeBack = comeBack
+    }
+
+    /// Whole milliseconds from now on, at least one.
+    func retryAfter(from now: ContinuousClock.Instant) -> Int? {
+        comeBack.map { max(1, Int(($0 - now).milliseconds.rounded(.up))) }
     }
 }

@@ -14,7 +14,9 @@ public actor ReceiveStage: Stage {
     /// Smallest buffer that a read gets, in bytes; it grows up to `read_bytes_max` while reads fill it.
     static let readBytesMin = 2 << 10
 
+    /// As it began; see `reconfigure(_:)`.
     private let settings: ReceiveSettings
+    private let rowBytesMax: Int
     private let shared: SessionContext
     private let output: BoundedStream<Chunk>
     private let environment: [String: String]
@@ -27,33 +29,64 @@ public actor ReceiveStage: Stage {
     ///   - producers: Who numbers rows; nil: this daemon gives no acks.
     ///   - hasSpool: Whether rows become durable before they are settled, so that `durable` acks can be granted.
     ///   - environment: Where systemd says which sockets it passed.
+    ///   - rates: how fast rows may come; validate has the same one.
+    ///   - onRefusal: called on an event loop for each peer that may not connect; must not block.
     ///   - onListening: Called once, when producers can connect.
+    /// - Throws: `ReceiveError` when a user or group that may connect is not known.
     public init(
         settings: ReceiveSettings, rowBytesMax: Int, output: BoundedStream<Chunk>, deadLetter: DeadLetter,
         producers: ProducerRegistry? = nil, hasSpool: Bool = false, telemetry: Telemetry, logger: Logger,
-        clock: StageClock = .continuous,
+        clock: StageClock = .continuous, rates: RateLimits? = nil,
         environment: [String: String] = ProcessInfo.processInfo.environment,
+        onRefusal: @escaping @Sendable (PeerRefusal) -> Void = { _ in },
         onListening: @escaping @Sendable () -> Void = {}
-    ) {
+    ) throws {
         self.settings = settings
+        self.rowBytesMax = rowBytesMax
         self.output = output
         self.environment = environment
         self.logger = logger
         self.onListening = onListening
+        let limits = ReceiveLimits(
+            ReceiveLimits.Values(
+                session: SessionState.Limits(
+                    settings, rowBytesMax: rowBytesMax, hasProducers: producers != nil, hasSpool: hasSpool),
+                rules: try PeerRules(settings)))
         shared = SessionContext(
-            limits: SessionState.Limits(
-                lineBytesMax: settings.lineBytesMax, rowBytesMax: rowBytesMax,
-                partialLineTimeout: settings.partialLineTimeout, idleTimeout: settings.idleTimeout,
-                frames: FrameReader.Limits(
-                    frameBytesMax: settings.frameBytesMax, creditBytes: settings.creditBytes),
-                replies: SessionReplies.Limits(
-                    nacksMax: settings.nacksMax, unreadBytesMax: settings.unreadBytesMax,
-                    creditBytes: settings.creditBytes),
-                hasProducers: producers != nil, hasSpool: hasSpool),
-            output: output, deadLetter: deadLetter,
-            registry: SessionRegistry(connectionsMax: settings.connectionsMax), producers: producers,
-            telemetry: telemetry, clock: clock,
-            logger: logger)
+            limits: limits, output: output, deadLetter: deadLetter,
+            registry: SessionRegistry(
+                connectionsMax: settings.connectionsMax, perUserMax: settings.connectionsPerUserMax),
+            producers: producers, rates: rates ?? RateLimits(settings.rateLimit, telemetry: telemetry, clock: clock),
+            telemetry: telemetry, clock: clock, logger: logger, onRefusal: onRefusal)
+    }
+
+    /// Other settings, looked at and not yet in force.
+    public struct Change: Sendable {
+        fileprivate let settings: ReceiveSettings
+        fileprivate let rules: PeerRules
+    }
+
+    /// Looks at other settings.
+    ///
+    /// - Throws: `ReceiveError` for users and groups that the system does not know.
+    public nonisolated func prepare(_ settings: ReceiveSettings) throws -> Change {
+        Change(settings: settings, rules: try PeerRules(settings))
+    }
+
+    /// Takes over limits, who may connect, and how fast. Limits of lines, frames and answers count for sessions that begin from
+    /// now on; those of users who may not connect any more are ended.
+    public nonisolated func apply(_ change: Change) {
+        let (settings, rules) = (change.settings, change.rules)
+        let before = shared.limits.current
+        shared.limits.current = ReceiveLimits.Values(
+            session: SessionState.Limits(
+                settings, rowBytesMax: rowBytesMax, hasProducers: before.session.hasProducers,
+                hasSpool: before.session.hasSpool),
+            rules: rules)
+        shared.registry.reconfigure(
+            connectionsMax: settings.connectionsMax, perUserMax: settings.connectionsPerUserMax)
+        shared.rates.reconfigure(settings.rateLimit)
+        shared.registry.lookAgain()
     }
 
     /// - Throws: `ReceiveError` when it cannot listen.
@@ -125,18 +158,6 @@ public actor ReceiveStage: Stage {
     }
 
     private static func begin(_ channel: any Channel, _ shared: SessionContext) throws {
-        let handler: any ChannelHandler
-        switch shared.registry.admit() {
-        case .admitted(let session):
-            handler = SessionHandler(session: session, shared: shared, eventLoop: channel.eventLoop)
-        case .full:
-            shared.telemetry.sessionsRefused.add()
-            let limit = shared.registry.connectionsMax
-            shared.logger.debug("connection refused", metadata: ["connections_max": "\(limit)"])
-            handler = RefusalHandler(answer: "error: too many connections (limit \(limit))")
-        case .stopping:
-            handler = RefusalHandler(answer: "error: the daemon stops")
-        }
-        try channel.pipeline.syncOperations.addHandler(handler)
+        try channel.pipeline.syncOperations.addHandler(shared.handler(for: channel))
     }
 }

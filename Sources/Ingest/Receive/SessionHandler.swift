@@ -1,4 +1,3 @@
-import CSluice
 import Logging
 import NIOCore
 import Pipeline
@@ -6,15 +5,18 @@ import ProducerProtocol
 
 /// What sessions share.
 struct SessionContext: Sendable {
-    let limits: SessionState.Limits
+    let limits: ReceiveLimits
     let output: BoundedStream<Chunk>
     let deadLetter: DeadLetter
     let registry: SessionRegistry
     /// nil: this daemon gives no acks.
     let producers: ProducerRegistry?
+    let rates: RateLimits
     let telemetry: Telemetry
     let clock: StageClock
     let logger: Logger
+    /// Whoever was turned away for who he is.
+    let onRefusal: @Sendable (PeerRefusal) -> Void
 }
 
 /// Does what `SessionState` decides, on the event loop of its channel. It never waits: what the stream does not take
@@ -28,6 +30,10 @@ final class SessionHandler: ChannelInboundHandler {
 
     private let shared: SessionContext
     private let eventLoop: any EventLoop
+    /// nil: the system does not tell.
+    private let peer: Peer?
+    /// Whose limits count.
+    private var subject: RateLimits.Subject
     private var state: SessionState
     /// nil before the channel is there and after it is gone; what is left is handed over even then.
     private var context: ChannelHandlerContext?
@@ -42,10 +48,16 @@ final class SessionHandler: ChannelInboundHandler {
     /// Why the session ends, once that is only a matter of what it was told last.
     private var closing: SessionState.CloseReason?
 
-    init(session: UInt64, shared: SessionContext, eventLoop: any EventLoop) {
+    init(session: UInt64, peer: Peer?, shared: SessionContext, eventLoop: any EventLoop) {
         self.shared = shared
         self.eventLoop = eventLoop
-        state = SessionState(session: session, limits: shared.limits, at: shared.clock.now)
+        self.peer = peer
+        if let peer, peer.process > 0 {
+            subject = .process(user: peer.user, process: peer.process)
+        } else {
+            subject = .session(session)
+        }
+        state = SessionState(session: session, limits: shared.limits.current.session, at: shared.clock.now)
     }
 
     // MARK: Events
@@ -56,10 +68,12 @@ final class SessionHandler: ChannelInboundHandler {
         // Kept until the session ends, for somebody has to hand over what is left when the channel is gone.
         let stop = onEventLoop { $0.state.stopRequested(at: $0.shared.clock.now) }
         let abandon = onEventLoop { $0.abandon() }
+        let lookAgain = onEventLoop { $0.lookAgain() }
         shared.registry.began(state.session) { order in
             switch order {
             case .stop: stop()
             case .abandon: abandon()
+            case .lookAgain: lookAgain()
             }
         }
         if context.channel.isActive { channelActive(context: context) }
@@ -68,7 +82,14 @@ final class SessionHandler: ChannelInboundHandler {
     func channelActive(context: ChannelHandlerContext) {
         guard self.context == nil else { return }
         self.context = context
-        if shared.logger.logLevel <= .debug { logPeer(context) }
+        if let peer {
+            shared.logger.debug(
+                "session opened",
+                metadata: [
+                    "session": "\(state.session)", "uid": "\(peer.user)", "gid": "\(peer.group)",
+                    "pid": "\(peer.process)",
+                ])
+        }
         act()
     }
 
@@ -130,6 +151,11 @@ final class SessionHandler: ChannelInboundHandler {
     private func attach(name: String?, epoch: UInt64) {
         // The state asks for this only if there is a registry.
         guard let producers = shared.producers else { return }
+        if let name { subject = .named(name) }
+        if shared.rates.isActive, let hold = shared.rates.hold(of: subject, session: state.session) {
+            state.attachRefused(hold.error)
+            return
+        }
         let wake = onEventLoop { handler in
             guard let news = handler.producer?.takeNews(session: handler.state.session) else { return }
             handler.state.newsReceived(news, at: handler.shared.clock.now)
@@ -179,7 +205,10 @@ final class SessionHandler: ChannelInboundHandler {
 
     private func forward(_ chunk: Chunk) {
         switch shared.output.trySend(chunk) {
-        case .accepted: break
+        case .accepted:
+            guard shared.rates.isActive else { break }
+            let rows = chunk.numbering.map { Int(clamping: $0.range.rows) } ?? chunk.bytes.countNewlines()
+            charge(rows: rows, bytes: chunk.bytes.readableBytes)
         case .full(let chunk):
             state.forwardRefused(chunk)
             let registration = shared.output.onWritable(for: chunk.memory, spaceAvailable())
@@ -190,6 +219,13 @@ final class SessionHandler: ChannelInboundHandler {
             state.forwardRefused(chunk)
             abandon()
         }
+    }
+
+    private func charge(rows: Int, bytes: Int) {
+        guard
+            let hold = shared.rates.passed(rows: rows, bytes: bytes, by: subject, session: state.session)
+        else { return }
+        state.held(by: hold, at: shared.clock.now)
     }
 
     private func spaceAvailable() -> @Sendable () -> Void {
@@ -211,12 +247,27 @@ final class SessionHandler: ChannelInboundHandler {
         state.outputFinished()
     }
 
+    /// Who may connect, and how fast rows may come, has changed.
+    private func lookAgain() {
+        guard closing == nil else { return }
+        if shared.rates.hold(of: subject, session: state.session) == nil { state.released(at: shared.clock.now) }
+        guard !shared.limits.current.rules.admit(peerWithGroups) else { return }
+        shared.note(.notAllowed(peer), peer)
+        state.dismissed(SessionError(.notAllowed, Refusal.message(peer)), at: shared.clock.now)
+    }
+
+    /// Groups are asked for when they are needed.
+    private var peerWithGroups: Peer? {
+        context.flatMap { Peer.of($0.channel, withGroups: true) } ?? peer
+    }
+
     private func reject(_ rejection: Rejection) {
         guard shared.deadLetter.tryRecord(rejection) else {
             state.rejectRefused(rejection)
             waitNoMore = shared.deadLetter.onWritable(spaceAvailable())
             return
         }
+        if shared.rates.isActive { charge(rows: 1, bytes: rejection.length) }
         shared.telemetry.receivedRows.add()
         shared.telemetry.table(rejection.table ?? TableName(table: Telemetry.other)).rejectedRows.add(
             reason: rejection.reason.rawValue)
@@ -258,6 +309,7 @@ final class SessionHandler: ChannelInboundHandler {
         shared.telemetry.producerConnections.subtract()
         shared.logger.debug(
             "session closed", metadata: ["session": "\(state.session)", "reason": "\(reason.name)"])
+        shared.rates.ended(session: state.session)
         shared.registry.ended(state.session)
     }
 
@@ -270,19 +322,6 @@ final class SessionHandler: ChannelInboundHandler {
                 bound.value.act()
             }
         }
-    }
-
-    private func logPeer(_ context: ChannelHandlerContext) {
-        var uid: UInt32 = 0
-        var gid: UInt32 = 0
-        var pid: Int32 = 0
-        let result = try? context.pipeline.syncOperations.withUnsafeTransportIfAvailable(
-            of: NIOBSDSocket.Handle.self
-        ) { sluice_peer_credentials($0, &uid, &gid, &pid) }
-        guard result == 0 else { return }
-        shared.logger.debug(
-            "session opened",
-            metadata: ["session": "\(state.session)", "uid": "\(uid)", "gid": "\(gid)", "pid": "\(pid)"])
     }
 }
 

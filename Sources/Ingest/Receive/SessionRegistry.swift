@@ -9,9 +9,16 @@ final class SessionRegistry: Sendable {
         case stop
         /// Give up what is there.
         case abandon
+        /// Who may connect, and how fast, has changed: see what that means for you.
+        case lookAgain
     }
 
     private struct State {
+        var connectionsMax: Int
+        var perUserMax: Int?
+        /// Of each session, whose it is.
+        var users: [UInt64: UInt32] = [:]
+        var ofUser: [UInt32: Int] = [:]
         /// How to tell a session; from any thread.
         var sessions: [UInt64: @Sendable (Order) -> Void] = [:]
         /// Those that have handed over all, and wait for acks.
@@ -24,23 +31,45 @@ final class SessionRegistry: Sendable {
         var isReached: Bool { sessions.isEmpty && (settling.isEmpty || !waitsForAll) }
     }
 
-    let connectionsMax: Int
-    private let state = Mutex(State())
+    private let state: Mutex<State>
 
-    init(connectionsMax: Int) { self.connectionsMax = connectionsMax }
+    /// - Parameters:
+    ///   - connectionsMax: sessions at once.
+    ///   - perUserMax: of one user; nil: no bound.
+    init(connectionsMax: Int, perUserMax: Int? = nil) {
+        state = Mutex(State(connectionsMax: connectionsMax, perUserMax: perUserMax))
+    }
+
+    /// Other bounds, for sessions that come.
+    func reconfigure(connectionsMax: Int, perUserMax: Int?) {
+        state.withLock { state in
+            state.connectionsMax = connectionsMax
+            state.perUserMax = perUserMax
+        }
+    }
 
     enum Admission: Sendable {
         case admitted(UInt64)
-        case full
+        case full(limit: Int)
+        case fullOfUser(limit: Int)
         case stopping
     }
 
     /// A place for a new session, to be given back with `ended`.
-    func admit() -> Admission {
+    func admit(user: UInt32? = nil) -> Admission {
         state.withLock { state in
             if state.isStopping { return .stopping }
-            guard state.sessions.count + state.settling.count < connectionsMax else { return .full }
+            guard state.sessions.count + state.settling.count < state.connectionsMax else {
+                return .full(limit: state.connectionsMax)
+            }
+            if let user {
+                if let limit = state.perUserMax, state.ofUser[user, default: 0] >= limit {
+                    return .fullOfUser(limit: limit)
+                }
+                state.ofUser[user, default: 0] += 1
+            }
             state.lastID += 1
+            state.users[state.lastID] = user
             state.sessions[state.lastID] = { _ in }
             return .admitted(state.lastID)
         }
@@ -67,6 +96,9 @@ final class SessionRegistry: Sendable {
         resume {
             $0.sessions[id] = nil
             $0.settling[id] = nil
+            if let user = $0.users.removeValue(forKey: id), let count = $0.ofUser[user] {
+                $0.ofUser[user] = count > 1 ? count - 1 : nil
+            }
         }
     }
 
@@ -108,9 +140,13 @@ final class SessionRegistry: Sendable {
     }
 
     /// Tells those that are left to give up.
-    func abandon() {
+    func abandon() { tellAll(.abandon) }
+
+    func lookAgain() { tellAll(.lookAgain) }
+
+    private func tellAll(_ order: Order) {
         let sessions = state.withLock { Array($0.sessions.values) + Array($0.settling.values) }
-        for order in sessions { order(.abandon) }
+        for tell in sessions { tell(order) }
     }
 
     var count: Int { state.withLock { $0.sessions.count + $0.settling.count } }

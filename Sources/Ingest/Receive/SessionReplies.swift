@@ -154,8 +154,8 @@ struct SessionReplies: Sendable {
         if nacksLeftOut > 0 { writeLeftOut(to: &bytes) }
         if let error {
             switch dialect {
-            case .lines: bytes.writeErrorLine(error)
-            case .frames: bytes.writeErrorFrame(error)
+            case .lines: bytes.writeErrorLine(error, at: now)
+            case .frames: bytes.writeErrorFrame(error, at: now)
             }
         }
         return bytes.readableBytes > 0 ? bytes : nil
@@ -186,13 +186,16 @@ struct SessionReplies: Sendable {
 }
 
 extension ByteBuffer {
-    mutating func writeErrorLine(_ error: SessionError) {
+    mutating func writeErrorLine(_ error: SessionError, at now: ContinuousClock.Instant) {
         writeString("{\"error\":\"\(error.code.rawValue)\",\"message\":")
         writeJSONString(error.message.utf8)
+        if let wait = error.retryAfter(from: now) { writeString(",\"retry_after_ms\":\(wait)") }
         writeStaticString("}\n")
     }
 
-    mutating func writeErrorFrame(_ error: SessionError) {
-        writeFrame(.error, fields: [("code", error.code.rawValue), ("message", error.message)])
+    mutating func writeErrorFrame(_ error: SessionError, at now: ContinuousClock.Instant) {
+        var fields = [(key: "code", value: error.code.rawValue), ("message", error.message)]
+        if let wait = error.retryAfter(from: now) { fields.append(("retry_after_ms", "\(wait)")) }
+        writeFrame(.error, fields: fields)
     }
 }

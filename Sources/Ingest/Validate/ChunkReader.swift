@@ -66,6 +66,9 @@ final class ChunkReader {
 
     var hasRefusals: Bool { !refused.isEmpty }
 
+    /// Rows of each table that were read and not taken yet.
+    var rowsByTable: [TableName: Int] { writers.compactMapValues { $0.rows > 0 ? $0.rows : nil } }
+
     /// Rows and bytes that were read and not taken yet.
     var rows: Int { writers.values.reduce(0) { $0 + $1.rows } }
     var bytes: Int { writers.values.reduce(0) { $0 + $1.bytes } }

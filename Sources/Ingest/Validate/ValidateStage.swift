@@ -34,11 +34,13 @@ public actor ValidateStage: Stage {
     private let deadLetterSynced: @Sendable () async throws -> Void
     private let wallClock: @Sendable () -> Int64
     private let held = Gauge()
+    private let rates: RateLimits?
 
     /// - Parameters:
     ///   - changes: says when the catalog has learned something.
     ///   - wallClock: milliseconds since 1970.
     ///   - deadLetter: keeps rejected rows; validation waits for it.
+    ///   - rates: is told which tables rows are for.
     ///   - deadLetterSynced: returns when what it was given is on the disk; throws when that will not happen any more:
     ///     what was read is then not passed on, and nobody hears that it was taken.
     public init(
@@ -47,8 +49,10 @@ public actor ValidateStage: Stage {
         changes: StructureChanges = StructureChanges(), pool: BlockPool, telemetry: Telemetry,
         logger: Logger, clock: StageClock = .continuous, wallClock: @escaping @Sendable () -> Int64,
         deadLetter: @escaping @Sendable ([Rejection]) async -> Void,
-        deadLetterSynced: @escaping @Sendable () async throws -> Void = {}, gate: PauseGate = PauseGate()
+        deadLetterSynced: @escaping @Sendable () async throws -> Void = {}, gate: PauseGate = PauseGate(),
+        rates: RateLimits? = nil
     ) {
+        self.rates = rates
         current = Mutex(Current(settings: settings))
         self.gate = gate
         self.input = input
@@ -124,6 +128,7 @@ public actor ValidateStage: Stage {
             maxElements: Self.chunksAtOnceMax, maxBytes: Self.bytesAtOnceMax)
         {
             await gate.pass()
+            let limitsTables = rates?.limitsTables ?? false
             let now = current.withLock { $0.generation }
             if now != generation {
                 try await passOn(reader, &numbered, &tables)
@@ -141,6 +146,7 @@ public actor ValidateStage: Stage {
                 refusedUntil = nil
             }
             for chunk in chunks {
+                let before = limitsTables ? reader.rowsByTable : [:]
                 var offset = 0
                 reading: while true {
                     switch reader.read(chunk, from: offset) {
@@ -155,6 +161,7 @@ public actor ValidateStage: Stage {
                 }
                 let rejections = reader.takeRejections()
                 await settle(rejections, &tables)
+                if limitsTables { charge(chunk, before, reader.rowsByTable) }
                 if let numbering = chunk.numbering { numbered.note(numbering, rejections) }
                 if reader.isFull { try await passOn(reader, &numbered, &tables) }
             }
@@ -167,6 +174,16 @@ public actor ValidateStage: Stage {
 
     private nonisolated func makeReader(_ settings: ValidateSettings) -> ChunkReader {
         ChunkReader(settings: settings, pool: pool) { [wallClock] in wallClock() / 1000 }
+    }
+
+    /// Tells the limits which tables a chunk's rows were for. Its bytes are shared out by rows.
+    private nonisolated func charge(_ chunk: Chunk, _ before: [TableName: Int], _ after: [TableName: Int]) {
+        let taken = after.map { ($0, $1 - before[$0, default: 0]) }.filter { $0.1 > 0 }
+        let all = taken.reduce(0) { $0 + $1.1 }
+        for (table, rows) in taken {
+            rates?.reached(
+                table, rows: rows, bytes: chunk.bytes.readableBytes * rows / all, session: chunk.session)
+        }
     }
 
     /// Asks the catalog for a table that a row was for. Waits while the catalog's source is away.

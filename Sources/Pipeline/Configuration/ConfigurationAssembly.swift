@@ -28,6 +28,8 @@ struct ConfigurationAssembly {
     private var inputs: TableValues = [:]
     private var namedSettings: [String: String] = [:]
     private var treatments: [Int32: ClickHouseSettings.ErrorTreatment] = [:]
+    /// By key.
+    private var rates: [String: [String: String]] = [:]
 
     init(files: any ConfigurationFiles) {
         self.files = files
@@ -68,6 +70,8 @@ struct ConfigurationAssembly {
             strategies[table, default: []].append((String(entry.name), value))
         } else if let table = assignment.element, entry.target.hasPrefix("validate.tables.") {
             inputs[table, default: []].append((String(entry.name), value))
+        } else if let name = assignment.element, let rate = value.rate {
+            rates[entry.target, default: [:]][name] = rate
         } else if let name = assignment.element, case .text(let text) = value {
             if case .treatments = entry.type {
                 treatments[Int32(name) ?? 0] = ClickHouseSettings.ErrorTreatment(rawValue: text)
@@ -250,6 +254,7 @@ struct ConfigurationAssembly {
         merged.merge(namedSettings) { _, named in named }
         settings.ship.clickhouse.settings = merged
         settings.ship.clickhouse.errors = treatments
+        for (key, values) in rates { SettingsKeys.byPath[key]?.set(&settings, .settings(values)) }
     }
 
     private mutating func completeHosts() {
@@ -289,5 +294,16 @@ struct ConfigurationAssembly {
         fail(
             "validate.schema",
             ConfigurationIssue(.unreadableFile, at: origin("validate.schema").place, "schema: \(message)"))
+    }
+}
+
+extension ConfigurationValue {
+    /// One element of a map of rates, as such a map has it.
+    fileprivate var rate: String? {
+        switch self {
+        case .count(let number): String(number)
+        case .bytes(let size): ByteSize.format(size)
+        default: nil
+        }
     }
 }

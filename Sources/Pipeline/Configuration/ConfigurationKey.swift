@@ -176,6 +176,28 @@ extension ConfigurationKey {
             })
     }
 
+    /// So many a second, by name; see `RateLimitSettings`.
+    static func rates(
+        _ path: String, _ keyPath: WritableKeyPath<Root, [String: Int]> & Sendable, areBytes: Bool, _ text: String
+    ) -> Self {
+        key(
+            path, .rates(1...1 << 40, areBytes: areBytes), keyPath, text,
+            wrap: { .settings($0.mapValues { areBytes ? ByteSize.format($0) : String($0) }) },
+            unwrap: { value in
+                guard case .settings(let rates) = value else { return nil }
+                return rates.compactMapValues { areBytes ? ByteSize.parse($0) : Int($0) }
+            })
+    }
+
+    /// A list of texts.
+    static func texts(
+        _ path: String, _ keyPath: WritableKeyPath<Root, [String]> & Sendable, bytesMax: Int, _ text: String
+    ) -> Self {
+        key(
+            path, .texts(bytesMax: bytesMax), keyPath, text, wrap: { .list($0) },
+            unwrap: { if case .list(let texts) = $0 { texts } else { nil } })
+    }
+
     /// A list of words out of a fixed set.
     static func names<T: RawRepresentable<String> & CaseIterable & Sendable>(
         _ path: String, _ keyPath: WritableKeyPath<Root, [T]> & Sendable, _ text: String

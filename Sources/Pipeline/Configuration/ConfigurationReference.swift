@@ -68,6 +68,10 @@ public enum ConfigurationReference {
         case .settings: "map of names to values, at most \(ConfigurationLimits.settingsMax)"
         case .treatments:
             "map of error codes to " + ValueType.treatmentWords.map { "`\($0)`" }.joined(separator: ", ")
+        case .rates(_, let areBytes):
+            "map of names to \(areBytes ? "sizes" : "numbers"), at most \(ConfigurationLimits.settingsMax)"
+        case .texts(let bytesMax):
+            "list of at most \(ConfigurationLimits.textsMax) texts of at most \(bytesMax) bytes"
         case .names(let names): "list of " + names.map { "`\($0)`" }.joined(separator: ", ")
         case .secret: "secret"
         case .secretFile: "file"
@@ -115,8 +119,15 @@ public enum ConfigurationReference {
         **Secrets** are never printed. Take them from the environment, `password: "${CLICKHOUSE_PASSWORD}"`, or from a file,
         `password_file: /run/secrets/clickhouse`. A secret that stands in a configuration file, and a secret's file that every user can read, give a warning.
 
-        **Change** says what it takes to change a value: `restart`, or `reload` for what is fit to be taken over by a running
-        daemon. In this release every change takes a restart.
+        **Change** says what it takes to change a value: `restart`, or `reload` for what a running daemon takes over: at SIGHUP (`systemctl reload
+        sluice`), at `POST /reload`, and by itself when one of the files changed (`watch_interval`). All that changed is taken over, or nothing: a
+        configuration with an error in it, a certificate that cannot be read, or a change that needs a restart leaves the running one as it is, and the log says
+        why. The log has each difference; of secrets only that they differ. Nothing on its way is lost: blocks in flight land where they are,
+        and new connections go where the new configuration says. A restart is needed for
+
+        \(SettingsKeys.restartOnly.map { "`\($0)`" }.joined(separator: ", ")).
+
+        Environment variables are those that the daemon was started with.
 
         """
 
@@ -139,6 +150,22 @@ public enum ConfigurationReference {
     }()
 
     private static let notes: [String: String] = [
+        "receive": """
+        The keys of `rate_limit` are maps, with `*` for each name that is not in them. A producer is known by its name; one without a
+        name by its process, or, where the system does not tell that, by its session.
+
+        ```yaml
+        rate_limit:
+          producer_rows: {"*": 20000, batch-import: 5000}
+          table_bytes: {mstore: 10MiB}
+          burst: 2s
+        ```
+
+        A limit is an average over time: what was read at once is taken, and paid for afterwards. Producers that asked for acks are told
+        `rate_limit` and how long to wait; others wait in their `write`. No row is dropped. For rows of a table the answer comes with
+        what is read next, so that up to `queue.bytes_max` more may pass.
+
+        """,
         "validate": """
         A row batch is never larger than the bounds of `batch.defaults`: where `row_batch` is not set it follows them, where it is set
         to more it is refused.

@@ -66,8 +66,12 @@ public indirect enum ValueType: Sendable {
     case settings
     /// ClickHouse's error codes, and what is done about each.
     case treatments
+    /// Names, each with so many a second: a number, or a size.
+    case rates(ClosedRange<Int>, areBytes: Bool)
     /// Any of these.
     case names([String])
+    /// A list of texts that are not empty, each at most so many bytes.
+    case texts(bytesMax: Int)
     case secret
     /// A file whose content is the secret.
     case secretFile
@@ -89,7 +93,9 @@ public indirect enum ValueType: Sendable {
         case .files: "a list of files"
         case .settings: "a map of names to values"
         case .treatments: "a map of error codes to " + Self.treatmentWords.joined(separator: ", ")
+        case .rates(_, let areBytes): "a map of names to \(areBytes ? "sizes such as 10MiB" : "whole numbers")"
         case .names(let names): "a list of " + names.joined(separator: ", ")
+        case .texts: "a list of texts"
         case .secret: "a text"
         case .secretFile: "the path of a file"
         case .optional(let word, let type): "\(type.expectation), or \(word)"
@@ -100,7 +106,7 @@ public indirect enum ValueType: Sendable {
     /// A map whose elements are assigned one by one.
     var isMap: Bool {
         switch self {
-        case .settings, .treatments: true
+        case .settings, .treatments, .rates: true
         default: false
         }
     }
@@ -116,6 +122,9 @@ public indirect enum ValueType: Sendable {
         case (.names(let names), .list(let items)): return .list(try Self.names(items, of: names))
         case (.names(let names), .scalar(let scalar)):
             return .list(scalar.isNull ? [] : try Self.names(Self.split(scalar), of: names))
+        case (.texts(let bytesMax), .list(let items)): return .list(try Self.texts(items, bytesMax))
+        case (.texts(let bytesMax), .scalar(let scalar)):
+            return .list(scalar.isNull ? [] : try Self.texts(Self.split(scalar), bytesMax))
         case (_, .list): throw ValueProblem(code: .wrongType, message: "expected \(expectation), got a list")
         case (_, .scalar(let scalar)): return try parse(scalar)
         }
@@ -157,7 +166,9 @@ public indirect enum ValueType: Sendable {
             throw ValueProblem(code: .wrongType, message: "expected \(expectation), got \(scalar.shown)\(hint)")
         case .mode: return .mode(try Self.mode(scalar))
         case .treatments: return try ValueType.choice(Self.treatmentWords).parse(scalar)
-        case .hosts, .files, .settings, .names: return try need(nil, scalar)
+        case .rates(let range, let areBytes):
+            return try (areBytes ? ValueType.bytes(range) : ValueType.count(range)).parse(scalar)
+        case .hosts, .files, .settings, .names, .texts: return try need(nil, scalar)
         }
     }
 
@@ -221,6 +232,19 @@ public indirect enum ValueType: Sendable {
         return found
     }
 
+    private static func texts(_ items: [RawScalar], _ bytesMax: Int) throws(ValueProblem) -> [String] {
+        guard items.count <= ConfigurationLimits.textsMax else {
+            throw ValueProblem(
+                code: .outOfRange, message: "must be at most \(ConfigurationLimits.textsMax) texts, got \(items.count)")
+        }
+        var texts: [String] = []
+        for item in items {
+            guard case .text(let text) = try ValueType.text(bytesMax: bytesMax).parse(item) else { continue }
+            texts.append(text)
+        }
+        return texts
+    }
+
     private static func hosts(_ items: [RawScalar]) throws(ValueProblem) -> [ClickHouseSettings.Host] {
         guard !items.isEmpty else {
             throw ValueProblem(code: .wrongType, message: "expected at least one host, got an empty list")
@@ -272,6 +296,8 @@ public enum ConfigurationLimits {
     public static let hostsMax = 64
     public static let tablesMax = 4096
     public static let settingsMax = 256
+    /// Items of one list of names.
+    public static let textsMax = 256
     public static let schemaFilesMax = 1024
     /// Errors that are listed; the rest is counted.
     public static let errorsMax = 200

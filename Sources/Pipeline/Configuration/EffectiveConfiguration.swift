@@ -45,7 +45,29 @@ public struct EffectiveConfiguration: Sendable {
         lines += settings.memoryBounds.map { "#   \(ByteSize.format($0.bytes))  \($0.key)" }
         let sum = settings.memoryBounds.reduce(0) { $0 + $1.bytes }
         lines.append("#   \(ByteSize.format(sum))  together: an estimate of the ceiling, without the process itself")
+        lines.append("# a running daemon takes over all but these, which need a restart:")
+        lines += SettingsKeys.restartOnly.map { "#   \($0)" }
         return lines.joined(separator: "\n") + "\n"
+    }
+
+    /// Files that have a part in it, those of the stages that are not there yet included: another version of one of them
+    /// makes another configuration.
+    public var watchedFiles: [String] {
+        let clickhouse = settings.ship.clickhouse
+        let named = [
+            clickhouse.caCert, clickhouse.clientCert, clickhouse.clientKey, settings.admin.tlsCertificate,
+            settings.admin.tlsKey,
+        ].compactMap(\.self)
+        let secrets = provenance.values.compactMap { origin in
+            if case .secretFile(let path, _) = origin { path } else { nil }
+        }
+        var directory = stages
+        if case .environment = provenance(of: "stages") {
+        } else if let mainFile {
+            directory = FilePath.resolve(stages, in: FilePath.directory(of: mainFile))
+        }
+        let stageFiles = SettingsKeys.stages.map { "\(directory)/\($0).yaml" }
+        return Set(sources + named + secrets + stageFiles + [mainFile].compactMap(\.self)).sorted()
     }
 
     private func render(_ key: ConfigurationKey<Settings>, depth: Int) -> [String] {
@@ -56,7 +78,9 @@ public struct EffectiveConfiguration: Sendable {
         if values.isEmpty { return [line(depth, name, "{}", .builtIn)] }
         return [indent(depth) + "\(name):"]
             + values.sorted { $0.key < $1.key }.map { setting, value in
-                line(depth + 1, setting, YAMLText.setting(setting, value), provenance(of: key.path, element: setting))
+                line(
+                    depth + 1, YAMLText.name(setting), YAMLText.setting(setting, value),
+                    provenance(of: key.path, element: setting))
             }
     }
 
@@ -135,7 +159,8 @@ enum YAMLText {
         case .hosts(let hosts): return list(hosts.map { $0.port == 0 ? $0.name : $0.description })
         case .list(let items): return list(items)
         case .settings(let values):
-            return "{" + values.sorted { $0.key < $1.key }.map { "\($0): \(quoted($1))" }.joined(separator: ", ") + "}"
+            return "{" + values.sorted { $0.key < $1.key }.map { "\(name($0)): \(quoted($1))" }.joined(separator: ", ")
+                + "}"
         case .secret(let secret): return "\"\(secret)\""
         case .absent: if case .optional(let word, _) = type { return word } else { return "null" }
         }
@@ -145,6 +170,15 @@ enum YAMLText {
     static func setting(_ name: String, _ value: String) -> String {
         let isSecret = ["password", "secret", "token", "access_key"].contains { name.lowercased().contains($0) }
         return isSecret ? "\"\(Secret(value))\"" : quoted(value)
+    }
+
+    /// The name of a map's element: plain where it is a word.
+    static func name(_ name: String) -> String {
+        let isWord = name.utf8.allSatisfy {
+            (0x61...0x7A).contains($0) || (0x41...0x5A).contains($0) || (0x30...0x39).contains($0)
+                || "_-./".utf8.contains($0)
+        }
+        return isWord && !name.isEmpty ? name : "\"\(escaped(name))\""
     }
 
     private static func list(_ items: [String]) -> String {

@@ -12,6 +12,8 @@ public struct Settings: Sendable, Hashable {
     public var log = LogSettings()
     /// Accepted rows get this long to reach the sink after SIGTERM.
     public var shutdownTimeout: Duration = .seconds(30)
+    /// How often files are looked at; nil: never.
+    public var watchInterval: Duration? = .seconds(5)
 
     public init() {}
 }
@@ -113,10 +115,36 @@ public struct ReceiveSettings: Sendable, Hashable {
     public var idleTimeout: Duration?
     /// Event loop threads of the listener; 0: one for four cores, at least one.
     public var threads = 0
+    /// Users and groups whose processes may connect, by name or number; both empty: whoever the socket's mode lets.
+    public var allowedUsers: [String] = []
+    public var allowedGroups: [String] = []
+    /// Sessions of one user at once; nil: no bound but `connectionsMax`.
+    public var connectionsPerUserMax: Int?
+    public var rateLimit = RateLimitSettings()
     /// What waits for validation.
     public var queue = QueueSettings(elementsMax: 8192, bytesMax: 8 << 20)
 
     public init() {}
+}
+
+/// How fast rows may come, on average. Names are those that producers gave themselves, or those of tables; `*` stands for each
+/// that is not named. Empty: no limit.
+public struct RateLimitSettings: Sendable, Hashable {
+    /// Stands for each name that has no limit of its own.
+    public static let others = "*"
+
+    /// Rows a second.
+    public var producerRows: [String: Int] = [:]
+    /// Bytes of lines a second.
+    public var producerBytes: [String: Int] = [:]
+    public var tableRows: [String: Int] = [:]
+    public var tableBytes: [String: Int] = [:]
+    /// What may come at once after a pause: as much as in so long a time.
+    public var burst: Duration = .seconds(1)
+
+    public init() {}
+
+    public var isOff: Bool { producerRows.isEmpty && producerBytes.isEmpty && tableRows.isEmpty && tableBytes.isEmpty }
 }
 
 public struct ValidateSettings: Sendable, Hashable {

@@ -2,11 +2,37 @@
 public enum SettingsKeys {
     public static let all: [ConfigurationKey<Settings>] =
         (daemon + receive + validate + spool + batch + compress + ship).map {
-            reloadable.contains($0.path) ? $0.reloadable : $0
+            isReloadable($0.path) ? $0.reloadable : $0
         }
+
+    private static func isReloadable(_ path: String) -> Bool {
+        // Rows that wait are for the database that their tables were looked up in.
+        if path.hasPrefix("ship.clickhouse.") { return path != "ship.clickhouse.database" }
+        return reloadable.contains(path)
+    }
+
+    /// Keys that need a restart, in short: where all below a name do, the name.
+    public static let restartOnly: [String] = {
+        var short: [String] = []
+        for key in all where key.change == .restart {
+            let parts = key.path.split(separator: ".")
+            let name = (1...parts.count).map { parts.prefix($0).joined(separator: ".") }.first { prefix in
+                all.allSatisfy { $0.change == .restart || !($0.path == prefix || $0.path.hasPrefix(prefix + ".")) }
+            }
+            let entry = name ?? key.path
+            if short.last != entry { short.append(entry) }
+        }
+        return ["stages"] + short
+    }()
 
     /// What a running daemon takes over, beside what is marked where it is declared.
     private static let reloadable: Set<String> = [
+        "watch_interval", "admin.token", "admin.tls.certificate", "admin.tls.key",
+        "receive.connections_max", "receive.connections_per_user_max", "receive.line_bytes_max",
+        "receive.partial_line_timeout", "receive.frame_bytes_max", "receive.credit_bytes", "receive.nacks_max",
+        "receive.unread_bytes_max", "receive.idle_timeout", "receive.allowed_users", "receive.allowed_groups",
+        "receive.rate_limit.producer_rows", "receive.rate_limit.producer_bytes", "receive.rate_limit.table_rows",
+        "receive.rate_limit.table_bytes", "receive.rate_limit.burst",
         "validate.default_table", "validate.table_field", "validate.depth_max", "validate.tables_max",
         "validate.variants_max", "validate.row_batch.rows_max", "validate.row_batch.bytes_max",
         "batch.memory_max", "batch.growth_max", "compress.method",
@@ -17,52 +43,6 @@ public enum SettingsKeys {
 
     /// Names of the stages, which are also the names of their files.
     public static let stages = ["receive", "validate", "spool", "batch", "compress", "ship"]
-
-    static let receive: [ConfigurationKey<Settings>] =
-        [
-            .text(
-                "receive.socket.path", \.receive.socketPath, bytesMax: 107,
-                "Path of the Unix stream socket, relative to the working directory. A stale socket is replaced, a live one refused."
-            ),
-            .mode("receive.socket.mode", \.receive.socketMode, "Permission bits of the socket, octal and quoted."),
-            .optionalText(
-                "receive.socket.owner", \.receive.socketOwner, bytesMax: 256, absent: "none",
-                "User who owns the socket, by name or number."),
-            .optionalText(
-                "receive.socket.group", \.receive.socketGroup, bytesMax: 256, absent: "none",
-                "Group that owns the socket, by name or number."),
-            .count("receive.backlog", \.receive.backlog, 1...65_535, "Connections that may wait to be accepted."),
-            .count(
-                "receive.connections_max", \.receive.connectionsMax, 1...1_000_000,
-                "Sessions at once; one more is refused."),
-            .bytes(
-                "receive.line_bytes_max", \.receive.lineBytesMax, 64...1 << 30,
-                "Longest line. A longer one is skipped to its end and rejected."),
-            .optionalDuration(
-                "receive.partial_line_timeout", \.receive.partialLineTimeout, .seconds(1) ... .seconds(86_400),
-                absent: "never", "A session that holds half a line for longer is closed."),
-            .bytes(
-                "receive.read_bytes_max", \.receive.readBytesMax, 1024...64 << 20,
-                "Largest read from one session at once."),
-            .bytes(
-                "receive.frame_bytes_max", \.receive.frameBytesMax, 4096...64 << 20,
-                "Longest payload of a frame. A longer one ends its session."),
-            .bytes(
-                "receive.credit_bytes", \.receive.creditBytes, 64 << 10...1 << 30,
-                "Payload bytes that a producer of frames may have sent beyond what is acked."),
-            .count(
-                "receive.nacks_max", \.receive.nacksMax, 0...1000,
-                "Rejected rows that a producer is told of one by one, for each ack; of more it is told their number."),
-            .bytes(
-                "receive.unread_bytes_max", \.receive.unreadBytesMax, 4096...64 << 20,
-                "Acks and nacks that may wait for a producer to read them. Beyond it the session is ended."),
-            .optionalDuration(
-                "receive.idle_timeout", \.receive.idleTimeout, .seconds(1) ... .seconds(86_400), absent: "never",
-                "A session of frames that says nothing for so long is ended."),
-            .count(
-                "receive.threads", \.receive.threads, 0...256,
-                "Threads of the listener. 0: one for four cores, at least one."),
-        ] + ConfigurationKey.queue("receive.queue", \.receive.queue, of: "chunks for validation")
 
     static let validate: [ConfigurationKey<Settings>] =
         [
@@ -208,5 +188,9 @@ public enum SettingsKeys {
             .duration(
                 "shutdown_timeout", \.shutdownTimeout, .seconds(1) ... .seconds(3600),
                 "After SIGTERM accepted rows get this long to reach the sink."),
+            .optionalDuration(
+                "watch_interval", \.watchInterval, .milliseconds(100) ... .seconds(86_400), absent: "never",
+                "How often it is looked whether one of the configuration's files changed, secrets and certificates included; then it is read again as SIGHUP does."
+            ),
         ]
 }

@@ -133,8 +133,9 @@ struct YAMLReader {
             return
         }
         eachPair(of: node, known: [:]) { reader, name, key, value in
-            guard !name.isEmpty, name.utf8.allSatisfy({ $0 == 0x5F || $0 == 0x2E || Self.isWordByte($0) }) else {
-                reader.report(.wrongType, at: key, "\"\(name.prefix(60))\" cannot be the name of a setting")
+            guard Self.isName(name, for: entry.type) else {
+                reader.report(
+                    .wrongType, at: key, "\"\(name.prefix(60))\" cannot be the name of a setting")
                 return
             }
             guard let scalar = value.scalar else {
@@ -144,6 +145,14 @@ struct YAMLReader {
             guard let raw = reader.substituted(scalar) else { return }
             reader.add(entry, .scalar(raw), element: name, variables: raw.variables, at: reader.place(value))
         }
+    }
+
+    /// Names of producers and tables are nearly free, those of settings are words.
+    private static func isName(_ name: String, for type: ValueType) -> Bool {
+        if case .rates = type {
+            return (1...413).contains(name.utf8.count) && !name.utf8.contains { $0 < 0x20 || $0 == 0x7F }
+        }
+        return !name.isEmpty && name.utf8.allSatisfy { $0 == 0x5F || $0 == 0x2E || isWordByte($0) }
     }
 
     private static func isWordByte(_ byte: UInt8) -> Bool {

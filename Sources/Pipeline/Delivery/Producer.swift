@@ -72,6 +72,8 @@ public final class Producer: Sendable, Hashable {
 
     private struct State: Sendable {
         var taken: UInt64 = 0
+        /// Since the daemon began.
+        var rows: UInt64 = 0
         /// The daemon knew nothing of this producer when it began behind this number.
         var base: UInt64 = 0
         var durable = RowIntervals()
@@ -228,6 +230,7 @@ public final class Producer: Sendable, Hashable {
             let nextDurable = state.durable.runs.first { $0.first > from }
             let upTo = min(range.last, nextDurable.map { $0.first - 1 } ?? .max)
             state.taken = upTo
+            state.rows += upTo - from + 1
             skipDurable()
             return (.from(from), upTo)
         }
@@ -305,6 +308,18 @@ public final class Producer: Sendable, Hashable {
             return state.news()
         }
         wake?()
+    }
+
+    /// - Parameter lastUse: in milliseconds since 1970.
+    func status(lastUse: Int64, now: Int64) -> ProducerStatus {
+        state.withLock { state in
+            let isConnected = state.session != nil
+            return ProducerStatus(
+                name: identity.isNamed ? identity.name : nil, epoch: identity.isNamed ? identity.epoch : nil,
+                isConnected: isConnected, taken: state.taken, durable: state.durable.contiguous,
+                settled: min(state.committed.contiguous, state.durable.contiguous), rows: state.rows,
+                lastSeen: isConnected ? now : lastUse)
+        }
     }
 
     public var durable: RowIntervals { state.withLock { $0.durable } }

@@ -173,6 +173,26 @@ public final class ProducerRegistry: Sendable {
     /// Names that are known.
     public var count: Int { state.withLock { $0.named.count } }
 
+    /// For whoever looks: at most `ProducerStatus.shownMax`, those that are connected first.
+    public func list() -> ProducerList {
+        let now = wallClock()
+        // Looked at outside of the lock, which sessions wait for.
+        let (named, unnamed) = state.withLock { (Array($0.named.values), Array($0.unnamed.values)) }
+        let all =
+            named.map { $0.producer.status(lastUse: $0.lastUse, now: now) }
+            + unnamed.map { $0.status(lastUse: now, now: now) }
+        var list = ProducerList()
+        list.known = all.count
+        list.connected = all.count(where: \.isConnected)
+        let ordered = all.sorted { a, b in
+            if a.isConnected != b.isConnected { return a.isConnected }
+            if a.lastSeen != b.lastSeen { return a.lastSeen > b.lastSeen }
+            return (a.name ?? "\u{10FFFF}") < (b.name ?? "\u{10FFFF}")
+        }
+        list.shown = Array(ordered.prefix(ProducerStatus.shownMax))
+        return list
+    }
+
     private func forgetOldest(_ state: inout State, now: Int64) -> Bool {
         let idle = state.named.filter { $0.value.producer.isIdle }
         guard let oldest = idle.min(by: { $0.value.lastUse < $1.value.lastUse }), now - oldest.value.lastUse > ageMax

@@ -22,15 +22,18 @@ public final class Runtime: Sendable {
     private let shutdownTimeout: Duration
     private let clock: StageClock
     private let exitNow: @Sendable (ExitReason) -> Void
+    private let onStopping: @Sendable () -> Void
 
     /// - Parameters:
     ///   - stages: In start order.
+    ///   - onStopping: Called once, before the first stage is told to stop, for whatever reason.
     ///   - exitNow: Ends the process without further ado. Tests pass something milder.
     public init(
         stages: [any Stage], shutdownTimeout: Duration, logger: Logger, telemetry: Telemetry? = nil,
-        clock: StageClock = .continuous,
+        clock: StageClock = .continuous, onStopping: @escaping @Sendable () -> Void = {},
         exitNow: @escaping @Sendable (ExitReason) -> Void = { endProcess(status: $0.exitStatus) }
     ) {
+        self.onStopping = onStopping
         let course = ShutdownCourse(stages: stages, telemetry: telemetry)
         self.course = course
         self.logger = logger
@@ -96,6 +99,7 @@ public final class Runtime: Sendable {
     private func watch() async {
         for await _ in course.stopping { break }
         if Task.isCancelled { return }
+        onStopping()
         await group.triggerGracefulShutdown()
         do {
             try await clock.sleep(for: shutdownTimeout)

@@ -17,6 +17,8 @@ public final class HostTelemetry: Sendable {
         public var breaker: BreakerState
         public var breakerOpened: UInt64
         public var failures: UInt64
+        /// All that went wrong there, by type; types that never happened are not in it.
+        public var errors: [Telemetry.InsertErrorType: UInt64]
         public var committedBlocks: UInt64
         public var connections: Int
         public var blocksInFlight: Int
@@ -26,12 +28,19 @@ public final class HostTelemetry: Sendable {
     public let host: String
     public let breakerOpened = Counter()
     public let failures = Counter()
+    private let errors: [Telemetry.InsertErrorType: Counter]
     public let committedBlocks = Counter()
     public let connections = Gauge()
     public let blocksInFlight = Gauge()
     private let breaker = Mutex(BreakerState.closed)
 
-    public init(host: String) { self.host = host }
+    public init(host: String) {
+        self.host = host
+        errors = Dictionary(uniqueKeysWithValues: Telemetry.InsertErrorType.allCases.map { ($0, Counter()) })
+    }
+
+    /// A connect, an insert or a question went wrong, whoever is to blame; `failures` are those that the host is.
+    public func erred(_ type: Telemetry.InsertErrorType) { errors[type]?.add() }
 
     public func set(breaker state: BreakerState) {
         breaker.withLock { breaker in
@@ -41,9 +50,11 @@ public final class HostTelemetry: Sendable {
     }
 
     public func snapshot() -> Snapshot {
-        Snapshot(
+        let errors = errors.mapValues(\.current).filter { $0.value > 0 }
+        return Snapshot(
             host: host, breaker: breaker.withLock { $0 }, breakerOpened: breakerOpened.current,
-            failures: failures.current, committedBlocks: committedBlocks.current, connections: connections.current,
+            failures: failures.current, errors: errors, committedBlocks: committedBlocks.current,
+            connections: connections.current,
             blocksInFlight: blocksInFlight.current)
     }
 }

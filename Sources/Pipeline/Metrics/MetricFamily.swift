@@ -49,7 +49,17 @@ extension TelemetrySnapshot {
             .gauge("sluice_unsettled_rows", "Accepted rows on their way to the sink.", Double(conservation.inFlight)),
             .gauge("sluice_producer_connections", "Open sessions.", Double(producerConnections)),
             .counter("sluice_sessions_opened_total", "Sessions that were opened.", sessionsOpened),
-            .counter("sluice_sessions_refused_total", "Sessions that were turned away.", sessionsRefused),
+            .counter(
+                "sluice_sessions_refused_total", "Sessions that were turned away.",
+                labelled("reason", sessionsRefused)),
+            .counter(
+                "sluice_rate_limited_total", "How often a session was held or sent away for being too fast.",
+                labelled("limit", rateLimited)),
+            .counter(
+                "sluice_rate_limited_seconds_total", "For so long, summed over them.",
+                rateLimitedTime.sorted { $0.key < $1.key }.map {
+                    .init([("limit", $0.key)], Double($0.value) / 1000)
+                }),
             .counter(
                 "sluice_session_errors_total", "Sessions that ended with an error.", labelled("code", sessionErrors)),
             .counter("sluice_duplicate_rows_total", "Rows that were sent again and not taken twice.", duplicateRows),
@@ -152,6 +162,13 @@ extension TelemetrySnapshot {
                 perHost(\.breakerOpened)),
             .counter(
                 "sluice_host_failures_total", "Connects and inserts that failed at the host.", perHost(\.failures)),
+            .counter(
+                "sluice_host_errors_total", "Connects, inserts and questions that went wrong at the host.",
+                hosts.flatMap { host in
+                    Telemetry.InsertErrorType.allCases.map {
+                        .init([("host", host.host), ("type", $0.rawValue)], host.errors[$0] ?? 0)
+                    }
+                }),
             .counter(
                 "sluice_host_committed_blocks_total", "Blocks that the host confirmed.", perHost(\.committedBlocks)),
             .gauge(

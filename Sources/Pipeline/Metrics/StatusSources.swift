@@ -1,31 +1,54 @@
 /// Where a scrape finds what the stages know and counters do not: each is asked when somebody looks, on the thread of who
 /// looks, and must answer without waiting. Registered once, while the daemon is put together.
 public struct StatusSources: Sendable {
-    public var producers: (@Sendable () -> [ProducerStatus])?
+    public var producers: (@Sendable () -> ProducerList)?
     public var deadLetter: (@Sendable () -> DeadLetterStatus?)?
 
     public init() {}
 }
 
-/// A producer that gave itself a name, or a session of one that did not.
+/// A producer with acks: one that gave itself a name, or a session of one that did not.
 public struct ProducerStatus: Hashable, Sendable {
-    /// So many at most are shown; which, is for the source to say.
+    /// So many at most are shown: first those that are connected, then those that were last.
     public static let shownMax = 100
 
-    public var name: String
-    public var sessions: Int
+    /// nil: it has none.
+    public var name: String?
+    /// nil for one without a name.
+    public var epoch: UInt64?
+    public var isConnected: Bool
+    /// The highest number that was taken in, and those up to which all rows are durable, and settled.
+    public var taken: UInt64
+    public var durable: UInt64
+    public var settled: UInt64
+    /// Rows that were taken in since the daemon began.
     public var rows: UInt64
-    public var bytes: UInt64
-    /// Highest sequence number that is durable, for producers that number their frames.
-    public var durableSequence: UInt64?
+    /// When it was connected last, in milliseconds since 1970; now, if it is.
+    public var lastSeen: Int64
 
-    public init(name: String, sessions: Int, rows: UInt64, bytes: UInt64, durableSequence: UInt64? = nil) {
+    public init(
+        name: String?, epoch: UInt64?, isConnected: Bool, taken: UInt64, durable: UInt64, settled: UInt64,
+        rows: UInt64, lastSeen: Int64
+    ) {
         self.name = name
-        self.sessions = sessions
+        self.epoch = epoch
+        self.isConnected = isConnected
+        self.taken = taken
+        self.durable = durable
+        self.settled = settled
         self.rows = rows
-        self.bytes = bytes
-        self.durableSequence = durableSequence
+        self.lastSeen = lastSeen
     }
+}
+
+/// The producers that are known, as far as they are shown.
+public struct ProducerList: Hashable, Sendable {
+    public var shown: [ProducerStatus] = []
+    /// Of these, so many there are.
+    public var known = 0
+    public var connected = 0
+
+    public init() {}
 }
 
 /// Where rejected rows are kept.

@@ -23,11 +23,14 @@ public final class Telemetry: Sendable {
 
     public let receivedRows = Counter()
     public let receivedBytes = Counter()
-    /// Sessions that were ever opened, and those that were turned away.
+    /// Sessions that were ever opened, and those that were turned away, by why.
     public let sessionsOpened = Counter()
-    public let sessionsRefused = Counter()
+    public let sessionsRefused = CounterFamily()
     /// Sessions that ended with an error, by its code.
     public let sessionErrors = CounterFamily()
+    /// How often a session was held or sent away because too much came too fast, and for how long, in milliseconds, by the limit.
+    public let rateLimited = CounterFamily()
+    public let rateLimitedTime = CounterFamily()
     /// Rows that producers sent again and that were there already.
     public let duplicateRows = Counter()
     /// Rows whose producers were told that they were rejected, and rejections that they were only told the number of.
@@ -137,9 +140,9 @@ public final class Telemetry: Sendable {
 
     public func insertFailed(_ type: InsertErrorType) { insertErrors[type]?.add() }
 
-    /// Lets a scrape see a host of the sink. Once for each host; they are as many as the configuration names.
-    public func observe(_ host: HostTelemetry) {
-        registry.withLock { $0.hosts.append(host) }
+    /// Lets a scrape see the hosts of the sink, instead of those of before; they are as many as the configuration names.
+    public func observe(hosts: [HostTelemetry]) {
+        registry.withLock { $0.hosts = hosts }
     }
 
     /// Lets a scrape see how full a stream is. Once for each stream.
@@ -181,6 +184,12 @@ public final class Telemetry: Sendable {
         set { registry.withLock { $0.intake = newValue } }
     }
 
+    /// Not part of a snapshot, for there may be many and a scrape does not need them.
+    public func producers() -> ProducerList {
+        let source = registry.withLock { $0.sources.producers }
+        return source?() ?? ProducerList()
+    }
+
     public func snapshot() -> TelemetrySnapshot {
         // What is asked is asked outside of the lock, for it has locks of its own.
         let registry = self.registry.withLock { $0 }
@@ -196,7 +205,8 @@ public final class Telemetry: Sendable {
             insertErrors: insertErrors.mapValues(\.current), blocksInFlight: blocksInFlight.current,
             rowsInFlight: rowsInFlight.current, openRows: openRows.current, openBytes: openBytes.current,
             rawBytes: rawBytes.current, encodedBytes: encodedBytes.current, sessionsOpened: sessionsOpened.current,
-            sessionsRefused: sessionsRefused.current, sessionErrors: sessionErrors.snapshot(),
+            sessionsRefused: sessionsRefused.snapshot(), sessionErrors: sessionErrors.snapshot(),
+            rateLimited: rateLimited.snapshot(), rateLimitedTime: rateLimitedTime.snapshot(),
             duplicateRows: duplicateRows.current, nacks: nacks.current, nacksLeftOut: nacksLeftOut.current,
             producerConnections: producerConnections.current,
             sinkConnections: sinkConnections.current,
@@ -206,7 +216,6 @@ public final class Telemetry: Sendable {
                 TelemetrySnapshot.Stream(name: stream.name, state: stream.state(), rows: stream.rows.map { $0() })
             },
             stages: registry.stages.map { TelemetrySnapshot.Stage(name: $0.name, rows: $0.rows()) },
-            producers: Array((registry.sources.producers?() ?? []).prefix(ProducerStatus.shownMax)),
             deadLetter: registry.sources.deadLetter?() ?? nil,
             acceptLatency: acceptLatency.snapshot(), sealLatency: sealLatency.snapshot(),
             encodeLatency: encodeLatency.snapshot(), insertLatency: insertLatency.snapshot(),

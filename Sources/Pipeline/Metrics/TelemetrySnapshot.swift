@@ -41,8 +41,11 @@ public struct TelemetrySnapshot: Sendable {
     public var rawBytes: UInt64
     public var encodedBytes: UInt64
     public var sessionsOpened: UInt64
-    public var sessionsRefused: UInt64
+    public var sessionsRefused: [String: UInt64]
     public var sessionErrors: [String: UInt64]
+    public var rateLimited: [String: UInt64]
+    /// In milliseconds.
+    public var rateLimitedTime: [String: UInt64]
     public var duplicateRows: UInt64
     public var nacks: UInt64
     public var nacksLeftOut: UInt64
@@ -56,7 +59,6 @@ public struct TelemetrySnapshot: Sendable {
     public var streams: [Stream]
     /// In the order of the flow, from the producers to the sink.
     public var stages: [Stage]
-    public var producers: [ProducerStatus]
     public var deadLetter: DeadLetterStatus?
     public var acceptLatency: LatencySnapshot
     public var sealLatency: LatencySnapshot

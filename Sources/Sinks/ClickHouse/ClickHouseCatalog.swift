@@ -117,7 +117,8 @@ public actor ClickHouseCatalog: TableCatalog {
             await servers.giveBack(lease, .answered)
         } catch {
             result = .failure(error)
-            await servers.giveBack(lease, Task.isCancelled ? .abandoned : error.outcomeForHost(otherwise: .answered))
+            await servers.giveBack(
+                lease, Task.isCancelled ? .abandoned : error.outcomeForHost(otherwise: .answered), error: error)
         }
         return (result, lease.native.hello)
     }

@@ -10,11 +10,26 @@ import Synchronization
 public final class ClickHouseServers: Sendable {
     typealias Pool = ConnectionPool<PooledConnection>
 
-    public let settings: ClickHouseSettings
+    /// What one configuration comes to. A reload replaces it as a whole; connections of an earlier one finish what they do.
+    struct Generation: Sendable {
+        var number: UInt64 = 0
+        let settings: ClickHouseSettings
+        let hosts: [HostTelemetry]
+        let configuration: ConnectionConfiguration
+        let insert: InsertStatement
+    }
+
+    /// Another configuration, looked at and not yet in force.
+    public struct Change: Sendable {
+        fileprivate let settings: ClickHouseSettings
+        fileprivate let security: TransportSecurity?
+        /// Certificates or keys are not those that are in use.
+        public let hasNewFiles: Bool
+    }
+
     let health: SinkHealth
-    private let hosts: [HostTelemetry]
+    private let telemetry: Telemetry
     private let security: Mutex<TransportSecurity?>
-    private let configuration: ConnectionConfiguration
     private let group: any EventLoopGroup
     private let logger: Logger
     private let clock: StageClock
@@ -22,6 +37,7 @@ public final class ClickHouseServers: Sendable {
     private let lastRevision = Mutex<Revision?>(nil)
 
     private struct State {
+        var current: Generation
         var pool: Pool
         /// Nothing is kept any more.
         var isClosing = false
@@ -40,27 +56,71 @@ public final class ClickHouseServers: Sendable {
         random: @escaping @Sendable () -> Double = { Double.random(in: 0..<1) },
         group: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton
     ) throws {
-        self.settings = settings
+        self.telemetry = telemetry
         self.group = group
         self.logger = logger
         self.clock = clock
         self.random = random
         health = SinkHealth(telemetry: telemetry, logger: logger)
-        hosts = settings.hosts.map { HostTelemetry(host: $0.description) }
-        for host in hosts { telemetry.observe(host) }
         security = Mutex(try TransportSecurity(settings))
-        configuration = ConnectionConfiguration(
-            credentials: Credentials(
-                user: settings.username, password: settings.password.revealed, database: settings.database),
-            identity: ClientIdentity(hostName: Self.hostName))
-        state = Mutex(
-            State(
-                pool: Pool(
-                    hosts: settings.hosts.count, policy: settings.loadBalancing,
-                    limits: .init(
-                        openMax: settings.connectionsMax, idleMax: settings.idleConnectionsMax,
-                        lifetime: settings.connectionLifetime, breakerFailuresMax: settings.breakerFailuresMax,
-                        breakerOpenTime: settings.breakerOpenTime))))
+        let generation = Self.generation(of: settings, hosts: [])
+        telemetry.observe(hosts: generation.hosts)
+        state = Mutex(State(current: generation, pool: Self.pool(settings)))
+    }
+
+    private static func generation(of settings: ClickHouseSettings, hosts known: [HostTelemetry]) -> Generation {
+        let hosts = settings.hosts.map { host in
+            known.first { $0.host == host.description } ?? HostTelemetry(host: host.description)
+        }
+        return Generation(
+            settings: settings, hosts: hosts,
+            configuration: ConnectionConfiguration(
+                credentials: Credentials(
+                    user: settings.username, password: settings.password.revealed, database: settings.database),
+                identity: ClientIdentity(hostName: hostName)),
+            insert: InsertStatement(settings: settings.settings))
+    }
+
+    private static func pool(_ settings: ClickHouseSettings) -> Pool {
+        Pool(
+            hosts: settings.hosts.count, policy: settings.loadBalancing,
+            limits: .init(
+                openMax: settings.connectionsMax, idleMax: settings.idleConnectionsMax,
+                lifetime: settings.connectionLifetime, breakerFailuresMax: settings.breakerFailuresMax,
+                breakerOpenTime: settings.breakerOpenTime))
+    }
+
+    var current: Generation { state.withLock { $0.current } }
+    public var settings: ClickHouseSettings { current.settings }
+
+    // MARK: Another configuration
+
+    /// Looks at another configuration: certificates and keys are read.
+    ///
+    /// - Throws: What is wrong with the files.
+    public func prepare(_ settings: ClickHouseSettings) throws -> Change {
+        let fresh = try TransportSecurity(settings)
+        return Change(
+            settings: settings, security: fresh, hasNewFiles: security.withLock { $0?.files != fresh?.files })
+    }
+
+    /// Takes it over. What is in flight goes on where it is; connections of before are not used again, where hosts, credentials,
+    /// certificates or bounds changed. Hosts that were left alone are tried again then.
+    public func apply(_ change: Change) async {
+        security.withLock { $0 = change.security }
+        let (doomed, hosts) = changed { state in
+            var next = Self.generation(of: change.settings, hosts: state.current.hosts)
+            let keepsPool = !change.hasNewFiles && state.current.settings.hasSameConnections(as: change.settings)
+            next.number = keepsPool ? state.current.number : state.current.number + 1
+            state.current = next
+            guard !keepsPool else { return ([PooledConnection](), next.hosts) }
+            state.pool.dropAllIdle()
+            let doomed = state.pool.takeDoomed()
+            state.pool = Self.pool(change.settings)
+            return (doomed, next.hosts)
+        }
+        telemetry.observe(hosts: hosts)
+        for connection in doomed { await connection.close() }
     }
 
     /// The machine's own name, as the kernel has it: no question to a name server.
@@ -104,22 +164,29 @@ public final class ClickHouseServers: Sendable {
     func borrow(avoiding avoided: Int? = nil) async throws -> Lease {
         var tried: Set<Int> = []
         var last: ConnectionError?
+        var number = current.number
         while true {
-            let (decision, change, doomed) = state.withLock { state in
+            let (decision, generation, change, doomed) = state.withLock { state in
+                // Numbers of hosts are of their generation.
+                if state.current.number != number {
+                    number = state.current.number
+                    tried = []
+                }
                 let decision = state.pool.next(avoiding: avoided, tried: tried, now: clock.now, random: random)
-                return (decision, state.change, state.pool.takeDoomed())
+                return (decision, state.current, state.change, state.pool.takeDoomed())
             }
             for connection in doomed { await connection.close() }
             switch decision {
             case .use(let ticket, let connection):
-                noteState(of: ticket.host)
-                if connection.native.isOpen { return Lease(connection: connection, ticket: ticket) }
+                noteState(of: ticket.host, generation)
+                let lease = Lease(connection: connection, ticket: ticket, generation: generation)
+                if connection.native.isOpen { return lease }
                 // It ended a moment ago: that says nothing of the host as it is now.
-                await giveBack(Lease(connection: connection, ticket: ticket), .abandoned)
+                await giveBack(lease, .abandoned)
             case .open(let ticket):
-                noteState(of: ticket.host)
+                noteState(of: ticket.host, generation)
                 do {
-                    return try await open(ticket)
+                    return try await open(ticket, generation)
                 } catch let error as ConnectionError {
                     if error.code == .cancelled { throw CancellationError() }
                     tried.insert(ticket.host)
@@ -134,27 +201,31 @@ public final class ClickHouseServers: Sendable {
         }
     }
 
-    private func open(_ ticket: Pool.Ticket) async throws -> Lease {
-        let host = settings.hosts[ticket.host]
+    private func open(_ ticket: Pool.Ticket, _ generation: Generation) async throws -> Lease {
+        let host = generation.settings.hosts[ticket.host]
         do {
             let native = try await NativeConnection.connect(
-                to: host, configuration, security: security.withLock { $0 }, timeout: settings.connectTimeout, on: group
-            )
-            return lease(native, ticket)
+                to: host, generation.configuration, security: security.withLock { $0 },
+                timeout: generation.settings.connectTimeout, on: group)
+            return lease(native, ticket, generation)
         } catch {
             let outcome: Pool.Outcome = error.code == .cancelled ? .abandoned : .failed
-            changed { $0.pool.openingFailed(ticket, outcome, now: clock.now) }
+            changed { state in
+                guard state.current.number == generation.number else { return }
+                state.pool.openingFailed(ticket, outcome, now: clock.now)
+            }
             if outcome == .failed {
-                hosts[ticket.host].failures.add()
+                generation.hosts[ticket.host].failures.add()
+                generation.hosts[ticket.host].erred(Telemetry.InsertErrorType(error))
                 logger.warning(
                     "cannot connect to ClickHouse", metadata: ["host": "\(host)", "error": "\(error.forLog)"])
             }
-            noteState(of: ticket.host)
+            noteState(of: ticket.host, generation)
             throw error
         }
     }
 
-    private func lease(_ native: NativeConnection, _ ticket: Pool.Ticket) -> Lease {
+    private func lease(_ native: NativeConnection, _ ticket: Pool.Ticket, _ generation: Generation) -> Lease {
         lastRevision.withLock { $0 = native.revision }
         let hello = native.hello
         logger.info(
@@ -165,25 +236,32 @@ public final class ClickHouseServers: Sendable {
             ])
         let connection = PooledConnection(native)
         health.connected()
-        hosts[ticket.host].connections.add()
+        let host = generation.hosts[ticket.host]
+        host.connections.add()
         native.whenClosed { [self] in
-            hosts[ticket.host].connections.subtract()
-            changed { $0.pool.ended(ticket) }
+            host.connections.subtract()
+            changed { state in
+                if state.current.number == generation.number { state.pool.ended(ticket) }
+            }
             health.connectionEnded(wasIntended: connection.isDone)
         }
-        return Lease(connection: connection, ticket: ticket)
+        return Lease(connection: connection, ticket: ticket, generation: generation)
     }
 
     /// Ends a loan.
-    func giveBack(_ lease: Lease, _ outcome: Pool.Outcome) async {
+    ///
+    /// - Parameter error: what failed, for the host's figures.
+    func giveBack(_ lease: Lease, _ outcome: Pool.Outcome, error: (any Error)? = nil) async {
         let connection = lease.connection
         let isKept = changed { state in
-            state.pool.returned(
+            guard state.current.number == lease.generation.number else { return false }
+            return state.pool.returned(
                 lease.ticket, connection, isUsable: connection.native.isOpen && !state.isClosing, outcome,
                 now: clock.now)
         }
-        if outcome == .failed { hosts[lease.hostNumber].failures.add() }
-        noteState(of: lease.hostNumber)
+        if outcome == .failed { lease.host.failures.add() }
+        if let error, outcome != .abandoned { lease.host.erred(Telemetry.InsertErrorType(error)) }
+        noteState(of: lease.hostNumber, lease.generation)
         if !isKept { await connection.close() }
     }
 
@@ -207,24 +285,25 @@ public final class ClickHouseServers: Sendable {
         health.stopped()
     }
 
-    func telemetry(of lease: Lease) -> HostTelemetry { hosts[lease.hostNumber] }
-
-    private func noteState(of host: Int) {
-        let (before, now) = state.withLock { state in
-            let (before, now) = (hosts[host].snapshot().breaker, state.pool.breakerState(of: host))
-            hosts[host].set(breaker: now)
+    private func noteState(of host: Int, _ generation: Generation) {
+        let telemetry = generation.hosts[host]
+        let change = state.withLock { state -> (HostTelemetry.BreakerState, HostTelemetry.BreakerState)? in
+            guard state.current.number == generation.number else { return nil }
+            let (before, now) = (telemetry.snapshot().breaker, state.pool.breakerState(of: host))
+            telemetry.set(breaker: now)
             return (before, now)
         }
-        guard before != now else { return }
+        guard let (before, now) = change, before != now else { return }
         switch now {
         case .open:
             logger.warning(
                 "host is left alone for a while",
                 metadata: [
-                    "host": "\(settings.hosts[host])", "wait_ms": "\(Int(settings.breakerOpenTime.milliseconds))",
+                    "host": "\(telemetry.host)",
+                    "wait_ms": "\(Int(generation.settings.breakerOpenTime.milliseconds))",
                 ])
         case .halfOpen: break
-        case .closed: logger.notice("host is used again", metadata: ["host": "\(settings.hosts[host])"])
+        case .closed: logger.notice("host is used again", metadata: ["host": "\(telemetry.host)"])
         }
     }
 
@@ -289,10 +368,14 @@ final class PooledConnection: Sendable {
 struct Lease: Sendable {
     let connection: PooledConnection
     fileprivate let ticket: ClickHouseServers.Pool.Ticket
+    fileprivate let generation: ClickHouseServers.Generation
 
     var native: NativeConnection { connection.native }
-    /// Among the configured hosts.
+    /// Among the hosts that were configured when it began.
     var hostNumber: Int { ticket.host }
+    var host: HostTelemetry { generation.hosts[ticket.host] }
+    /// The INSERT as it was configured then.
+    var insert: InsertStatement { generation.insert }
 }
 
 extension ConnectionError {
@@ -300,5 +383,16 @@ extension ConnectionError {
     var forLog: String {
         guard code != .refusedByServer, let cause else { return description }
         return "\(description): \(cause)"
+    }
+}
+
+extension ClickHouseSettings {
+    /// Whether connections that were made for these settings do for others: hosts, who we are, and bounds are the same.
+    fileprivate func hasSameConnections(as other: ClickHouseSettings) -> Bool {
+        hosts == other.hosts && loadBalancing == other.loadBalancing && database == other.database
+            && username == other.username && password == other.password && secure == other.secure
+            && caCert == other.caCert && clientCert == other.clientCert && clientKey == other.clientKey
+            && connections == other.connections && connectionLifetime == other.connectionLifetime
+            && breakerFailuresMax == other.breakerFailuresMax && breakerOpenTime == other.breakerOpenTime
     }
 }

@@ -27,7 +27,7 @@ public actor ClickHouseSink: Sink {
         shared = ShippingContext(
             input: input, servers: servers, catalog: catalog, telemetry: telemetry, logger: logger, handlers: handlers,
             pressure: pressure, reading: reading, clock: clock, random: random,
-            insert: InsertStatement(settings: servers.settings.settings))
+            crew: ShipperCrew(servers.settings.connections))
     }
 
     public nonisolated var rowsHeld: Int { shared.rowsHeld.current }
@@ -51,13 +51,32 @@ public actor ClickHouseSink: Sink {
     }
 
     private func ship(_ shared: ShippingContext) async throws {
-        try await withThrowingTaskGroup(of: Void.self) { group in
-            for _ in 0..<max(1, shared.servers.settings.connections) {
-                group.addTask { try await Shipper(shared).run() }
+        try await withThrowingTaskGroup(of: ShipperCrew.Reason.self) { group in
+            group.addTask { await shared.crew.waitForOrders() }
+            // The order to begin with is the first one.
+            while let reason = try await group.next() {
+                switch reason {
+                case .ordered(let more):
+                    for _ in 0..<more { group.addTask { try await Shipper(shared).run() } }
+                    group.addTask { await shared.crew.waitForOrders() }
+                // The others come to the end of it as well.
+                case .inputEnded: shared.crew.dismiss()
+                case .surplus, .dismissed: break
+                }
             }
-            // Each of them ends with its input, or because this stage was cancelled.
-            try await group.waitForAll()
         }
+    }
+
+    /// See `ClickHouseServers.prepare(_:)`.
+    public nonisolated func prepare(_ settings: ClickHouseSettings) throws -> ClickHouseServers.Change {
+        try shared.servers.prepare(settings)
+    }
+
+    /// Takes over another configuration; see `ClickHouseServers.apply(_:)`. More blocks may be in flight at once, or fewer once those
+    /// that are too many have landed.
+    public nonisolated func apply(_ change: ClickHouseServers.Change) async {
+        await shared.servers.apply(change)
+        shared.crew.order(shared.servers.settings.connections)
     }
 
     private func end(_ watching: Task<Void, Never>) async {
@@ -79,7 +98,7 @@ struct ShippingContext: Sendable {
     let reading: @Sendable (TableName) -> [String: String]
     let clock: StageClock
     let random: @Sendable () -> Double
-    let insert: InsertStatement
+    let crew: ShipperCrew
     /// Taken from the input and not settled.
     let rowsHeld = Gauge()
 

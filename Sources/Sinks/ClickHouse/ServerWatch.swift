@@ -33,7 +33,7 @@ struct ServerWatch: Sendable {
             try await lease.native.ping(timeout: servers.settings.healthCheckTimeout)
             await servers.giveBack(lease, .answered)
         } catch {
-            await servers.giveBack(lease, Task.isCancelled ? .abandoned : .failed)
+            await servers.giveBack(lease, Task.isCancelled ? .abandoned : .failed, error: error)
         }
     }
 }

@@ -14,7 +14,7 @@ extension Shipper {
     ///
     /// - Throws: `CancellationError` only.
     func fitted(
-        _ block: EncodedBlock, _ refusal: BlockRefusal, at server: ServerHello, _ attempts: inout Attempts
+        _ block: EncodedBlock, _ refusal: BlockRefusal, over lease: Lease, _ attempts: inout Attempts
     ) async throws -> Fit {
         let structure: TableStructure
         do {
@@ -31,7 +31,7 @@ extension Shipper {
                         .structureChanged, code: refusal.code, message: "\(change). \(why) \(refusal.message)")))
         }
         // Without a token a server knows a block by its rows, of which other columns make others.
-        guard !attempts.isInDoubt || shared.insert.isKnownByToken(block, at: server) else {
+        guard !attempts.isInDoubt || lease.insert.isKnownByToken(block, at: lease.native.hello) else {
             return refused("The table may have the rows.")
         }
         guard !change.kept.isEmpty else { return refused("None of its columns is left.") }

@@ -11,13 +11,17 @@ struct Shipper: Sendable {
 
     private var settings: ClickHouseSettings { shared.servers.settings }
 
-    /// Ends when the input does and everything is settled, or at once when cancelled.
-    func run() async throws {
-        while let block = await shared.input.next() {
+    /// Ends when the input does and everything is settled, when there are more shippers than wanted, or at once when cancelled.
+    func run() async throws -> ShipperCrew.Reason {
+        while !shared.crew.mayLeave() {
+            guard let block = await shared.input.next() else {
+                try Task.checkCancellation()
+                return .inputEnded
+            }
             shared.rowsHeld.add(block.rows)
             try await settle(block)
         }
-        try Task.checkCancellation()
+        return .surplus
     }
 
     // MARK: One block
@@ -52,20 +56,21 @@ struct Shipper: Sendable {
                     attempts.isInDoubt = true
                     continue
                 }
-                shared.servers.telemetry(of: lease).committedBlocks.add()
+                lease.host.committedBlocks.add()
                 await committed(block)
                 return []
             } catch let thrown {
                 error = thrown
             }
             let isCancelled = error is CancellationError || Task.isCancelled
-            await shared.servers.giveBack(lease, isCancelled ? .abandoned : error.outcomeForHost(otherwise: .succeeded))
+            await shared.servers.giveBack(
+                lease, isCancelled ? .abandoned : error.outcomeForHost(otherwise: .succeeded), error: error)
             if isCancelled { throw CancellationError() }
             if error.leavesBlockInDoubt { attempts.isInDoubt = true }
 
             var verdict = InsertVerdict(error, overrides: settings.errors)
             if case .checkStructure(let refusal) = verdict {
-                switch try await fitted(block, refusal, at: lease.native.hello, &attempts) {
+                switch try await fitted(block, refusal, over: lease, &attempts) {
                 case .verdict(let found): verdict = found
                 case .replaced(let pieces): return pieces
                 }
@@ -129,7 +134,7 @@ struct Shipper: Sendable {
     private func insert(_ block: EncodedBlock, isInDoubt: Bool, over lease: Lease) async throws -> InsertSummary {
         let body = try block.body(for: lease.native.revision)
         let telemetry = shared.telemetry
-        let host = shared.servers.telemetry(of: lease)
+        let host = lease.host
         telemetry.blocksInFlight.add()
         telemetry.rowsInFlight.add(block.rows)
         host.blocksInFlight.add()
@@ -141,7 +146,7 @@ struct Shipper: Sendable {
         let start = shared.clock.now
         do {
             let summary = try await lease.native.insert(
-                shared.insert.query(
+                lease.insert.query(
                     for: block, to: lease.native.hello, compression: block.encoding.compression, isInDoubt: isInDoubt,
                     reading: block.layout.hasJSON ? shared.reading(block.table) : [:]),
                 columns: block.layout.columns, body: body, timeout: settings.insertTimeout)

@@ -11,33 +11,12 @@ import Pipeline
 
 /// TLS for connections to servers. The server's certificate and name are always verified.
 public struct TransportSecurity: Sendable {
-    /// Which files it was read from, as they were then: another time, size or file means that they changed.
+    /// Which files it was read from, as they were then.
     struct Files: Equatable, Sendable {
-        private struct Version: Equatable {
-            let seconds: Int
-            let nanoseconds: Int
-            let bytes: Int
-            let inode: UInt64
-
-            init?(_ path: String) {
-                var status = stat()
-                guard stat(path, &status) == 0 else { return nil }
-                #if canImport(Darwin)
-                    seconds = status.st_mtimespec.tv_sec
-                    nanoseconds = status.st_mtimespec.tv_nsec
-                #else
-                    seconds = status.st_mtim.tv_sec
-                    nanoseconds = status.st_mtim.tv_nsec
-                #endif
-                bytes = Int(status.st_size)
-                inode = UInt64(status.st_ino)
-            }
-        }
-
-        private let versions: [Version?]
+        private let versions: [FileVersion?]
 
         init(_ settings: ClickHouseSettings) {
-            versions = [settings.caCert, settings.clientCert, settings.clientKey].map { $0.flatMap(Version.init) }
+            versions = [settings.caCert, settings.clientCert, settings.clientKey].map { $0.flatMap(FileVersion.init) }
         }
     }
 

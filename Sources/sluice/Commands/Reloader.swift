@@ -12,6 +12,8 @@ final class Reloader: AdminActions {
     private struct State: Sendable {
         var settings: Settings
         var daemon: Daemon?
+        var admin: AdminStage?
+        var watchedFiles: [String]
         var isReloading = false
     }
 
@@ -22,16 +24,20 @@ final class Reloader: AdminActions {
 
     /// - Parameter load: reads the configuration again, from where it was read first.
     init(
-        settings: Settings, logger: Logger, setLogLevel: @escaping @Sendable (Logger.Level) -> Void,
+        _ configuration: EffectiveConfiguration, logger: Logger,
+        setLogLevel: @escaping @Sendable (Logger.Level) -> Void,
         load: @escaping @Sendable () throws(ConfigurationFailure) -> EffectiveConfiguration
     ) {
-        state = Mutex(State(settings: settings))
+        state = Mutex(State(settings: configuration.settings, watchedFiles: configuration.watchedFiles))
         self.load = load
         self.setLogLevel = setLogLevel
         self.logger = logger
     }
 
     func attach(_ daemon: Daemon) { state.withLock { $0.daemon = daemon } }
+    func attach(_ admin: AdminStage) { state.withLock { $0.admin = admin } }
+
+    private var admin: AdminStage? { state.withLock { $0.admin } }
 
     private func daemon() throws(AdminActionError) -> Daemon {
         guard let daemon = state.withLock({ $0.daemon }) else {
@@ -66,17 +72,35 @@ final class Reloader: AdminActions {
             throw refused(
                 "some changes need a restart; nothing has changed", needRestart.map { "needs a restart: \($0)" })
         }
+        var details = differences.map(\.description)
+        let change: Daemon.Change
+        let adminChange: AdminStage.Change?
+        do {
+            change = try daemon.prepare(configuration.settings)
+            adminChange = try admin?.prepare(configuration.settings.admin)
+        } catch {
+            throw refused("the configuration cannot be used; nothing has changed", ["\(error)"])
+        }
+        if change.hasNewFiles { details.append("certificates and keys of ship.clickhouse are read again") }
+        if adminChange?.hasNewFiles == true { details.append("certificate and key of admin.tls are read again") }
+        state.withLock { $0.watchedFiles = configuration.watchedFiles }
         daemon.refreshStructures()
-        guard !differences.isEmpty else { return AdminActionResult("nothing differs from what is running") }
+        guard !details.isEmpty else { return AdminActionResult("nothing differs from what is running") }
 
-        await daemon.reconfigure(configuration.settings)
+        // From here on nothing fails.
+        await daemon.apply(change)
+        if let adminChange { admin?.apply(adminChange) }
         setLogLevel(Logger.Level(rawValue: configuration.settings.log.level.rawValue) ?? .info)
         state.withLock { $0.settings = configuration.settings }
-        let details = differences.map(\.description)
         logger.notice(
             "configuration reloaded",
             metadata: ["changes": "\(details.count)", "diff": "\(details.joined(separator: "; "))"])
         return AdminActionResult("\(details.count) settings changed", details: details)
+    }
+
+    /// How often files are to be looked at, and which.
+    var watch: (interval: Duration?, files: [String]) {
+        state.withLock { ($0.settings.watchInterval, $0.watchedFiles) }
     }
 
     private func refused(_ message: String, _ details: [String]) -> AdminActionError {
@@ -121,14 +145,21 @@ struct ReloadOnSignal: Stage {
 
     func run() async throws {
         for await _ in await UnixSignalsSequence(trapping: .sighup).cancelOnGracefulShutdown() {
-            do {
-                let result = try await reloader.reload()
-                await audit?.record(
-                    .init(actor: "signal SIGHUP", action: "reload", outcome: .done, detail: result.message))
-            } catch {
-                await audit?.record(
-                    .init(actor: "signal SIGHUP", action: "reload", outcome: .failed, detail: error.description))
-            }
+            _ = try? await reloader.reload(for: "signal SIGHUP", audit)
+        }
+    }
+}
+
+extension Reloader {
+    /// Reloads, and writes down who asked.
+    func reload(for actor: String, _ audit: AuditLog?) async throws(AdminActionError) -> AdminActionResult {
+        do throws(AdminActionError) {
+            let result = try await reload()
+            await audit?.record(.init(actor: actor, action: "reload", outcome: .done, detail: result.message))
+            return result
+        } catch {
+            await audit?.record(.init(actor: actor, action: "reload", outcome: .failed, detail: error.description))
+            throw error
         }
     }
 }

@@ -36,7 +36,7 @@ struct RunCommand: AsyncParsableCommand {
 
         let daemon: Daemon
         let main = configuration.mainFile
-        let reloader = Reloader(settings: settings, logger: logger, setLogLevel: { logs.logLevel = $0 }) {
+        let reloader = Reloader(configuration, logger: logger, setLogLevel: { logs.logLevel = $0 }) {
             () throws(ConfigurationFailure) in
             // From where it was read first, whatever the working directory has meanwhile.
             try ConfigurationLoader(environment: ProcessInfo.processInfo.environment).load(main)
@@ -47,16 +47,20 @@ struct RunCommand: AsyncParsableCommand {
             let audit = try AuditLog(settings: settings.audit, telemetry: telemetry, logger: logger.of(stage: "audit"))
             daemon = try Daemon(
                 settings: settings, schema: configuration.schema, logger: logger, telemetry: telemetry,
-                environment: ProcessInfo.processInfo.environment,
+                environment: ProcessInfo.processInfo.environment, audit: audit,
                 beside: { telemetry in
                     let signals = ReloadOnSignal(reloader: reloader, audit: audit)
-                    guard settings.admin.enabled else { return [signals] }
-                    return [
-                        signals,
-                        AdminStage(
-                            settings: settings.admin, telemetry: telemetry, logger: logger.of(stage: "admin"),
-                            actions: reloader, audit: audit),
-                    ]
+                    let watch = ReloadOnChange(
+                        clock: .continuous, watch: { reloader.watch }, version: { FileVersion($0) },
+                        reload: { () throws(AdminActionError) in
+                            _ = try await reloader.reload(for: "file watch", audit)
+                        })
+                    guard settings.admin.enabled else { return [signals, watch] }
+                    let admin = try AdminStage(
+                        settings: settings.admin, telemetry: telemetry, logger: logger.of(stage: "admin"),
+                        actions: reloader, audit: audit)
+                    reloader.attach(admin)
+                    return [signals, watch, admin]
                 })
         } catch {
             logger.critical("cannot start", metadata: ["error": "\(error)"])

@@ -39,6 +39,7 @@ final class Receiver: Sendable {
     /// Taking begins when it is open.
     let taking = Gate()
     let listening = Gate()
+    let refusals = Recorder<PeerRefusal>()
     private let group: ServiceGroup
     private let stage: ReceiveStage
 
@@ -54,10 +55,10 @@ final class Receiver: Sendable {
         var deadLetterSettings = DeadLetterSettings()
         deadLetterSettings.directory = directory.file("dead-letter")
         deadLetter = try DeadLetter(settings: deadLetterSettings, logger: logger)
-        stage = ReceiveStage(
+        stage = try ReceiveStage(
             settings: settings, rowBytesMax: deadLetterSettings.rowBytesMax, output: stream, deadLetter: deadLetter,
             telemetry: telemetry, logger: logger, environment: [:],
-            onListening: { [listening] in listening.open() })
+            onRefusal: { [refusals] in refusals.record($0) }, onListening: { [listening] in listening.open() })
         group = ServiceGroup(
             configuration: ServiceGroupConfiguration(
                 services: [
@@ -100,6 +101,12 @@ final class Receiver: Sendable {
     }
 
     func run() async throws { try await stage.run() }
+
+    func reconfigure(_ change: (inout ReceiveSettings) -> Void) throws {
+        var settings = settings
+        change(&settings)
+        stage.apply(try stage.prepare(settings))
+    }
 
     func stop() async { await group.triggerGracefulShutdown() }
 

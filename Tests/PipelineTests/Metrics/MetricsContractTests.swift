@@ -46,7 +46,10 @@ import Testing
         telemetry.splitBlocks.add(reason: "r")
         telemetry.duplicateBlocks.add(reason: "r")
         telemetry.refittedBlocks.add(reason: "r")
-        telemetry.observe(HostTelemetry(host: "h:9000"))
+        telemetry.observe(hosts: [HostTelemetry(host: "h:9000")])
+        telemetry.sessionsRefused.add(reason: "r")
+        telemetry.rateLimited.add(reason: "r")
+        telemetry.rateLimitedTime.add(reason: "r")
         telemetry.observe {
             $0.deadLetter = { DeadLetterStatus(rows: 1, blocks: 1, discardedRows: ["r": 1], diskErrors: 1) }
         }
