@@ -81,7 +81,8 @@ public struct Daemon: Sendable {
             seal: keeper.seal)
         validate = ValidateStage(
             settings: settings.validate, input: chunks, output: intakes,
-            spool: settings.spool.enabled ? settings.spool.compression : nil, catalog: catalog, pool: pool,
+            spool: settings.spool.enabled ? settings.spool.compression : nil,
+            compressesOnce: settings.compressesOnce, catalog: catalog, pool: pool,
             telemetry: telemetry, logger: logger.of(stage: "validate"), wallClock: Self.milliseconds,
             deadLetter: { rejections in
                 telemetry.rejectionSamples.record(rejections)
@@ -111,7 +112,7 @@ public struct Daemon: Sendable {
 
     /// Takes over what a running daemon can (`ConfigurationKey.change`); the rest of the settings must be as they were.
     public func reconfigure(_ settings: Settings) async {
-        validate.reconfigure(settings.validate)
+        validate.reconfigure(settings.validate, compressesOnce: settings.compressesOnce)
         await batch.reconfigure(settings.batch)
         compress.reconfigure(settings.compress)
     }
