@@ -119,13 +119,30 @@ let package = Package(
         .executableTarget(
             name: "Benchmarks",
             dependencies: [
-                "Daemon", "Ingest", "Sinks", "Pipeline", "ClickHouseNative", "EventGenerator", "ProducerProtocol",
+                "Daemon", "Ingest", "Sinks", "Pipeline", "ClickHouseNative", "ProducerProtocol", "Workloads",
                 "CLZ4", "CSluice", "CZstd",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             path: "Benchmarks/Runner",
             swiftSettings: strict
         ),
+        .target(
+            name: "Workloads",
+            dependencies: ["EventGenerator", "Pipeline", .product(name: "NIOCore", package: "swift-nio")],
+            path: "Benchmarks/Workloads", swiftSettings: strict),
+        // Replaces malloc in programs that link it: the benchmarks of time do not.
+        .target(
+            name: "CountedMemory", path: "Benchmarks/CountedMemory", cSettings: [.treatAllWarnings(as: .error)]),
+        .target(
+            name: "CountedWork",
+            dependencies: [
+                "CountedMemory", "Workloads", "Ingest", "Pipeline", "ClickHouseNative",
+                .product(name: "NIOCore", package: "swift-nio"),
+            ],
+            path: "Benchmarks/CountedWork", swiftSettings: strict),
+        .executableTarget(
+            name: "Counts", dependencies: ["CountedWork", "Workloads"], path: "Benchmarks/Counts",
+            swiftSettings: strict),
         .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: strict),
         .testTarget(
             name: "ClickHouseNativeTests", dependencies: ["ClickHouseNative", "TestSupport"],
@@ -133,6 +150,8 @@ let package = Package(
         .testTarget(
             name: "PipelineTests", dependencies: ["Pipeline", "ClickHouseNative", "Yams", "TestSupport"],
             swiftSettings: strict),
+        .testTarget(
+            name: "CountTests", dependencies: ["CountedWork", "Workloads"], swiftSettings: strict),
         .testTarget(
             name: "EventGeneratorTests", dependencies: ["EventGenerator", "TestSupport"], swiftSettings: strict),
         .testTarget(

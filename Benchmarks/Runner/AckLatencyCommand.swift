@@ -1,3 +1,4 @@
+import Workloads
 import ArgumentParser
 import Foundation
 import NIOCore

@@ -1,3 +1,4 @@
+import Workloads
 import ArgumentParser
 import Foundation
 
@@ -7,7 +8,9 @@ import Foundation
 struct Benchmarks: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "Benchmarks", abstract: "Measures sluice, stage by stage and from the socket to the sink.",
-        subcommands: [RunCommand.self, AckLatencyCommand.self, ServeCommand.self], defaultSubcommand: RunCommand.self)
+        subcommands: [
+            RunCommand.self, AckLatencyCommand.self, CountCommand.self, CompareCommand.self, ServeCommand.self,
+        ], defaultSubcommand: RunCommand.self)
 }
 
 struct RunCommand: AsyncParsableCommand {
@@ -44,7 +47,8 @@ struct RunCommand: AsyncParsableCommand {
     func run() async throws {
         let chosen = Suites.all.filter { benchmark in
             only.isEmpty
-                ? clickhouse != nil || !benchmark.name.hasPrefix("clickhouse/")
+                ? (clickhouse != nil || !benchmark.name.hasPrefix("clickhouse/"))
+                    && (PeerSuite.isInstalled || !benchmark.name.hasPrefix("chdb/"))
                 : only.contains { benchmark.name.contains($0) }
         }
         guard !chosen.isEmpty else { throw ValidationError("no benchmark has such a name; --list shows them") }
@@ -73,7 +77,7 @@ struct RunCommand: AsyncParsableCommand {
             if !json { print(Report.line(measurement)) }
             fflush(nil)
         }
-        if json { print(try report.json) } else { print("\n\(Report.footnote)") }
+        if json { print(try report.json) } else { print("\n\(Report.footnote)\(report.ratios)") }
         if report.hasFaults { throw ExitCode.failure }
     }
 

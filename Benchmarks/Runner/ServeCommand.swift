@@ -1,3 +1,4 @@
+import Workloads
 import ArgumentParser
 import CSluice
 import Daemon
@@ -21,8 +22,11 @@ struct ServeCommand: AsyncParsableCommand {
         var logger = Logger(label: "bench") { StreamLogHandler.standardError(label: $0) }
         logger.logLevel = .warning
         let folder = SchemaFolder(path: job.schema)
-        let daemon = try Daemon(
-            settings: try settings(job), schema: try folder.catalog(for: job.table), logger: logger)
+        let schema =
+            job.tables > 0
+            ? try folder.catalog(for: job.table, copies: job.tables, in: job.directory)
+            : try folder.catalog(for: job.table)
+        let daemon = try Daemon(settings: try settings(job), schema: schema, logger: logger)
 
         let watching = Task {
             await daemon.listening.wait()
@@ -44,7 +48,8 @@ struct ServeCommand: AsyncParsableCommand {
         guard let cpu = try? await watching.value else { return }
         let outcome = ServeOutcome(
             committedRows: Int(daemon.telemetry.snapshot().committedRows), cpuSeconds: Clocks.processCPU - cpu,
-            end: Clocks.wall, peakResidentBytes: Self.peakResidentBytes)
+            end: Clocks.wall, peakResidentBytes: Self.peakResidentBytes,
+            rowBatches: Int(daemon.telemetry.snapshot().acceptLatency.count))
         say(String(decoding: try JSONEncoder().encode(outcome), as: UTF8.self))
     }
 
@@ -54,7 +59,7 @@ struct ServeCommand: AsyncParsableCommand {
     private func settings(_ job: ServeJob) throws -> Settings {
         var settings = Settings()
         settings.receive.socketPath = job.socketPath
-        settings.validate.defaultTable = job.table.rawValue
+        if job.tables == 0 { settings.validate.defaultTable = job.table.rawValue }
         settings.validate.deadLetter.directory = job.directory + "/dead-letter"
         settings.spool.directory = job.directory + "/spool"
         settings.spool.enabled = job.hasSpool

@@ -97,7 +97,8 @@ public struct Daemon: Sendable {
             seal: keeper.seal)
         validate = ValidateStage(
             settings: settings.validate, input: chunks, output: intakes,
-            spool: settings.spool.enabled ? settings.spool.compression : nil, catalog: catalog, changes: changes,
+            spool: settings.spool.enabled ? settings.spool.compression : nil,
+            compressesOnce: settings.compressesOnce, catalog: catalog, changes: changes,
             pool: pool, telemetry: telemetry, logger: logger.of(stage: "validate"), wallClock: Self.milliseconds,
             deadLetter: { rejections in
                 telemetry.rejectionSamples.record(rejections)
@@ -159,7 +160,7 @@ public struct Daemon: Sendable {
     public func apply(_ change: Change) async {
         receive.apply(change.receive)
         reading.replace(change.settings.validate)
-        validate.reconfigure(change.settings.validate)
+        validate.reconfigure(change.settings.validate, compressesOnce: change.settings.compressesOnce)
         await batch.reconfigure(change.settings.batch)
         compress.reconfigure(change.settings.compress)
         if let servers = change.servers { await clickhouse?.apply(servers) }

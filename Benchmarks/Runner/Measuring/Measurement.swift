@@ -4,6 +4,8 @@ struct Round: Codable, Sendable {
     var cpuSeconds: Double
     /// Of a child process, where one did the work.
     var peakResidentBytes: Int?
+    /// That it made of the rows.
+    var rowBatches: Int?
 }
 
 /// What a benchmark counts.
@@ -36,6 +38,11 @@ struct Measurement: Codable, Sendable {
     var unitsPerSecond: Double { Double(count) / Spread(rounds.map(\.wallSeconds)).median }
     var megabytesPerSecond: Double { Double(bytes) / 1e6 / Spread(rounds.map(\.wallSeconds)).median }
     var peakResidentBytes: Int? { rounds.compactMap(\.peakResidentBytes).max() }
+    /// Rows of a row batch, on average; nil: none were counted.
+    var rowsPerBatch: Double? {
+        let counts = rounds.compactMap { $0.rowBatches.map { Double(count) / Double(max(1, $0)) } }
+        return counts.isEmpty ? nil : Spread(counts).median
+    }
 }
 
 /// Median and ends of a few numbers.

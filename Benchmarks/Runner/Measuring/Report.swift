@@ -13,8 +13,10 @@ struct Report: Encodable {
 
     // MARK: A table
 
-    private static let heads = ["benchmark", "unit", "units/s", "MB/s", "CPU-s/M", "min", "max", "peak MiB", "ratio"]
-    private static let widths = [26, 8, 12, 9, 9, 9, 9, 9, 7]
+    private static let heads = [
+        "benchmark", "unit", "units/s", "MB/s", "CPU-s/M", "min", "max", "peak MiB", "batch", "ratio",
+    ]
+    private static let widths = [26, 8, 12, 9, 9, 9, 9, 9, 7, 7]
 
     static var header: String { line(heads) }
 
@@ -27,6 +29,7 @@ struct Report: Encodable {
             measurement.bytes > 0 ? number(measurement.megabytesPerSecond, 0) : "",
             number(cpu.median, 3), number(cpu.min, 3), number(cpu.max, 3),
             measurement.peakResidentBytes.map { number(Double($0) / 1_048_576, 0) } ?? "",
+            measurement.rowsPerBatch.map { number($0, 0) } ?? "",
             measurement.ratio.map { number($0, 2) } ?? "",
         ])
         if let fault = measurement.fault { text += "  FAULT: \(fault)" }
@@ -34,7 +37,16 @@ struct Report: Encodable {
     }
 
     static let footnote =
-        "CPU-s/M: CPU seconds for a million units (bytes: for a GB), median, least and most of the rounds."
+        "CPU-s/M: CPU seconds for a million units (bytes: for a GB), median, least and most of the rounds; batch: rows of a row batch."
+
+    /// What peers needed for what sluice needed, each by its median.
+    var ratios: String {
+        let cpu = Dictionary(measurements.map { ($0.name, $0.cpu.median) }, uniquingKeysWith: { $1 })
+        return PeerSuite.pairs.compactMap { pair in
+            guard let peer = cpu[pair.peer], let ours = cpu[pair.ours], ours > 0 else { return nil }
+            return "\n\(pair.peer) takes \(Self.number(peer / ours, 2)) times the CPU of \(pair.ours)"
+        }.joined()
+    }
 
     /// Texts to the left (the first two), numbers to the right.
     private static func line(_ cells: [String]) -> String {
@@ -59,6 +71,7 @@ struct Report: Encodable {
         let megabytesPerSecond: Double
         let cpuSecondsPerMillion: Spread
         let peakResidentBytes: Int?
+        let rowsPerBatch: Double?
         let ratio: Double?
         let fault: String?
         let rounds: [Round]
@@ -74,7 +87,8 @@ struct Report: Encodable {
                 Line(
                     name: $0.name, unit: $0.unit, count: $0.count, bytes: $0.bytes, unitsPerSecond: $0.unitsPerSecond,
                     megabytesPerSecond: $0.megabytesPerSecond, cpuSecondsPerMillion: $0.cpu,
-                    peakResidentBytes: $0.peakResidentBytes, ratio: $0.ratio, fault: $0.fault, rounds: $0.rounds)
+                    peakResidentBytes: $0.peakResidentBytes,
+                    rowsPerBatch: $0.rowsPerBatch, ratio: $0.ratio, fault: $0.fault, rounds: $0.rounds)
             }, forKey: .measurements)
     }
 

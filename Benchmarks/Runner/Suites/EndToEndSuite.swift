@@ -1,3 +1,4 @@
+import Workloads
 import Foundation
 import Pipeline
 
@@ -9,6 +10,13 @@ enum EndToEndSuite {
         benchmark("null/nospool", "the same without the spool", .null, producers: 1, hasSpool: false),
         benchmark("null/8", "eight producers", .null, producers: 8),
         benchmark("null/plain", "one producer, 24 columns of plain types", .null, producers: 1, table: .plain),
+        benchmark("null/1000", "a thousand producers", .null, producers: 1000),
+        benchmark(
+            "null/tables-1", "one producer, each row names its table, of 24 plain columns", .null, producers: 1,
+            table: .plain, tables: 1),
+        benchmark(
+            "null/tables-1000", "the same, and each row another of a thousand tables", .null, producers: 1,
+            table: .plain, tables: 1000),
         benchmark("file/1", "one producer, Native files", .file, producers: 1),
         benchmark("clickhouse/1", "one producer, a server (with --clickhouse)", .clickhouse, producers: 1),
         benchmark(
@@ -18,7 +26,7 @@ enum EndToEndSuite {
 
     private static func benchmark(
         _ name: String, _ about: String, _ sink: ShipSettings.Sink, producers: Int, table: Workload.Table = .mstore,
-        hasSpool: Bool = true
+        hasSpool: Bool = true, tables: Int = 0
     ) -> Benchmark {
         Benchmark(name: name, about: about) { plan in
             if sink == .clickhouse {
@@ -28,13 +36,13 @@ enum EndToEndSuite {
             return try await measure(plan, nil)
 
             @Sendable func measure(_ plan: Plan, _ server: ClickHouseTarget.Database?) async throws -> Measurement {
-                let load = Load(rows: plan.rows, producers: producers)
+                let load = Load(rows: plan.rows, producers: producers, tables: tables)
                 var rounds: [Round] = []
                 var fault: String?
                 // The first round only warms the caches of the system up.
                 for round in 0...plan.rounds.count {
                     try await server?.recreate(table, plan.schema)
-                    let result = try await run(load, sink, table, plan, hasSpool: hasSpool)
+                    let result = try await run(load, sink, table, plan, hasSpool: hasSpool, tables: tables)
                     if result.committed != load.rows { fault = "\(result.committed) rows arrived of \(load.rows)" }
                     if let server {
                         let stored = try await server.count(table)
@@ -49,14 +57,14 @@ enum EndToEndSuite {
     }
 
     private static func run(
-        _ load: Load, _ sink: ShipSettings.Sink, _ table: Workload.Table, _ plan: Plan, hasSpool: Bool
+        _ load: Load, _ sink: ShipSettings.Sink, _ table: Workload.Table, _ plan: Plan, hasSpool: Bool, tables: Int
     ) async throws -> (round: Round, committed: Int) {
         let folder = FileManager.default.temporaryDirectory.appendingPathComponent("sluice-bench-\(UUID().uuidString)")
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
         defer { try? FileManager.default.removeItem(at: folder) }
         let job = ServeJob(
             directory: folder.path, rows: load.rows, sink: sink.rawValue, table: table, schema: plan.schema.path,
-            clickhouse: plan.clickhouse?.address, hasSpool: hasSpool)
+            clickhouse: plan.clickhouse?.address, hasSpool: hasSpool, tables: tables)
         let child = try ServedDaemon(job)
         defer { child.kill() }
         try await child.waitUntilListening()
@@ -66,7 +74,7 @@ enum EndToEndSuite {
         return (
             Round(
                 wallSeconds: outcome.end - begin, cpuSeconds: outcome.cpuSeconds,
-                peakResidentBytes: outcome.peakResidentBytes), outcome.committedRows
+                peakResidentBytes: outcome.peakResidentBytes, rowBatches: outcome.rowBatches), outcome.committedRows
         )
     }
 }

@@ -1,3 +1,4 @@
+import Workloads
 import Foundation
 import Synchronization
 
@@ -6,6 +7,9 @@ final class Load: Sendable {
     /// Bytes of a write: a producer that hands over some hundred rows at a time.
     private static let writeBytes = 64 << 10
 
+    /// Producers beyond these share threads.
+    private static let threadsMax = 8
+
     let rows: Int
     let bytes: Int
     private let workload: Workload
@@ -13,10 +17,10 @@ final class Load: Sendable {
     private let shares: [[Range<Int>]]
 
     /// Whole multiples of the distinct rows, so the rows may become some fewer than asked for.
-    init(rows wanted: Int, producers: Int) {
+    init(rows wanted: Int, producers: Int, tables: Int = 0) {
         let distinct = min(wanted, Workload.distinctRowsMax)
         let times = max(1, wanted / distinct)
-        workload = Workload(rows: distinct)
+        workload = Workload(rows: distinct, tables: tables)
         rows = distinct * times
         bytes = workload.bytes.count * times
         var shares = Array(repeating: [Range<Int>](), count: producers)
@@ -25,13 +29,15 @@ final class Load: Sendable {
         self.shares = shares
     }
 
-    /// Returns when everything is written, each producer on a thread of its own.
+    /// Returns when everything is written; up to `threadsMax` producers on a thread of their own.
     func send(to path: String) async throws {
+        let threads = min(shares.count, Self.threadsMax)
         try await withThrowingTaskGroup(of: Void.self) { group in
-            for share in shares {
+            for number in 0..<threads {
+                let mine = stride(from: number, to: shares.count, by: threads).map { shares[$0] }
                 group.addTask {
                     try await withCheckedThrowingContinuation { continuation in
-                        Thread { continuation.resume(with: Result { try self.push(share, to: path) }) }.start()
+                        Thread { continuation.resume(with: Result { try self.push(mine, to: path) }) }.start()
                     }
                 }
             }
@@ -39,11 +45,16 @@ final class Load: Sendable {
         }
     }
 
-    private func push(_ share: [Range<Int>], to path: String) throws {
-        let socket = try UnixSocket(connectingTo: path)
-        defer { socket.close() }
+    /// Of each producer a piece, then of each the next.
+    private func push(_ shares: [[Range<Int>]], to path: String) throws {
+        let sockets = try shares.map { _ in try UnixSocket(connectingTo: path) }
+        defer { for socket in sockets { socket.close() } }
         try workload.bytes.withUnsafeBytes { bytes in
-            for piece in share { try socket.write(UnsafeRawBufferPointer(rebasing: bytes[piece])) }
+            for place in 0..<(shares.map(\.count).max() ?? 0) {
+                for (share, socket) in zip(shares, sockets) where place < share.count {
+                    try socket.write(UnsafeRawBufferPointer(rebasing: bytes[share[place]]))
+                }
+            }
         }
     }
 }

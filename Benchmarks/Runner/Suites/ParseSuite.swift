@@ -1,3 +1,4 @@
+import Workloads
 import ClickHouseNative
 import Ingest
 import Pipeline

@@ -1,3 +1,4 @@
+import Workloads
 import Foundation
 
 /// What a daemon in a child process shall do.
@@ -11,6 +12,8 @@ struct ServeJob: Codable, Sendable {
     let schema: String
     let clickhouse: String?
     var hasSpool = true
+    /// Tables of the structure, which rows name; 0: one, which they need not name.
+    var tables = 0
 
     var socketPath: String { directory + "/s" }
 }
@@ -23,6 +26,8 @@ struct ServeOutcome: Codable, Sendable {
     /// On the clock that all processes of a machine share.
     let end: Double
     let peakResidentBytes: Int
+    /// That the rows went through the daemon in.
+    let rowBatches: Int
 }
 
 /// A daemon in a child process: this executable with the subcommand `serve`. The child writes a line when it listens and

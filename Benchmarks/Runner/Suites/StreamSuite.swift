@@ -1,3 +1,4 @@
+import Workloads
 import Pipeline
 
 /// What it costs to hand an element to the next stage.

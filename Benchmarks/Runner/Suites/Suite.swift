@@ -1,3 +1,5 @@
+import Workloads
+
 /// What the command line asked for.
 struct Plan: Sendable {
     var rounds = Rounds(count: 5)
@@ -18,5 +20,5 @@ enum Suites {
     /// In the order of the pipeline.
     static let all: [Benchmark] =
         ParseSuite.benchmarks + EncodeSuite.benchmarks + CodecSuite.benchmarks + StreamSuite.benchmarks
-        + EndToEndSuite.benchmarks
+        + PeerSuite.benchmarks + EndToEndSuite.benchmarks
 }

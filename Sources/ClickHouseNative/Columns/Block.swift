@@ -44,6 +44,13 @@ public final class Block: @unchecked Sendable {
         removeAll()
     }
 
+    /// A block whose dictionaries find nothing: for copies that nobody adds to.
+    init(bare layout: BlockLayout) {
+        self.layout = layout
+        nodes = .allocate(capacity: max(1, layout.nodes.count))
+        for place in layout.nodes.indices { (nodes + place).initialize(to: ColumnNode()) }
+    }
+
     deinit {
         for place in layout.nodes.indices {
             nodes[place].data.deallocate()
@@ -171,7 +178,11 @@ public final class Block: @unchecked Sendable {
         case .nullable:
             nodes[place].data.append(repeating: 1, count: missing)
             pad(node.child, to: rows)
-        case .fixed, .array, .string:
+        case .array:
+            let end = UInt64(nodes[node.child].rows)
+            nodes[place].data.reserve(missing * 8)
+            for _ in 0..<missing { nodes[place].data.append(end) }
+        case .fixed, .string:
             for _ in 0..<missing { appendDefault(place) }
         }
         nodes[place].rows = rows
@@ -215,6 +226,20 @@ public final class Block: @unchecked Sendable {
             nodes[place].data.append(BlockLayout.nullVariant)
         }
         nodes[place].rows &+= 1
+    }
+
+    /// Appends NULL to a nullable node.
+    @inlinable @inline(__always)
+    public func appendNull(_ place: Int) {
+        nodes[place].appendFixed(UInt8(1))
+        let child = layout.nodes[place].child
+        let node = layout.nodes[child]
+        if node.kind == .fixed, node.defaultBits == 0, node.width <= 16 {
+            nodes[child].data.appendZeros(node.width)
+            nodes[child].rows &+= 1
+        } else {
+            appendDefault(child)
+        }
     }
 
     /// Appends a value to a low-cardinality node by the bytes that it has in the child.

@@ -54,6 +54,11 @@ public final class BlockLayout: Sendable, Hashable {
     public let roots: [Int]
     /// String nodes that a row may add any number of values to.
     let stringsBelowArrays: [Int]
+    /// Bytes that a row takes at least, and that a byte of a row's text may become at most.
+    private let rowBytesMin: Int
+    private let textFactor: Int
+    /// Of each column, its name and type as they stand before its values.
+    let columnHeads: [[UInt8]]
 
     public init(_ columns: [ColumnDefinition]) {
         self.columns = columns
@@ -63,7 +68,22 @@ public final class BlockLayout: Sendable, Hashable {
         types = builder.types
         ends = builder.ends
         stringsBelowArrays = nodes.indices.filter { [nodes] in nodes[$0].kind == .string && nodes[$0].isBelowArray }
+        let (below, others) = (nodes.filter(\.isBelowArray), nodes.filter { !$0.isBelowArray })
+        rowBytesMin = others.reduce(0) { $0 + max(4, $1.width) }
+        // An element is a character and a comma at least, and has a value in each node below the array.
+        textFactor = 1 + below.reduce(0) { $0 + max(4, $1.width) } / 2
+        columnHeads = columns.map { column in
+            [column.name, column.type.description].flatMap { text in
+                var run = ByteRun()
+                defer { run.deallocate() }
+                run.appendVarUInt(UInt64(text.utf8.count))
+                return Array(run.bytes) + Array(text.utf8)
+            }
+        }
     }
+
+    /// About the most that rows take in a block, from the size of their text; for deciding when to look closer.
+    public func bytesMax(rows: Int, textBytes: Int) -> Int { rows * rowBytesMin + textBytes * textFactor }
 
     /// The places of a node's children.
     public func children(of place: Int) -> [Int] {

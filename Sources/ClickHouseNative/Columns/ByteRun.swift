@@ -52,6 +52,14 @@ public struct ByteRun {
         room = wanted
     }
 
+    /// Makes room for so many bytes and no more; for an empty run.
+    mutating func reserveExactly(_ length: Int) {
+        guard length > capacity else { return }
+        guard let moved = realloc(base, length) else { fatalError("out of memory: \(length) bytes for a column") }
+        start = moved
+        room = length
+    }
+
     @inlinable @inline(__always)
     public mutating func append<T: BitwiseCopyable>(_ value: T) {
         reserve(MemoryLayout<T>.size)
@@ -72,8 +80,15 @@ public struct ByteRun {
         append(start, count: bytes.count)
     }
 
-    @inlinable
-    public mutating func appendZeros(_ length: Int) { append(repeating: 0, count: length) }
+    @inlinable @inline(__always)
+    public mutating func appendZeros(_ length: Int) {
+        guard _fastPath(length <= 16) else { return append(repeating: 0, count: length) }
+        // Two words, whatever the length: what they write too much is room that is written anew.
+        reserve(16)
+        base.unsafelyUnwrapped.storeBytes(of: 0, toByteOffset: count, as: UInt64.self)
+        base.unsafelyUnwrapped.storeBytes(of: 0, toByteOffset: count &+ 8, as: UInt64.self)
+        used &+= length
+    }
 
     @inlinable
     public mutating func append(repeating byte: UInt8, count length: Int) {
@@ -81,6 +96,15 @@ public struct ByteRun {
         reserve(length)
         memset(base.unsafelyUnwrapped + count, Int32(byte), length)
         used &+= length
+    }
+
+    /// Lets `body` write up to `room` bytes behind the others; it returns how many it wrote.
+    @inlinable @inline(__always)
+    public mutating func append(atMost room: Int, _ body: (UnsafeMutableRawPointer) -> Int) {
+        reserve(room)
+        let written = body(base.unsafelyUnwrapped + count)
+        precondition(written >= 0 && written <= room)
+        used &+= written
     }
 
     /// LEB128, as the native protocol writes lengths (ClickHouse's IO/VarInt.h).

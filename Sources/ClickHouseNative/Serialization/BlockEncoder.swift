@@ -17,24 +17,41 @@ public enum BlockEncoder {
     public static func encode(
         _ parts: [Block], as encoding: BlockEncoding, frameBytes: Int = 1 << 20
     ) throws(FrameError) -> Encoded {
+        try encode(parts.map { BlockPart($0) }, as: encoding, frameBytes: frameBytes)
+    }
+
+    /// The same of parts that may be compressed already.
+    public static func encode(
+        _ parts: [BlockPart], as encoding: BlockEncoding, frameBytes: Int = 1 << 20
+    ) throws(FrameError) -> Encoded {
+        var marks: [Range<Int>?]?
+        return try encode(parts, as: encoding, frameBytes: frameBytes, marks: &marks)
+    }
+
+    /// - Parameter marks: by node; where there are such, runs get frames of their own and are marked here.
+    static func encode(
+        _ parts: [BlockPart], as encoding: BlockEncoding, frameBytes: Int, marks: inout [Range<Int>?]?
+    ) throws(FrameError) -> Encoded {
         precondition(!parts.isEmpty && parts.allSatisfy { $0.layout == parts[0].layout })
+        let parts = try parts.map { part throws(FrameError) in try part.fitting(encoding, frameBytes: frameBytes) }
         let layout = parts[0].layout
-        let bytes = parts.reduce(0) { $0 + $1.byteCount }
+        let isPacked = encoding.compression != nil && encoding.compression != Compression.none
+        let bytes = parts.reduce(0) { $0 + (isPacked ? $1.bytesExpected : $1.byteCount) }
         var writer = FrameWriter(compression: encoding.compression, frameBytes: frameBytes, expecting: bytes)
         let rows = parts.reduce(0) { $0 + $1.rows }
 
         try writeInfo(encoding.revision, to: &writer)
         try writer.write(varUInt: UInt64(layout.columns.count))
         try writer.write(varUInt: UInt64(rows))
-        for (column, root) in zip(layout.columns, layout.roots) {
-            try writer.write(string: column.name)
-            try writer.write(string: column.type.description)
+        for (head, root) in zip(layout.columnHeads, layout.roots) {
+            try writer.write(head)
             if encoding.revision?.supports(.customSerialization) == true { try writer.write(UInt8(0)) }
             // Columns of no rows are no bytes at all, not even a prefix.
             guard rows > 0 else { continue }
-            var column = ColumnEncoder(layout: layout, parts: parts, revision: encoding.revision)
+            var column = ColumnEncoder(layout: layout, parts: parts, revision: encoding.revision, marks: marks)
             try column.writePrefix(root, to: &writer)
             try column.writeValues(root, to: &writer)
+            marks = column.marks
         }
         try writer.finish()
         return Encoded(body: writer.output, rawBytes: writer.rawBytes)
@@ -68,15 +85,18 @@ public enum BlockEncoder {
 /// Writes the nodes of one column, from all parts.
 struct ColumnEncoder {
     let layout: BlockLayout
-    let parts: [Block]
+    let parts: [BlockPart]
     let revision: Revision?
+    /// By node: where the frames of a run lie that has some of its own; nil: runs share frames.
+    private(set) var marks: [Range<Int>?]?
     /// Of Dynamic nodes: their values by type, which are needed for the prefix already.
     private var dynamics: [Int: DynamicColumns] = [:]
 
-    init(layout: BlockLayout, parts: [Block], revision: Revision?) {
+    init(layout: BlockLayout, parts: [BlockPart], revision: Revision?, marks: [Range<Int>?]? = nil) {
         self.layout = layout
         self.parts = parts
         self.revision = revision
+        self.marks = marks
     }
 
     /// What comes before a column's values, once: the version of each low-cardinality serialization
@@ -90,7 +110,7 @@ struct ColumnEncoder {
             let format = TextColumnFormat(layout.types[place])
             try format.writePrefix(to: &writer)
             if format == .dynamic {
-                let columns = DynamicColumns(parts.map { $0.nodes[place].data }, revision: revision)
+                let columns = DynamicColumns(parts.map { $0.block.nodes[place].data }, revision: revision)
                 dynamics[place] = columns
                 try columns.writePrefix(to: &writer)
             }
@@ -113,7 +133,7 @@ struct ColumnEncoder {
             if let columns = dynamics[place] {
                 try columns.writeValues(to: &writer)
             } else if revision?.supports(.stringSizesApart) == true {
-                try StringSizes(parts.map { $0.nodes[place].data }).write(to: &writer)
+                try StringSizes(parts.map { $0.block.nodes[place].data }).write(to: &writer)
             } else {
                 try writeRuns(place, to: &writer)
             }
@@ -133,15 +153,27 @@ struct ColumnEncoder {
         }
     }
 
-    private func writeRuns(_ place: Int, to writer: inout FrameWriter) throws(FrameError) {
-        for part in parts { try writer.write(part.nodes[place].data.bytes) }
+    private mutating func writeRuns(_ place: Int, to writer: inout FrameWriter) throws(FrameError) {
+        if marks != nil { try writer.endFrame() }
+        let start = writer.outputBytes
+        for part in parts {
+            if let frames = part.frames, let run = frames.frames(of: place) {
+                try writer.write(frames: run, rawBytes: frames.rawBytes[place])
+            } else {
+                try writer.write(part.block.nodes[place].data.bytes)
+            }
+        }
+        guard marks != nil else { return }
+        try writer.endFrame()
+        marks?[place] = start..<writer.outputBytes
     }
 
     /// Array ends count from the block's start, so those of later parts move up.
     private func writeOffsets(_ place: Int, to writer: inout FrameWriter) throws(FrameError) {
-        try writer.write(parts[0].nodes[place].data.bytes)
-        var base = UInt64(parts[0].nodes[layout.nodes[place].child].rows)
-        for part in parts.dropFirst() {
+        let blocks = parts.map(\.block)
+        try writer.write(blocks[0].nodes[place].data.bytes)
+        var base = UInt64(blocks[0].nodes[layout.nodes[place].child].rows)
+        for part in blocks.dropFirst() {
             let ends = part.nodes[place].data
             var moved = ByteRun()
             defer { moved.deallocate() }
@@ -154,6 +186,7 @@ struct ColumnEncoder {
 
     private func writeLowCardinality(_ place: Int, to writer: inout FrameWriter) throws(FrameError) {
         let child = layout.nodes[place].child
+        let parts = parts.map(\.block)
         let rows = parts.reduce(0) { $0 + $1.nodes[place].rows }
         guard rows > 0 else { return }
         let merged = parts.count > 1 ? MergedDictionary(parts, layout: layout, place: place) : nil

@@ -59,7 +59,8 @@ final class DynamicColumns {
         encoders = order.map { columns[$0] }.map { column in
             // A type all of whose values were none has no rows.
             ColumnEncoder(
-                layout: column.layout, parts: column.parts.isEmpty ? [Block(layout: column.layout)] : column.parts,
+                layout: column.layout,
+                parts: (column.parts.isEmpty ? [Block(layout: column.layout)] : column.parts).map { BlockPart($0) },
                 revision: revision)
         }
     }

@@ -29,7 +29,7 @@ public enum DynamicValue {
             return
         }
         var writer = FrameWriter(compression: nil, frameBytes: 1 << 20, expecting: block.byteCount + 64)
-        var encoder = ColumnEncoder(layout: block.layout, parts: [block], revision: nil)
+        var encoder = ColumnEncoder(layout: block.layout, parts: [BlockPart(block)], revision: nil)
         try encoder.writePrefix(0, to: &writer)
         try encoder.writeValues(0, to: &writer)
         try writer.finish()

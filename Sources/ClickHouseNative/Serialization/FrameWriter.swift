@@ -22,13 +22,15 @@ struct FrameWriter: ~Copyable {
     private var staged = 0
     private let compressor: Compressor
 
-    /// - Parameter frameBytes: raw bytes of a frame, 1 KiB to 64 MiB.
+    /// - Parameters:
+    ///   - frameBytes: raw bytes of a frame, 1 KiB to 64 MiB.
+    ///   - bytes: of the output, about.
     init(compression: Compression?, frameBytes: Int, expecting bytes: Int) {
         precondition((1 << 10...64 << 20).contains(frameBytes))
         self.compression = compression
         self.frameBytes = frameBytes
         output = ByteBuffer()
-        output.reserveCapacity(compression == nil || compression == Compression.none ? bytes + 4096 : bytes / 2 + 4096)
+        output.reserveCapacity(bytes + 4096)
         staging = .allocate(byteCount: compression == nil ? 16 : frameBytes, alignment: 16)
         var zstd: OpaquePointer?
         if case .zstd = compression { zstd = ZSTD_createCCtx() }
@@ -90,6 +92,13 @@ struct FrameWriter: ~Copyable {
         try result.get()
     }
 
+    mutating func write(_ bytes: [UInt8]) throws(FrameError) {
+        let result = bytes.withUnsafeBytes { raw in
+            Result<Void, FrameError> { () throws(FrameError) in try write(raw) }
+        }
+        try result.get()
+    }
+
     mutating func write<T: BitwiseCopyable>(_ value: T) throws(FrameError) {
         try withBytes(of: value, MemoryLayout<T>.size)
     }
@@ -103,10 +112,23 @@ struct FrameWriter: ~Copyable {
         try result.get()
     }
 
-    /// Ends the last frame. Nothing may be written afterwards.
-    mutating func finish() throws(FrameError) {
+    /// Ends the frame that is under way, so that the next bytes begin one of their own.
+    mutating func endFrame() throws(FrameError) {
         if staged > 0 { try flushStaged() }
     }
+
+    /// Bytes of whole frames so far.
+    var outputBytes: Int { output.readableBytes }
+
+    /// Writes whole frames, made as this writer makes them.
+    mutating func write(frames: ByteBuffer, rawBytes: Int) throws(FrameError) {
+        try endFrame()
+        output.writeImmutableBuffer(frames)
+        self.rawBytes += rawBytes
+    }
+
+    /// Ends the last frame. Nothing may be written afterwards.
+    mutating func finish() throws(FrameError) { try endFrame() }
 
     private mutating func flushStaged() throws(FrameError) {
         try writeFrame(UnsafeRawBufferPointer(start: staging, count: staged))
@@ -162,6 +184,8 @@ private struct Compressor {
         case nil, .some(.none):
             room.copyMemory(from: raw)
             written = raw.count
+        case .lz4 where raw.count <= Self.literalBytesMax:
+            written = writeLiterals(raw, into: room)
         case .lz4:
             written = Int(
                 LZ4_compress_default(
@@ -177,5 +201,23 @@ private struct Compressor {
             written = ZSTD_isError(size) != 0 ? 0 : size
         }
         return written > 0 ? written : nil
+    }
+
+    /// Up to this size LZ4 finds next to nothing, and clears a table of 16 KiB for it.
+    private static let literalBytesMax = 64
+
+    /// An LZ4 block of one sequence without a match (lz4's doc/lz4_Block_format.md): a token, the rest of the length where it is 15 or
+    /// more, the bytes.
+    private func writeLiterals(_ raw: UnsafeRawBufferPointer, into room: UnsafeMutableRawBufferPointer) -> Int {
+        var head = 1
+        if raw.count < 15 {
+            room[0] = UInt8(raw.count) << 4
+        } else {
+            room[0] = 0xF0
+            room[1] = UInt8(raw.count - 15)
+            head = 2
+        }
+        UnsafeMutableRawBufferPointer(rebasing: room[head...]).copyMemory(from: raw)
+        return head + raw.count
     }
 }

@@ -90,10 +90,20 @@ struct KeyIndex {
         return entry.length
     }
 
+    /// Of the first and the last eight bytes and the length. A name is found by comparing all of it; names that differ in the
+    /// middle only share a slot's neighbourhood.
     @inline(__always)
     private static func hash(_ bytes: UnsafePointer<UInt8>, _ length: Int) -> Int {
-        var h: UInt64 = 0xCBF2_9CE4_8422_2325
-        for offset in 0..<length { h = (h ^ UInt64(bytes[offset])) &* 0x100_0000_01B3 }
-        return Int(truncatingIfNeeded: (h ^ (h >> 32)) & 0x7FFF_FFFF)
+        var h = UInt64(truncatingIfNeeded: length) &* 0x9E37_79B9_7F4A_7C15
+        if length >= 8 {
+            let raw = UnsafeRawPointer(bytes)
+            h ^= raw.loadUnaligned(as: UInt64.self)
+            h = (h ^ (h &>> 32)) &* 0xFF51_AFD7_ED55_8CCD
+            h ^= raw.loadUnaligned(fromByteOffset: length &- 8, as: UInt64.self)
+        } else {
+            h ^= sluice_short_word(bytes, length)
+        }
+        h = (h ^ (h &>> 29)) &* 0xC4CE_B9FE_1A85_EC53
+        return Int(truncatingIfNeeded: h &>> 33)
     }
 }

@@ -19,6 +19,8 @@ struct RowParser {
     /// Which key came after which in the rows before: the next is looked for there first.
     let successors: UnsafeMutablePointer<Int32>
     var scratch: ByteRun
+    /// How many keys are guessed now: fewer the less often that was right.
+    private var keysAhead = RowParser.keysAheadMax
     /// The row that is being read had the field that names its table.
     private(set) var namedTable = false
     /// Fields that the table lacks and that it was asked for already, by hashes of their names: another one may be a new column, and
@@ -36,6 +38,7 @@ struct RowParser {
     let operations: UnsafeMutablePointer<FieldOperation>
     private let keys: KeyIndex
     private let columnCount: Int
+    private let enumerations: [(names: KeyIndex, values: [Int16])]
 
     init(
         plan: FieldPlan, block: Block, options: RowOptions, tableKey: KeyIndex, tableName: KeyIndex,
@@ -52,6 +55,7 @@ struct RowParser {
         operations = plan.operations
         keys = plan.keys
         columnCount = plan.columnCount
+        enumerations = plan.enumerations
         dictionaryBlocks = plan.dictionaryPlans.map { Block(layout: $0.layout) }
     }
 
@@ -112,7 +116,7 @@ struct RowParser {
         }
     }
 
-    /// Keys in the learned order that are compared before a key is looked up.
+    /// Keys in the learned order that are compared before a key is looked up, at most.
     private static let keysAheadMax = 8
     private static let unknownField = -1
     private static let tableField = -2
@@ -124,7 +128,7 @@ struct RowParser {
     private mutating func key(_ cursor: inout LineCursor, after previous: Int) throws(ParseFault) -> Int {
         // Rows leave fields out, so what comes after the next one is looked at, too.
         var guess = Int(successors[previous])
-        for _ in 0..<Self.keysAheadMax {
+        for _ in 0..<keysAhead {
             guard guess >= 0 else { break }
             let isColumn = _fastPath(guess < keys.count)
             let left = cursor.end - cursor.p - 1
@@ -132,10 +136,13 @@ struct RowParser {
                 isColumn ? keys.matches(guess, cursor.p + 1, left: left) : tableKey.matches(0, cursor.p + 1, left: left)
             if length >= 0 {
                 cursor.p += length + 2
+                if _slowPath(keysAhead < Self.keysAheadMax) { keysAhead &+= 1 }
                 return isColumn ? guess : Self.tableField
             }
             guess = Int(successors[guess + 1])
         }
+        // Where keys come in no order, guesses are not worth their while.
+        if keysAhead > 1 { keysAhead &-= 1 }
         return try unexpectedKey(&cursor, after: previous)
     }
 
@@ -197,7 +204,7 @@ struct RowParser {
 
     /// A row that leaves out a column which the server computes does not belong into a block that has it. Other columns
     /// that a row leaves out lag behind, until a later row or the block's end brings them up with defaults.
-    private func checkExpressions(_ rows: Int) throws(ParseFault) {
+    private mutating func checkExpressions(_ rows: Int) throws(ParseFault) {
         for column in plan.expressionColumns {
             let root = Int(operations[column].root)
             if root >= 0, nodes[root].rows == rows { throw ParseFault(.otherVariant) }
@@ -210,7 +217,13 @@ struct RowParser {
         let operation = operations + column
         switch operation.pointee.kind {
         case .omitted: guard options.nullAsDefault else { throw ParseFault(.nullValue, column: Int32(column)) }
-        case _ where operation.pointee.takesNull: block.appendDefault(Int(operation.pointee.root))
+        case _ where operation.pointee.takesNull:
+            let place = Int(operation.pointee.root)
+            if operation.pointee.isNullable, operation.pointee.kind != .lowCardinality {
+                block.appendNull(place)
+            } else {
+                block.appendDefault(place)
+            }
         default:
             guard options.nullAsDefault else { throw ParseFault(.nullValue, column: Int32(column)) }
             guard !operation.pointee.hasExpression else { throw ParseFault(.otherVariant) }
@@ -337,7 +350,7 @@ struct RowParser {
         return scratch.bytes
     }
 
-    private func bool(_ cursor: inout LineCursor) throws(ParseFault) -> UInt8 {
+    private mutating func bool(_ cursor: inout LineCursor) throws(ParseFault) -> UInt8 {
         switch cursor.p.pointee {
         case UInt8(ascii: "t") where cursor.takeWord("true"): return 1
         case UInt8(ascii: "f") where cursor.takeWord("false"): return 0
@@ -409,18 +422,18 @@ struct RowParser {
                 throw ParseFault(.notAnEnumMember)
             }
             let number = try cursor.integer(Int16.self)
-            guard plan.enumerations[Int(op.pointee.detail)].values.contains(number) else {
+            guard enumerations[Int(op.pointee.detail)].values.contains(number) else {
                 throw ParseFault(.notAnEnumMember)
             }
             return number
         }
         let name = try text(&cursor, orRaw: false)
         let bytes = name.baseAddress?.assumingMemoryBound(to: UInt8.self) ?? cursor.p
-        let place = plan.enumerations[Int(op.pointee.detail)].names.find(bytes, name.count)
-        if place >= 0 { return plan.enumerations[Int(op.pointee.detail)].values[Int(place)] }
+        let place = enumerations[Int(op.pointee.detail)].names.find(bytes, name.count)
+        if place >= 0 { return enumerations[Int(op.pointee.detail)].values[Int(place)] }
         // A number in quotes, where it is no name.
         guard let number = Int16(String(decoding: name, as: UTF8.self)),
-            plan.enumerations[Int(op.pointee.detail)].values.contains(number)
+            enumerations[Int(op.pointee.detail)].values.contains(number)
         else { throw ParseFault(.notAnEnumMember) }
         return number
     }

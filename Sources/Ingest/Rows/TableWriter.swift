@@ -52,6 +52,10 @@ final class TableWriter {
     private var retired: [Variant] = []
     private var successors: UnsafeMutablePointer<Int32>
     private var scratch = ByteRun()
+    /// Whoever collects row batches knows of the rows here.
+    var isFilled = false
+    /// Of rows that leave nothing out.
+    var layout: BlockLayout { variants[0].plan.layout }
 
     /// - Throws: `TimeZoneError` for a zone of the structure's that this host does not know.
     init(table: TableName, structure: TableStructure, options: RowOptions = RowOptions(), pool: BlockPool) throws {

@@ -26,6 +26,11 @@ final class ChunkReader {
     /// Tables that rows cannot go to, and why.
     private var refused: [TableName: CatalogError] = [:]
     private var last: TableWriter?
+    /// Those that have rows, in the order in which they got the first of them.
+    private var filled: [TableWriter] = []
+    /// At least as many bytes as the rows take in memory.
+    private var bytesBound = 0
+    private var hasFullTable = false
     private var scratch = ByteRun()
     /// Rows that were refused since `takeRejections()`.
     private var rejections: [Rejection] = []
@@ -67,17 +72,39 @@ final class ChunkReader {
     var hasRefusals: Bool { !refused.isEmpty }
 
     /// Rows of each table that were read and not taken yet.
-    var rowsByTable: [TableName: Int] { writers.compactMapValues { $0.rows > 0 ? $0.rows : nil } }
+    var rowsByTable: [TableName: Int] {
+        Dictionary(uniqueKeysWithValues: filled.map { ($0.table, $0.rows) })
+    }
 
-    /// Rows and bytes that were read and not taken yet.
-    var rows: Int { writers.values.reduce(0) { $0 + $1.rows } }
-    var bytes: Int { writers.values.reduce(0) { $0 + $1.bytes } }
-
-    func takeBatches() -> [RowBatch] { writers.values.flatMap { $0.takeBatches(pool: pool) } }
+    func takeBatches() -> [RowBatch] {
+        let batches = filled.flatMap { $0.takeBatches(pool: pool) }
+        for writer in filled { writer.isFilled = false }
+        filled.removeAll(keepingCapacity: true)
+        bytesBound = 0
+        hasFullTable = false
+        return batches
+    }
 
     /// Whether what was read should go on before more is read.
+    ///
+    /// Asked after each chunk, so it costs nothing: bytes are counted only when the bound of what they can be is reached.
     var isFull: Bool {
-        bytes >= settings.rowBatchBytesMax || writers.values.contains { $0.rows >= settings.rowBatchRowsMax }
+        if hasFullTable { return true }
+        guard bytesBound >= settings.rowBatchBytesMax else { return false }
+        bytesBound = filled.reduce(0) { $0 + $1.bytes }
+        return bytesBound >= settings.rowBatchBytesMax
+    }
+
+    /// Rows were read from so much text.
+    private func note(_ writer: TableWriter, rowsBefore: Int, textBytes: Int) {
+        let rows = writer.rows
+        guard rows > rowsBefore else { return }
+        if !writer.isFilled {
+            writer.isFilled = true
+            filled.append(writer)
+        }
+        bytesBound += writer.layout.bytesMax(rows: rows - rowsBefore, textBytes: textBytes)
+        if rows >= settings.rowBatchRowsMax { hasFullTable = true }
     }
 
     func takeRejections() -> [Rejection] {
@@ -128,7 +155,10 @@ final class ChunkReader {
             if let writer {
                 last = writer
                 let takesUnnamed = writer.table == fallback
-                switch writer.read(&cursor, context, takesUnnamed: takesUnnamed, decided: false, reject: reject) {
+                let (rows, begin) = (writer.rows, cursor.p)
+                let stop = writer.read(&cursor, context, takesUnnamed: takesUnnamed, decided: false, reject: reject)
+                note(writer, rowsBefore: rows, textBytes: cursor.p - begin)
+                switch stop {
                 case .end: return .done
                 case .unknownColumn: return .needsStructure(writer, offset: cursor.p - start)
                 case .otherTable: break
@@ -171,7 +201,9 @@ final class ChunkReader {
                 return .needsTable(table, offset: cursor.p - start)
             }
             writer = known
+            let (rows, begin) = (known.rows, cursor.p)
             let stop = known.read(&cursor, context, takesUnnamed: true, decided: true, reject: reject)
+            note(known, rowsBefore: rows, textBytes: cursor.p - begin)
             if case .unknownColumn = stop { return .needsStructure(known, offset: cursor.p - start) }
         }
         return .done

@@ -38,6 +38,7 @@ public actor ValidateStage: Stage {
 
     /// - Parameters:
     ///   - changes: says when the catalog has learned something.
+    ///   - compressesOnce: `Settings.compressesOnce`
     ///   - wallClock: milliseconds since 1970.
     ///   - deadLetter: keeps rejected rows; validation waits for it.
     ///   - rates: is told which tables rows are for.
@@ -45,7 +46,7 @@ public actor ValidateStage: Stage {
     ///     what was read is then not passed on, and nobody hears that it was taken.
     public init(
         settings: ValidateSettings, input: BoundedStream<Chunk>, output: BoundedStream<Intake>,
-        spool: SpoolSettings.Compression? = nil, catalog: any TableCatalog,
+        spool: SpoolSettings.Compression? = nil, compressesOnce: Bool = false, catalog: any TableCatalog,
         changes: StructureChanges = StructureChanges(), pool: BlockPool, telemetry: Telemetry,
         logger: Logger, clock: StageClock = .continuous, wallClock: @escaping @Sendable () -> Int64,
         deadLetter: @escaping @Sendable ([Rejection]) async -> Void,
@@ -53,7 +54,7 @@ public actor ValidateStage: Stage {
         rates: RateLimits? = nil
     ) {
         self.rates = rates
-        current = Mutex(Current(settings: settings))
+        current = Mutex(Current(settings: settings, compressesOnce: compressesOnce))
         self.gate = gate
         self.input = input
         self.output = output
@@ -72,6 +73,8 @@ public actor ValidateStage: Stage {
 
     private struct Current: Sendable {
         var settings: ValidateSettings
+        /// `Settings.compressesOnce`
+        var compressesOnce: Bool
         /// Counts reloads.
         var generation = 0
     }
@@ -79,8 +82,10 @@ public actor ValidateStage: Stage {
     private nonisolated var settings: ValidateSettings { current.withLock { $0.settings } }
 
     /// Takes over how rows are read, from the next chunks on; the number of workers and the bounds of queues stay.
-    public nonisolated func reconfigure(_ settings: ValidateSettings) {
-        current.withLock { $0 = Current(settings: settings, generation: $0.generation + 1) }
+    public nonisolated func reconfigure(_ settings: ValidateSettings, compressesOnce: Bool = false) {
+        current.withLock {
+            $0 = Current(settings: settings, compressesOnce: compressesOnce, generation: $0.generation + 1)
+        }
     }
 
     /// Asks now what the tables in use look like; the next chunks are read by the answers.
@@ -273,7 +278,8 @@ public actor ValidateStage: Stage {
         held.add(rows)
         defer { held.add(-rows) }
         let intake = try Intake(
-            batches: batches, numbered: numbered, received: wallClock() - Int64(waited.milliseconds), spool: spool)
+            batches: batches, numbered: numbered, received: wallClock() - Int64(waited.milliseconds), spool: spool,
+            isFinal: current.withLock { $0.compressesOnce }, release: { pool.give($0) })
         numbered = []
         do {
             try await output.send(intake)

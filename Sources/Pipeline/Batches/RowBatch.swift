@@ -20,23 +20,34 @@ public struct SpoolPlace: Hashable, Sendable {
 public struct RowBatch: Sendable {
     public let table: TableName
     /// Frozen: nobody writes to it any more.
-    public let block: Block
+    public let part: BlockPart
     /// nil until the spool has given it one.
     public var place: SpoolPlace?
     /// When the first of the rows was received; age limits count from here.
     public let firstReceived: ContinuousClock.Instant
 
-    public var rows: Int { block.rows }
+    public var rows: Int { part.rows }
+    public var layout: BlockLayout { part.layout }
     /// Bytes of the rows' values.
-    public var bytes: Int { block.byteCount }
+    public var bytes: Int { part.byteCount }
     /// Bytes of memory that the rows hold, room for growth included.
-    public var memory: Int { block.byteCapacity }
+    public var memory: Int { part.byteCapacity }
 
     public init(table: TableName, block: Block, firstReceived: ContinuousClock.Instant, place: SpoolPlace? = nil) {
+        self.init(table: table, part: BlockPart(block), firstReceived: firstReceived, place: place)
+    }
+
+    init(table: TableName, part: BlockPart, firstReceived: ContinuousClock.Instant, place: SpoolPlace? = nil) {
         self.table = table
-        self.block = block
+        self.part = part
         self.place = place
         self.firstReceived = firstReceived
+    }
+
+    /// The rows, where they are in memory as they were parsed; those that went through the spool's compression are not.
+    public var block: Block {
+        guard let whole = part.whole else { preconditionFailure("the rows are in frames") }
+        return whole
     }
 }
 
@@ -71,7 +82,7 @@ public struct SealedBlock: Sendable {
     public let parts: [RowBatch]
     public let reason: Reason
 
-    public var layout: BlockLayout { parts[0].block.layout }
+    public var layout: BlockLayout { parts[0].layout }
     public var rows: Int { parts.reduce(0) { $0 + $1.rows } }
     public var bytes: Int { parts.reduce(0) { $0 + $1.bytes } }
     public var memory: Int { parts.reduce(0) { $0 + $1.memory } }

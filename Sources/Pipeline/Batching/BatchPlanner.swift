@@ -91,7 +91,7 @@ struct BatchPlanner: Sendable {
     private mutating func add(
         _ batch: RowBatch, bytes: Int, to table: inout OpenTable, sealed: inout [SealedBlock]
     ) {
-        let layout = batch.block.layout
+        let layout = batch.layout
         if let place = table.blocks.firstIndex(where: { $0.layout == layout }) {
             var block = table.blocks.remove(at: place)
             if let reason = reasonAgainst(batch.rows, bytes, joining: block, of: table) {

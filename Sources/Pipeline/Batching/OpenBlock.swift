@@ -10,7 +10,7 @@ struct OpenBlock: Sendable {
     private(set) var firstReceived: StageClock.Instant
 
     init(_ batch: RowBatch, bytes: Int) {
-        layout = batch.block.layout
+        layout = batch.layout
         firstReceived = batch.firstReceived
         append(batch, bytes: bytes)
     }

@@ -24,19 +24,24 @@ extension SpoolFormat {
         var rows: Int { parts.reduce(0) { $0 + $1.rows } }
     }
 
+    /// - Parameter isFinal: whether blocks may take the rows over as they are compressed here.
+    /// - Returns: The record, and each row batch as a part of blocks to come: compressed, if it may be and that is worth it.
     static func rows(
-        received: Int64, spans: [ProducerSpan], batches: [RowBatch], compression: Compression?
-    ) throws(FrameError) -> PreparedRecord {
-        var body = ByteBuffer()
-        var blocks: [ByteBuffer] = []
-        blocks.reserveCapacity(batches.count)
+        received: Int64, spans: [ProducerSpan], batches: [RowBatch], compression: Compression?, isFinal: Bool = false
+    ) throws(FrameError) -> (record: PreparedRecord, parts: [BlockPart]) {
+        let encoding = BlockEncoding(revision: blockRevision, compression: compression)
+        var encoded: [(body: ByteBuffer, part: BlockPart)] = []
+        encoded.reserveCapacity(batches.count)
         for batch in batches {
-            blocks.append(
-                try BlockEncoder.encode(
-                    [batch.block], as: BlockEncoding(revision: blockRevision, compression: compression)
-                ).body)
+            if isFinal {
+                encoded.append(try BlockEncoder.encodeAsPart(batch.block, as: encoding, frameBytes: frameBytes))
+            } else {
+                let body = try BlockEncoder.encode([batch.block], as: encoding, frameBytes: frameBytes).body
+                encoded.append((body, batch.part))
+            }
         }
-        body.reserveCapacity(64 + spans.count * 48 + blocks.reduce(0) { $0 + $1.readableBytes + 64 })
+        var body = ByteBuffer()
+        body.reserveCapacity(64 + spans.count * 48 + encoded.reduce(0) { $0 + $1.body.readableBytes + 64 })
         body.writeInteger(received, endianness: .little)
         body.write(varint: UInt64(spans.count))
         for span in spans {
@@ -46,13 +51,18 @@ extension SpoolFormat {
             body.write(varint: span.range.last)
         }
         body.write(varint: UInt64(batches.count))
-        for (batch, block) in zip(batches, blocks) {
+        var blocks: [Range<Int>] = []
+        for (batch, encoded) in zip(batches, encoded) {
             body.write(text: batch.table.description)
             body.write(varint: UInt64(batch.rows))
-            body.write(varint: UInt64(block.readableBytes))
-            body.writeImmutableBuffer(block)
+            body.write(varint: UInt64(encoded.body.readableBytes))
+            blocks.append(body.writerIndex..<body.writerIndex + encoded.body.readableBytes)
+            body.writeImmutableBuffer(encoded.body)
         }
-        return PreparedRecord(.rows, body)
+        let parts = zip(encoded, blocks).map { encoded, range in
+            encoded.part.withFrames(in: body.getSlice(at: range.lowerBound, length: range.count) ?? encoded.body)
+        }
+        return (PreparedRecord(.rows, body), parts)
     }
 
     static func readRows(_ body: ByteBuffer) throws(SpoolBodyError) -> RowsHead {

@@ -106,6 +106,9 @@ enum SpoolFormat {
     /// Native as this revision has it: blocks in the spool do not change with the servers that are met.
     static let blockRevision = Revision(54412)
 
+    /// Raw bytes of a compressed frame.
+    static let frameBytes = 1 << 20
+
     static func padded(_ count: Int) -> Int { (count + alignment - 1) & ~(alignment - 1) }
 
     static func checksum(_ bytes: ByteBuffer) -> UInt64 {

@@ -47,3 +47,13 @@ public struct SpoolSettings: Sendable, Hashable {
 
     public init() {}
 }
+
+extension Settings {
+    /// Rows go to the server in the frames that the spool has them in: they are compressed once.
+    ///
+    /// Not for files, which are compressed as a whole, and not where blocks are to have other frames.
+    public var compressesOnce: Bool {
+        spool.enabled && spool.compression == .lz4 && compress.method == .lz4 && ship.sink != .file
+            && compress.frameBytes >= SpoolFormat.frameBytes
+    }
+}

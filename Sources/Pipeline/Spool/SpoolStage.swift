@@ -155,7 +155,7 @@ public actor SpoolStage: Stage {
         guard backlog == nil, window.isEmpty || windowBytes + bytes <= core.settings.memoryMax else {
             if backlog == nil { backlog = location }
             core.forget(lsn: lsn)
-            recycle(intake.batches.map(\.block))
+            recycle(intake.batches.compactMap(\.part.whole))
             return
         }
         window.append(
@@ -211,7 +211,7 @@ public actor SpoolStage: Stage {
                 numbered.producer.becameDurable(numbered.range, refusals: numbered.refusals)
                 numbered.producer.becameSettled(numbered.range)
             }
-            recycle(intake.batches.map(\.block))
+            recycle(intake.batches.compactMap(\.part.whole))
         }
     }
 

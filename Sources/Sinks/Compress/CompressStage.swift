@@ -82,7 +82,7 @@ public actor CompressStage: Stage {
     private nonisolated func encode(
         _ sealed: SealedBlock, as encoding: BlockEncoding, frameBytes: Int
     ) throws -> EncodedBlock {
-        let parts = sealed.parts.map(\.block)
+        let parts = sealed.parts.map(\.part)
         let start = ContinuousClock.now
         let encoded = try BlockEncoder.encode(parts, as: encoding, frameBytes: frameBytes)
         telemetry.encodeLatency.observe(ContinuousClock.now - start)
@@ -94,7 +94,7 @@ public actor CompressStage: Stage {
             encoding: encoding, body: encoded.body,
             firstReceived: sealed.parts.map(\.firstReceived).min() ?? sealed.parts[0].firstReceived,
             mayHaveBeenSent: sealed.reason == .restored)
-        recycle?(parts)
+        recycle?(parts.compactMap(\.whole))
         return block
     }
 }
