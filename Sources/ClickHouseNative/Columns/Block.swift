@@ -28,9 +28,12 @@ public final class Block: @unchecked Sendable {
     public internal(set) var rows = 0
     /// One for each of `layout.nodes`.
     public let nodes: UnsafeMutablePointer<ColumnNode>
+    /// Whether rows may be added: not to copies, whose dictionaries find nothing.
+    public let takesRows: Bool
 
     public init(layout: BlockLayout) {
         self.layout = layout
+        takesRows = true
         nodes = .allocate(capacity: max(1, layout.nodes.count))
         for place in layout.nodes.indices {
             (nodes + place).initialize(to: ColumnNode())
@@ -47,6 +50,7 @@ public final class Block: @unchecked Sendable {
     /// A block whose dictionaries find nothing: for copies that nobody adds to.
     init(bare layout: BlockLayout) {
         self.layout = layout
+        takesRows = false
         nodes = .allocate(capacity: max(1, layout.nodes.count))
         for place in layout.nodes.indices { (nodes + place).initialize(to: ColumnNode()) }
     }

@@ -34,9 +34,9 @@ public final class BlockPool: Sendable {
         _ = freed
     }
 
-    /// Takes back blocks that nobody reads any more.
+    /// Takes back blocks that nobody reads any more. Copies, which were made as small as they are, it frees.
     public func give(_ blocks: [Block]) {
-        for block in blocks {
+        for block in blocks where block.takesRows {
             block.removeAll()
             let bytes = block.byteCapacity
             state.withLock { state in

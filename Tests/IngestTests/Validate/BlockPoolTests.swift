@@ -1,0 +1,27 @@
+import ClickHouseNative
+import Testing
+
+@testable import Ingest
+
+@Suite struct BlockPoolTests {
+    private static let layout = BlockLayout([ColumnDefinition(name: "c", type: .lowCardinality(.string))])
+
+    private func append(_ text: String, to block: Block) {
+        var text = text
+        text.withUTF8 { block.appendLowCardinality(0, UnsafeRawPointer($0.baseAddress!), count: $0.count) }
+        block.commitRow()
+    }
+
+    @Test func whatIsTakenTakesRows() {
+        let pool = BlockPool(bytesMax: 1 << 20)
+        let block = pool.take(Self.layout)
+        append("a value", to: block)
+        // Few rows wait in a copy, which comes here like any other block when its rows are encoded.
+        pool.give([block.compacted(), block])
+        #expect(pool.take(Self.layout) === block)
+        let fresh = pool.take(Self.layout)
+        append("another", to: fresh)
+        #expect(fresh.rows == 1)
+        #expect(pool.bytes == 0)
+    }
+}
