@@ -43,7 +43,7 @@ extension FieldKind {
     fileprivate func restrictions(_ all: Restrictions) -> Restrictions {
         switch self {
         case .int16, .int32, .int64, .uint16, .uint32, .uint64, .int128, .uint128, .int256, .uint256, .float32,
-            .float64, .bfloat16:
+            .float64, .bfloat16, .date, .date32:
             all.intersection(.noBools)
         case .string: all.intersection(.ofText)
         default: []
