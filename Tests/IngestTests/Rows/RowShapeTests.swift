@@ -160,6 +160,18 @@ import Testing
         #expect(own.rows.count == 2)
     }
 
+    /// ClickHouse would take the null for a 0 in the map, so no other type of the Variant may have it.
+    @Test func aNullThatIsForbiddenIsNotAnotherType() throws {
+        let columns: [(name: String, type: String, expression: String?)] = [
+            ("v", "Variant(Map(String, UInt64), String)", nil)
+        ]
+        let outcome = try outcome(columns, [#"{"v":{"a":null}}"#, #"{"v":{"a":1}}"#, #"{"v":null}"#]) {
+            $0.input.nullAsDefault = false
+        }
+        #expect(outcome.refusals == ["null_not_allowed v"])
+        #expect(outcome.rows.count == 2)
+    }
+
     /// UInt8 and Int8 take booleans always; arrays are what tuples with names are read from when they are no objects.
     @Test func whatTheStageFileLeavesIsTaken() throws {
         let columns: [(name: String, type: String, expression: String?)] = [
