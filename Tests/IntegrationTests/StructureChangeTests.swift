@@ -21,6 +21,51 @@ import Testing
         return #"{"id":\#(id),"dropped":\#(id),"number":\#(id % 1000),"never":[\#(id)]\#(added)}"# + "\n"
     }
 
+    /// Rows that were read and spooled while no server was there; the table changes before the next run.
+    @Test(.enabled { await ClickHouseServer.isAvailable(.modern) })
+    func rowsOfAnEarlierRunLandAsTheTableIsByThen() async throws {
+        let server = try await ClickHouseServer.modern()
+        try await server.withDatabase { database in
+            try await server.query(
+                """
+                CREATE TABLE t (id UInt64, gone String, number UInt16) ENGINE = MergeTree ORDER BY id
+                SETTINGS non_replicated_deduplication_window = 1000
+                """, database: database)
+            try await withFolder { folder in
+                var settings = DaemonFixture.settings(in: folder, server: server, database: database)
+                settings.validate.defaultTable = "t"
+                settings.batch.defaults.rowsMax = 100
+                func send(_ rows: Range<Int>, _ settings: Settings, drains: Bool) async throws {
+                    try await DaemonFixture.run(settings, in: folder) { fixture in
+                        let producer = try Producer(fixture.socketPath)
+                        try producer.send(rows.map { #"{"id":\#($0),"gone":"x","number":\#($0)}"# + "\n" }.joined())
+                        _ = try await blocking { try producer.finish() }
+                        await eventually {
+                            drains
+                                ? fixture.telemetry.conservation.inFlight == 0
+                                : fixture.telemetry.acceptedRows == UInt64(rows.count)
+                        }
+                    }
+                }
+                // The table is learned and remembered.
+                try await send(0..<10, settings, drains: true)
+                var away = settings
+                away.ship.clickhouse.hosts = [.init(name: "127.0.0.1", port: 1)]
+                away.shutdownTimeout = .seconds(1)
+                await #expect(throws: DaemonFixture.NotDrained.self) { try await send(10..<560, away, drains: false) }
+                for change in ["DROP COLUMN gone", "MODIFY COLUMN number String", "ADD COLUMN later UInt8 DEFAULT 7"] {
+                    try await server.query("ALTER TABLE t \(change)", database: database)
+                }
+                try await send(560..<570, settings, drains: true)
+                #expect(try DaemonFixture.deadLetters(in: folder).isEmpty)
+                let stored = try await server.query(
+                    "SELECT count(), uniqExact(id), sum(number = toString(id)), sum(later = 7) FROM t FORMAT TSV",
+                    database: database)
+                #expect(stored == "570\t570\t570\t570\n")
+            }
+        }
+    }
+
     /// JSON goes to the server as text, and is read there by the settings that the table has here.
     @Test(.enabled { await ClickHouseServer.isAvailable(.modern) })
     func jsonIsReadByTheTablesOwnSettings() async throws {

@@ -105,6 +105,8 @@ extension ParseFault {
     /// No other type of a Variant may take what was refused for this.
     fileprivate var isFinal: Bool {
         switch code {
+        // With input_format_null_as_default off ClickHouse takes a null for a number here, as 0 or nan.
+        case .nullValue: true
         case .storedOtherwise, .uncertainType, .badEscape, .duplicateKey, .tooDeep, .unterminatedString: true
         default: false
         }

@@ -100,8 +100,12 @@ final class TableWriter {
     }
 
     /// Rows that were read and not taken yet.
-    var rows: Int { (retired + variants).reduce(0) { $0 + $1.block.rows } }
-    var bytes: Int { (retired + variants).reduce(0) { $0 + $1.block.byteCount } }
+    var rows: Int { sum(\.block.rows) }
+    var bytes: Int { sum(\.block.byteCount) }
+
+    private func sum(_ value: (Variant) -> Int) -> Int {
+        variants.reduce(0) { $0 + value($1) } + retired.reduce(0) { $0 + value($1) }
+    }
 
     /// Reads lines until the input ends or a row is for another table.
     ///

@@ -6,6 +6,8 @@ import Synchronization
 final class StructureWatch: Sendable {
     /// How long rows wait for an answer when one of them has a field that its table lacks.
     static let patience: Duration = .seconds(1)
+    /// When there was none, no row waits for one for so long.
+    static let waitAfterSilence: Duration = .seconds(10)
     /// Whether it is time, and whether somebody wants an answer at once, is looked at so often.
     static let tick: Duration = .milliseconds(250)
 

@@ -250,12 +250,15 @@ public actor ValidateStage: Stage {
     /// A row has a field that its table lacks: perhaps the table has it by now. A server that does not answer is not waited for.
     private nonisolated func ask(_ writer: TableWriter, _ asks: inout UnknownFieldAsks) async throws {
         writer.asksForUnknownFields = false
-        writer.hasAsked()
+        var least = settings.structureRefreshMin
         if let now = try await watch.ask(writer.table) {
+            writer.hasAsked()
             // A structure that cannot be used is found out as a change; until then rows are read as before.
             try? await follow(now, writer)
+        } else {
+            least = max(least, StructureWatch.waitAfterSilence)
         }
-        asks.asked(writer.table, at: clock.now, least: settings.structureRefreshMin)
+        asks.asked(writer.table, at: clock.now, least: least)
     }
 
     /// Passes on all that was read since the last time: whole chunks, so that they become durable as a whole.

@@ -122,6 +122,68 @@ import Testing
         #expect(try self.outcome(columns, [lines[0]]).refusals == ["type_mismatch n"])
     }
 
+    @Test(arguments: [
+        ("input_format_json_read_bools_as_numbers", "Int64", "true"),
+        ("input_format_json_read_bools_as_numbers", "Nullable(Float32)", #""false""#),
+        ("input_format_json_read_bools_as_numbers", "Array(LowCardinality(UInt16))", "[true]"),
+        ("input_format_json_read_bools_as_numbers", "Date32", "true"),
+        ("input_format_json_read_bools_as_strings", "String", "true"),
+        ("input_format_json_read_numbers_as_strings", "LowCardinality(Nullable(String))", "1.5"),
+        ("input_format_json_read_objects_as_strings", "Nullable(String)", #"{"a":1}"#),
+        ("input_format_json_read_arrays_as_strings", "LowCardinality(String)", "[1]"),
+        ("input_format_json_named_tuples_as_objects", "Tuple(a UInt8)", #"{"a":1}"#),
+        ("input_format_json_ignore_unknown_keys_in_named_tuple", "Tuple(a UInt8)", #"{"a":1,"b":2}"#),
+        ("input_format_json_defaults_for_missing_elements_in_named_tuple", "Tuple(a UInt8)", "{}"),
+    ])
+    func whatTheStageFileForbidsIsRefused(setting: String, type: String, value: String) throws {
+        let flags: [String: WritableKeyPath<ValidateSettings.Input, Bool>] = [
+            "input_format_json_read_bools_as_numbers": \.readBoolsAsNumbers,
+            "input_format_json_read_bools_as_strings": \.readBoolsAsStrings,
+            "input_format_json_read_numbers_as_strings": \.readNumbersAsStrings,
+            "input_format_json_read_objects_as_strings": \.readObjectsAsStrings,
+            "input_format_json_read_arrays_as_strings": \.readArraysAsStrings,
+            "input_format_json_named_tuples_as_objects": \.namedTuplesAsObjects,
+            "input_format_json_ignore_unknown_keys_in_named_tuple": \.ignoreUnknownKeysInNamedTuple,
+            "input_format_json_defaults_for_missing_elements_in_named_tuple": \.defaultsForMissingElementsInNamedTuple,
+        ]
+        let flag = try #require(flags[setting])
+        let lines = ["{\"v\":\(value)}", "{}"]
+        #expect(try outcome([("v", type, nil)], lines).rows.count == 2)
+        let strict = try outcome([("v", type, nil)], lines) { $0.input[keyPath: flag] = false }
+        #expect(strict.refusals == ["type_mismatch v"])
+        #expect(strict.rows.count == 1)
+        // A table's own settings go before those of all.
+        let own = try outcome([("v", type, nil)], lines) {
+            $0.tables["t"] = $0.input
+            $0.input[keyPath: flag] = false
+        }
+        #expect(own.rows.count == 2)
+    }
+
+    /// ClickHouse would take the null for a 0 in the map, so no other type of the Variant may have it.
+    @Test func aNullThatIsForbiddenIsNotAnotherType() throws {
+        let columns: [(name: String, type: String, expression: String?)] = [
+            ("v", "Variant(Map(String, UInt64), String)", nil)
+        ]
+        let outcome = try outcome(columns, [#"{"v":{"a":null}}"#, #"{"v":{"a":1}}"#, #"{"v":null}"#]) {
+            $0.input.nullAsDefault = false
+        }
+        #expect(outcome.refusals == ["null_not_allowed v"])
+        #expect(outcome.rows.count == 2)
+    }
+
+    /// UInt8 and Int8 take booleans always; arrays are what tuples with names are read from when they are no objects.
+    @Test func whatTheStageFileLeavesIsTaken() throws {
+        let columns: [(name: String, type: String, expression: String?)] = [
+            ("a", "UInt8", nil), ("b", "Int8", nil), ("c", "Tuple(x UInt8, y String)", nil),
+        ]
+        let outcome = try outcome(columns, [#"{"a":true,"b":false,"c":[1,"z"]}"#]) {
+            $0.input.readBoolsAsNumbers = false
+            $0.input.namedTuplesAsObjects = false
+        }
+        #expect(outcome.rows == [#"{"a":1,"b":0,"c":{"x":1,"y":"z"}}"#])
+    }
+
     @Test func omittedFieldsTakeTheTypesDefaultWhereTheStageFileSaysSo() throws {
         let columns: [(name: String, type: String, expression: String?)] = [
             ("a", "UInt8", nil), ("d", "UInt8", "a + 1"), ("t", "Nullable(UInt8)", "7"),

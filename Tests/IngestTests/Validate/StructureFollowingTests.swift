@@ -16,6 +16,8 @@ import Testing
     private final class Catalog: TableCatalog {
         let changes = StructureChanges()
         let asked = Mutex(0)
+        /// Whoever asks waits until he gives up.
+        let isSilent = Mutex(false)
         private let state: Mutex<(told: TableStructure?, now: TableStructure?)>
 
         init(_ columns: [(String, String)]) throws { state = Mutex((nil, try Self.structure(columns))) }
@@ -39,6 +41,7 @@ import Testing
 
         func refresh(_ table: TableName) async throws -> TableStructure {
             asked.withLock { $0 += 1 }
+            while isSilent.withLock({ $0 }) { try await Task.sleep(for: .milliseconds(10)) }
             let (hasChanged, now) = state.withLock { state in
                 defer { state.told = state.now }
                 return (state.told != state.now, state.now)
@@ -115,6 +118,22 @@ import Testing
             }
             #expect(catalog.asked.withLock { $0 } == times)
         }
+    }
+
+    /// Rows wait for a server that says nothing, but not for long, and not each of them.
+    @Test func aServerThatIsAwayIsNotWaitedFor() async throws {
+        let catalog = try Catalog([("a", "UInt8")])
+        let rejected = try await run(catalog, { $0.structureRefreshMin = .zero }) { send, next in
+            try await send(#"{"a":1}"#)
+            _ = await next()
+            catalog.isSilent.withLock { $0 = true }
+            for name in ["x", "y", "z"] {
+                try await send(#"{"a":1,"\#(name)":2}"#)
+                #expect(try Self.text(await next()) == [#"{"a":1}"#])
+            }
+        }
+        #expect(rejected.isEmpty)
+        #expect(catalog.asked.withLock { $0 } <= 3)
     }
 
     @Test func whatTheCatalogHearsElsewhereIsFollowedFromTheNextChunk() async throws {
