@@ -147,7 +147,8 @@ import Testing
     func aTableThatGetsTooMuchSlowsThoseThatFeedIt() async throws {
         try await withFolder { folder in
             let file = folder.appendingPathComponent("schema.sql")
-            try Data("\(Self.table);\nCREATE TABLE u (seq UInt64) ENGINE = MergeTree ORDER BY seq;".utf8).write(to: file)
+            try Data("\(Self.table);\nCREATE TABLE u (seq UInt64) ENGINE = MergeTree ORDER BY seq;".utf8).write(
+                to: file)
             var issues: [ConfigurationIssue] = []
             let schema = SchemaCatalog(files: [file.path], errors: &issues)
             var settings = DaemonFixture.settings(in: folder)

@@ -53,7 +53,10 @@ import Testing
         }
         let result = try await daemon.run {
             try await python(
-                ["\(Self.client)/sluice_client.py", daemon.path, "--name", "py", "--epoch", "1", "--frame-bytes-max", "512"],
+                [
+                    "\(Self.client)/sluice_client.py", daemon.path, "--name", "py", "--epoch", "1", "--frame-bytes-max",
+                    "512",
+                ],
                 input: rows.joined(separator: "\n") + "\n")
         }
         #expect(result.status == 0, "\(result.errors)")
