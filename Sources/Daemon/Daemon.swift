@@ -13,6 +13,7 @@ public struct Daemon: Sendable {
     public let settings: Settings
     public let telemetry: Telemetry
     public let runtime: Runtime
+    private let keeper: Keeper
     private let batch: BatchStage
     private let compress: CompressStage
     private let validate: ValidateStage
@@ -61,6 +62,7 @@ public struct Daemon: Sendable {
             environment: environment, telemetry: telemetry, logger: logger.of(stage: "spool"),
             wallClock: Self.milliseconds,
             recycle: { pool.give($0) })
+        self.keeper = keeper
         telemetry.observe(chunks, as: "validate")
         telemetry.observe(intakes, as: keeper.stage.name, rows: { $0.rows })
         telemetry.observe(rowBatches, as: "batch", rows: { $0.rows })
@@ -161,6 +163,7 @@ public struct Daemon: Sendable {
         receive.apply(change.receive)
         reading.replace(change.settings.validate)
         validate.reconfigure(change.settings.validate, compressesOnce: change.settings.compressesOnce)
+        await keeper.reconfigure(change.settings.spool)
         await batch.reconfigure(change.settings.batch)
         compress.reconfigure(change.settings.compress)
         if let servers = change.servers { await clickhouse?.apply(servers) }

@@ -6,6 +6,8 @@ import Pipeline
 struct Keeper: Sendable {
     let stage: any Stage
     let seal: @Sendable ([SealedBlock]) async -> [SealedBlock]
+    /// Takes over other bounds; nothing where there is no spool.
+    let reconfigure: @Sendable (SpoolSettings) async -> Void
     let settled: @Sendable (UInt64, BlockOutcome) async -> Void
     let split: @Sendable (UInt64, [[Range<Int>]]) async throws -> [BlockIdentity]
 
@@ -19,6 +21,7 @@ struct Keeper: Sendable {
         guard settings.enabled else {
             let direct = DirectStage(input: input, output: batches, registry: registry)
             stage = direct
+            reconfigure = { _ in }
             seal = { await direct.seal($0) }
             settled = { await direct.settled($0, as: $1) }
             split = { try await direct.split($0, into: $1) }
@@ -37,6 +40,7 @@ struct Keeper: Sendable {
             core: core, input: input, batches: batches, blocks: blocks, registry: registry, telemetry: telemetry,
             logger: logger, wallClock: wallClock, recycle: recycle)
         stage = spool
+        reconfigure = { await spool.reconfigure($0) }
         seal = { await spool.seal($0) }
         settled = { await spool.settled($0, as: $1) }
         split = { try await spool.split($0, into: $1) }

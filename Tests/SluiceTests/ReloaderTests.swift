@@ -109,7 +109,7 @@ import Testing
         let text = try ConfigurationLoader(environment: [:]).load(folder.file("sluice.yaml")).render()
         let list = text.components(separatedBy: "which need a restart:\n").last ?? ""
         let names = list.split(separator: "\n").map { $0.dropFirst(4) }
-        #expect(names.contains("spool") && names.contains("receive.socket") && names.contains("ship.sink"))
+        #expect(names.contains("spool.directory") && names.contains("receive.socket") && names.contains("ship.sink"))
         #expect(!names.contains { $0.hasPrefix("ship.clickhouse.password") || $0.hasPrefix("receive.rate_limit") })
     }
 }

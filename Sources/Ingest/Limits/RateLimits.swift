@@ -102,21 +102,17 @@ public final class RateLimits: Sendable {
     /// - Returns: nil: it may go on.
     func passed(rows: Int, bytes: Int, by subject: Subject, session: UInt64) -> Hold? {
         let now = clock.now
-        let hold = state.withLock { state in
+        return state.withLock { state in
             state.take(rows, .producer(subject, .producerRows), at: now)
             state.take(bytes, .producer(subject, .producerBytes), at: now)
             return state.hold(of: subject, session: session, at: now)
         }
-        if let hold { count(hold, at: now) }
-        return hold
     }
 
     /// What keeps a producer from going on.
     func hold(of subject: Subject, session: UInt64) -> Hold? {
         let now = clock.now
-        let hold = state.withLock { $0.hold(of: subject, session: session, at: now) }
-        if let hold { count(hold, at: now) }
-        return hold
+        return state.withLock { $0.hold(of: subject, session: session, at: now) }
     }
 
     /// Rows of a session turned out to be for a table.
@@ -138,9 +134,13 @@ public final class RateLimits: Sendable {
         state.withLock { $0.holds[session] = nil }
     }
 
-    private func count(_ hold: Hold, at now: StageClock.Instant) {
+    /// A session was held, or sent away.
+    ///
+    /// - Parameter time: for so long, beyond what it was held for already.
+    func count(_ hold: Hold, for time: Duration) {
+        guard time > .zero else { return }
         telemetry.rateLimited.add(reason: hold.reason.rawValue)
-        telemetry.rateLimitedTime.add(Int((hold.until - now).milliseconds.rounded()), reason: hold.reason.rawValue)
+        telemetry.rateLimitedTime.add(Int(time.milliseconds.rounded()), reason: hold.reason.rawValue)
     }
 }
 

@@ -153,6 +153,7 @@ final class SessionHandler: ChannelInboundHandler {
         guard let producers = shared.producers else { return }
         if let name { subject = .named(name) }
         if shared.rates.isActive, let hold = shared.rates.hold(of: subject, session: state.session) {
+            shared.rates.count(hold, for: hold.comeBack - shared.clock.now)
             state.attachRefused(hold.error)
             return
         }
@@ -225,7 +226,7 @@ final class SessionHandler: ChannelInboundHandler {
         guard
             let hold = shared.rates.passed(rows: rows, bytes: bytes, by: subject, session: state.session)
         else { return }
-        state.held(by: hold, at: shared.clock.now)
+        shared.rates.count(hold, for: state.held(by: hold, at: shared.clock.now))
     }
 
     private func spaceAvailable() -> @Sendable () -> Void {

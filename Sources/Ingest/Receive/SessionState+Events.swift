@@ -132,14 +132,20 @@ extension SessionState {
 
     /// Too much came too fast. A producer that wants acks is told so, after those that it has a right to; another one waits
     /// in its `write`.
-    mutating func held(by hold: RateLimits.Hold, at now: ContinuousClock.Instant) {
+    ///
+    /// - Returns: How long that keeps it, beyond what keeps it already.
+    @discardableResult
+    mutating func held(by hold: RateLimits.Hold, at now: ContinuousClock.Instant) -> Duration {
         self.now = now
         guard case .none = numbering else {
             // One that is done, or stopped, with all that came: there is nothing to slow.
-            if case .ended(let reason) = phase, reason != .ended || pieces.isEmpty { return }
-            return fail(hold.error, dropsRest: true)
+            if case .ended(let reason) = phase, reason != .ended || pieces.isEmpty { return .zero }
+            fail(hold.error, dropsRest: true)
+            return hold.comeBack - now
         }
-        heldUntil = max(heldUntil ?? hold.until, hold.until)
+        let before = max(heldUntil ?? now, now)
+        heldUntil = max(before, hold.until)
+        return max(before, hold.until) - before
     }
 
     /// Nothing keeps the producer from going on any more.

@@ -33,6 +33,8 @@ public enum SettingsKeys {
         "receive.unread_bytes_max", "receive.idle_timeout", "receive.allowed_users", "receive.allowed_groups",
         "receive.rate_limit.producer_rows", "receive.rate_limit.producer_bytes", "receive.rate_limit.table_rows",
         "receive.rate_limit.table_bytes", "receive.rate_limit.burst",
+        "spool.bytes_max", "spool.free_bytes_min", "spool.full_policy", "spool.age_max", "spool.memory_max",
+        "spool.group_bytes", "spool.sync_interval",
         "validate.default_table", "validate.table_field", "validate.depth_max", "validate.tables_max",
         "validate.variants_max", "validate.row_batch.rows_max", "validate.row_batch.bytes_max",
         "batch.memory_max", "batch.growth_max", "compress.method",

@@ -32,7 +32,7 @@ public struct SpoolLocation: Hashable, Sendable {
 ///
 /// Not thread-safe: it belongs to one actor.
 public final class SpoolCore {
-    public let settings: SpoolSettings
+    public private(set) var settings: SpoolSettings
     public let id: SpoolID
     private let disk: any SpoolDisk
     private let registry: ProducerRegistry
@@ -64,6 +64,17 @@ public final class SpoolCore {
 
     /// Open files that were read from lately.
     private static let openFilesMax = 8
+
+    /// Takes over the bounds, the policy and the ages; where it lies and how it is written stay as they are.
+    func reconfigure(_ settings: SpoolSettings) {
+        self.settings.bytesMax = settings.bytesMax
+        self.settings.freeBytesMin = settings.freeBytesMin
+        self.settings.fullPolicy = settings.fullPolicy
+        self.settings.ageMax = settings.ageMax
+        self.settings.memoryMax = settings.memoryMax
+        self.settings.groupBytes = settings.groupBytes
+        self.settings.syncInterval = settings.syncInterval
+    }
 
     /// Reads what is there. Nothing is written yet but cuts of torn tails.
     ///

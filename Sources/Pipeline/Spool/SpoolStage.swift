@@ -118,6 +118,15 @@ public actor SpoolStage: Stage {
         telemetry.spool.restoredRows.add(restored.unsettledRows)
     }
 
+    /// Other bounds, policy and ages, from the next rows on. See `SpoolCore.reconfigure`.
+    public func reconfigure(_ settings: SpoolSettings) {
+        core.reconfigure(settings)
+        telemetry.spool.bytesMax.set(settings.bytesMax)
+        if settings.fullPolicy != .reject { registry.setClosed(false) }
+        // Whoever waits for room sees whether there is some now.
+        roomMayBeThere()
+    }
+
     // MARK: Taking in
 
     private func takeIn() async throws {
@@ -125,8 +134,6 @@ public actor SpoolStage: Stage {
             isInputEnded = true
             feederWaits.take()?.resume()
         }
-        // No group may need more room than there ever is.
-        let groupBytes = min(core.settings.groupBytes, core.settings.bytesMax / 8)
         while let intakes = await input.nextBatch(maxElements: 256, maxBytes: groupBytes) {
             let rows = intakes.reduce(0) { $0 + $1.rows }
             held.add(rows)
@@ -136,6 +143,9 @@ public actor SpoolStage: Stage {
         }
         try Task.checkCancellation()
     }
+
+    /// No group may need more room than there ever is.
+    private var groupBytes: Int { min(core.settings.groupBytes, core.settings.bytesMax / 8) }
 
     /// They are durable: producers hear of it, and the rows go on, or wait on disk.
     private func taken(_ intakes: [Intake], _ places: [(lsn: UInt64, location: SpoolLocation)]) {

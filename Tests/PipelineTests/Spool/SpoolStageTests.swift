@@ -158,6 +158,25 @@ import Testing
         try await running.value
     }
 
+    @Test(.endsEvenIfItHangs) func anOperatorGivesAFullSpoolMoreRoomWhileItRuns() async throws {
+        let fixture = try Fixture(change: { $0.bytesMax = 16 << 10 })
+        let producer = try fixture.registry.attach(name: "p", epoch: 1, session: 1, wake: {}).get()
+        let running = Task { try await fixture.stage.run() }
+        for first in stride(from: UInt64(1), through: 4000, by: 100) {
+            try await fixture.send(first...first + 99, from: producer)
+        }
+        await eventually { fixture.telemetry.snapshot().spool.isFull }
+        var larger = fixture.settings
+        larger.bytesMax = 1 << 20
+        await fixture.stage.reconfigure(larger)
+        // Nothing was settled.
+        await eventually { producer.durable.contiguous == 4000 }
+        #expect(fixture.telemetry.snapshot().spool.bytesMax == 1 << 20)
+        await fixture.settle(rows: 4000)
+        fixture.input.finish()
+        try await running.value
+    }
+
     @Test(.endsEvenIfItHangs) func aFullSpoolMayTurnProducersAway() async throws {
         let fixture = try Fixture(change: {
             $0.bytesMax = 16 << 10
