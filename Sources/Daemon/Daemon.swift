@@ -20,6 +20,7 @@ public struct Daemon: Sendable {
     private let receive: ReceiveStage
     /// nil: another sink.
     private let clickhouse: ClickHouseSink?
+    private let deadLetter: DeadLetter
     private let gate = PauseGate()
     private let reading: ReadingSettings
     /// Tells that the socket listens.
@@ -52,6 +53,8 @@ public struct Daemon: Sendable {
         let deadLetter = try DeadLetter(
             settings: settings.validate.deadLetter, logger: logger.of(stage: "dead-letter"))
         let rates = RateLimits(settings.receive.rateLimit, telemetry: telemetry)
+        deadLetter.redact(by: settings.validate)
+        self.deadLetter = deadLetter
         let pool = BlockPool(bytesMax: settings.validate.recycledBytesMax)
         let pressure = SinkPressure()
         let registry = ProducerRegistry(
@@ -161,6 +164,8 @@ public struct Daemon: Sendable {
     /// is on its way is lost, or waits for this.
     public func apply(_ change: Change) async {
         receive.apply(change.receive)
+        // A row that is read by new rules must not be kept by old ones.
+        deadLetter.redact(by: change.settings.validate)
         reading.replace(change.settings.validate)
         validate.reconfigure(change.settings.validate, compressesOnce: change.settings.compressesOnce)
         await keeper.reconfigure(change.settings.spool)

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Foundation
+import Ingest
 import Pipeline
 
 /// Which configuration a command works with.
@@ -29,6 +30,13 @@ struct ConfigurationOptions: ParsableArguments {
         let environment = ProcessInfo.processInfo.environment
         let loader = ConfigurationLoader(environment: environment)
         let named = config ?? environment["SLUICE_CONFIG"].flatMap { $0.isEmpty ? nil : $0 }
-        return try loader.load(named ?? loader.findMainFile())
+        return try loader.loadWithRules(named ?? loader.findMainFile())
+    }
+}
+
+extension ConfigurationLoader {
+    /// As `load`; rules are held against the tables that schema files describe.
+    func loadWithRules(_ mainFile: String?) throws(ConfigurationFailure) -> EffectiveConfiguration {
+        try load(mainFile).judged(by: RuleProblems.find)
     }
 }

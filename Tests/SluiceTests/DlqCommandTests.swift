@@ -1,5 +1,6 @@
 import Foundation
 import TestSupport
+import Pipeline
 import Testing
 
 @testable import sluice
@@ -121,6 +122,27 @@ import Testing
             #expect(try ReplayJournal(file.journalPath).open.isEmpty)
         }
         #expect(try fixed.shipped() == FolderDaemon.rows(0..<10))
+    }
+
+    @Test func rowsWithoutRedactedValuesAreReplayedOnlyIfAskedFor() async throws {
+        var daemon = daemon
+        daemon.schema = "CREATE TABLE t (id UInt64, mail String) ENGINE = MergeTree ORDER BY id;"
+        var rules = TableRules()
+        rules.fields["mail", default: FieldRules()].redaction.method = .mask
+        rules.fields["id", default: FieldRules()].max = Literal("5", isPlain: true)
+        daemon.rules["t"] = rules
+        let strict = daemon
+        try await strict.run { try Self.send("{\"id\":7,\"mail\":\"s3cret\"}\n{\"id\":8}\n", to: strict, table: "t") }
+        #expect(try counts() == ["t id rule_range": 2])
+        let text = try files().map { try String(contentsOfFile: $0.path, encoding: .utf8) }.joined()
+        #expect(!text.contains("s3cret") && text.contains("\"redacted\":true"))
+        daemon.rules["t"]?.fields["id"] = nil
+        let lenient = daemon
+        try await lenient.run {
+            #expect(replay() == 65)
+            #expect(replay("--redacted") == nil)
+        }
+        #expect(try lenient.shipped() == ["{\"id\":7,\"mail\":\"\"}", "{\"id\":8,\"mail\":\"\"}"])
     }
 
     @Test func rowsOfTheFileThatIsBeingWrittenAreReplayed() async throws {

@@ -30,6 +30,7 @@ struct FolderDaemon {
     let folder: Folder
     var schema = "CREATE TABLE t (id UInt64) ENGINE = MergeTree ORDER BY id;"
     var rowBytesMax = 64 << 10
+    var rules: [String: TableRules] = [:]
 
     var socket: String { folder.file("s.sock") }
     var deadLetter: String { folder.file("dead-letter") }
@@ -45,6 +46,7 @@ struct FolderDaemon {
         settings.receive.socketPath = socket
         settings.validate.deadLetter.directory = deadLetter
         settings.validate.deadLetter.rowBytesMax = rowBytesMax
+        settings.validate.rules = rules
         settings.spool.directory = folder.file("spool")
         settings.batch.defaults.ageMax = .milliseconds(50)
         settings.ship.sink = .file

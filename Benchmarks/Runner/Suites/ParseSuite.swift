@@ -16,14 +16,17 @@ enum ParseSuite {
             disorder: true),
     ]
 
-    private static func benchmark(
-        _ name: String, _ about: String, _ table: Workload.Table, disorder: Bool = false
+    /// - Parameter rules: of the table.
+    static func benchmark(
+        _ name: String, _ about: String, _ table: Workload.Table, disorder: Bool = false, rules: TableRules? = nil
     ) -> Benchmark {
         Benchmark(name: name, about: about) { plan in
             let structure = try plan.schema.catalog(for: table).structure(of: table.name)
             let workload = Workload(rows: rows, shufflesKeys: disorder, variesWhitespace: disorder)
             let chunks = workload.chunks()
-            let reader = try RowReader(table: table.name, structure: structure)
+            var settings = ValidateSettings()
+            settings.rules[table.name.description] = rules
+            let reader = try RowReader(table: table.name, structure: structure, settings: settings)
             var rejected = 0
             var read = 0
             let rounds = plan.rounds.measure {
@@ -32,7 +35,7 @@ enum ParseSuite {
                 for chunk in chunks {
                     rejected += reader.read(chunk).count
                     let blocks = reader.takeBlocks()
-                    read += blocks.reduce(0) { $0 + $1.rows }
+                    read += blocks.reduce(0) { $0 + $1.rows } + reader.takeSampledRows()
                     reader.recycle(blocks)
                 }
             }

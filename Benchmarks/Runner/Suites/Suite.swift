@@ -19,6 +19,6 @@ struct Benchmark: Sendable {
 enum Suites {
     /// In the order of the pipeline.
     static let all: [Benchmark] =
-        ParseSuite.benchmarks + EncodeSuite.benchmarks + CodecSuite.benchmarks + StreamSuite.benchmarks
-        + PeerSuite.benchmarks + EndToEndSuite.benchmarks
+        ParseSuite.benchmarks + RuleSuite.benchmarks + EncodeSuite.benchmarks + CodecSuite.benchmarks
+        + StreamSuite.benchmarks + PeerSuite.benchmarks + EndToEndSuite.benchmarks
 }

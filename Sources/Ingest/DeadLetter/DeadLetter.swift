@@ -63,6 +63,7 @@ public actor DeadLetter {
 
     private nonisolated let input: BoundedStream<Entry>
     private nonisolated let encoder: RejectionEncoder
+    private nonisolated let redactor = RowRedactor()
     /// What is gathered for one write, so that no file becomes larger than asked for.
     private nonisolated let entryBytesMax: Int
     private nonisolated let now: @Sendable () -> Date
@@ -107,6 +108,9 @@ public actor DeadLetter {
     }
 
     // MARK: Rows
+
+    /// Takes over what tables' rules keep out of dead letters: for rows that are rejected from here on.
+    public nonisolated func redact(by settings: ValidateSettings) { redactor.reconfigure(settings) }
 
     /// Takes rejections in; waits while too many wait to be written. A cancelled task waits for nothing: then what finds
     /// no room is discarded, and counted.
@@ -212,7 +216,7 @@ public actor DeadLetter {
 
     private nonisolated func encode(_ rejection: Rejection, time: String) -> Entry {
         var entry = Entry(rows: 1, numberedRows: rejection.number == nil ? 0 : 1)
-        encoder.encode(rejection, time: time, into: &entry.lines)
+        encoder.encode(redactor.redacted(rejection), time: time, into: &entry.lines)
         return entry
     }
 

@@ -29,6 +29,16 @@ public enum RejectReason: String, Hashable, Sendable, CaseIterable {
     case outOfRange = "out_of_range"
     case nullNotAllowed = "null_not_allowed"
     case unknownEnumValue = "unknown_enum_value"
+    // What an operator asks of rows (docs/specs/rules.md):
+    case ruleRequired = "rule_required"
+    case ruleRange = "rule_range"
+    case ruleLength = "rule_length"
+    case ruleOneOf = "rule_one_of"
+    case ruleRegex = "rule_regex"
+    case ruleUnknownFields = "rule_unknown_fields"
+    case ruleRoute = "rule_route"
+    /// The table's rules do not fit its columns.
+    case ruleInvalid = "rule_invalid"
     /// The server refused the row's block for good.
     case refusedByServer = "refused_by_server"
 }
@@ -50,6 +60,8 @@ public struct Rejection: Sendable {
     public var number: UInt64?
     /// Whose number it is.
     public var producer: Producer.Identity?
+    /// Values of it are not here, as they are not to be kept.
+    public var isRedacted = false
 
     /// - Parameter length: nil: `bytes` is the whole row.
     public init(

@@ -3,7 +3,7 @@ import NIOCore
 import Pipeline
 
 /// A rejection as one line of JSON: `{"time","table","column","reason","message","session","producer",
-/// "epoch","number","row"|"row_base64","truncated"}`.
+/// "epoch","number","row"|"row_base64","truncated","redacted"}`.
 struct RejectionEncoder: Sendable {
     /// Longest message that is kept, in bytes; messages are ours, but names in them are not.
     static let messageBytesMax = 1024
@@ -42,6 +42,7 @@ struct RejectionEncoder: Sendable {
             line.writeStaticString("\"")
         }
         if kept.count < rejection.length { line.writeString(",\"truncated\":\(rejection.length)") }
+        if rejection.isRedacted { line.writeStaticString(",\"redacted\":true") }
         line.writeStaticString("}\n")
     }
 

@@ -25,6 +25,8 @@ enum FieldKind: UInt8 {
     case tried
     /// A value of the kind that `restricted` says, which does not take all that it takes by default.
     case restricted
+    /// A value of a column with rules (`RulePlan`).
+    case ruled
 }
 
 extension FieldKind {
@@ -32,7 +34,7 @@ extension FieldKind {
     var hasRulesInVariants: Bool {
         switch self {
         case .float32, .float64, .bfloat16, .string, .fixedString, .uuid, .ipv4, .ipv6, .array, .tuple, .map,
-            .lowCardinality, .variant, .json, .dynamic, .nothing, .omitted, .computed, .tried, .restricted:
+            .lowCardinality, .variant, .json, .dynamic, .nothing, .omitted, .computed, .tried, .restricted, .ruled:
             false
         default: true
         }
@@ -120,6 +122,11 @@ final class FieldPlan: @unchecked Sendable {
     let options: RowOptions
     /// Columns that objects may have the fields of; nil: none.
     let nestedFields: NestedFields?
+    /// nil: the table has no rules.
+    let rules: RulePlan?
+    let hasRules: Bool
+    /// What the rules point to.
+    private let ruleSet: RuleSet?
     private(set) var enumerations: [(names: KeyIndex, values: [Int16])] = []
     private(set) var tuples: [TuplePlan] = []
     private(set) var variants: [VariantPlan] = []
@@ -142,13 +149,16 @@ final class FieldPlan: @unchecked Sendable {
 
     /// - Throws: `TimeZoneError` for a zone that this host does not know.
     convenience init(
-        _ structure: TableStructure, omitting omitted: Set<Int> = [], options: RowOptions = RowOptions()
+        _ structure: TableStructure, omitting omitted: Set<Int> = [], options: RowOptions = RowOptions(),
+        rules: RuleSet? = nil, seed: UInt64 = 0
     ) throws {
-        try self.init(structure, omitting: omitted, options: options, isWithinVariant: false)
+        try self.init(
+            structure, omitting: omitted, options: options, isWithinVariant: false, rules: rules, seed: seed)
     }
 
     init(
-        _ structure: TableStructure, omitting omitted: Set<Int>, options: RowOptions, isWithinVariant: Bool
+        _ structure: TableStructure, omitting omitted: Set<Int>, options: RowOptions, isWithinVariant: Bool,
+        rules ruleSet: RuleSet? = nil, seed: UInt64 = 0
     ) throws {
         self.structure = structure
         self.omitted = omitted
@@ -161,10 +171,11 @@ final class FieldPlan: @unchecked Sendable {
         let nested = options.importsNested ? NestedFields(names) : nil
         // Where a Nested `a` has columns, a field `a` is theirs, and a column `a` has none (ClickHouse's
         // JSONEachRowRowInputFormat.cpp). No key has a newline.
-        keys = KeyIndex(names.map { nested?.has($0) == true ? $0 + "\n" : $0 })
+        let own = names.map { nested?.has($0) == true ? $0 + "\n" : $0 }
+        keys = KeyIndex(own + (ruleSet?.keys.map(\.name) ?? []))
         nestedFields = nested?.isEmpty == false ? nested : nil
         expressionColumns = structure.columns.indices.filter {
-            guard options.defaultsForOmittedFields else { return false }
+            guard options.defaultsForOmittedFields, ruleSet?.owned.contains($0) != true else { return false }
             return if case .expression = structure.columns[$0].defaultValue { true } else { false }
         }
 
@@ -184,6 +195,11 @@ final class FieldPlan: @unchecked Sendable {
             builder.operations[place] = try builder.operation(for: column.definition.type, root: root.next()!)
         }
         for place in expressionColumns { builder.operations[place].hasExpression = true }
+        self.ruleSet = ruleSet
+        hasRules = ruleSet != nil
+        rules = ruleSet.map {
+            RulePlan($0, &builder.operations, omitted: omitted, firstKey: names.count, seed: seed)
+        }
         operationCount = builder.operations.count
         operations = .allocate(capacity: max(1, operationCount))
         operations.initialize(from: builder.operations, count: operationCount)
@@ -200,6 +216,7 @@ final class FieldPlan: @unchecked Sendable {
         operations.deallocate()
         keys.deallocate()
         nestedFields?.deallocate()
+        rules?.deallocate()
         for enumeration in enumerations { enumeration.names.deallocate() }
         for tuple in tuples { tuple.names?.deallocate() }
         for object in objects { object.paths.deallocate() }
@@ -226,6 +243,12 @@ final class FieldPlan: @unchecked Sendable {
             groups[column.name[..<point], default: []].append(root)
         }
         return groups.values.filter { $0.count > 1 }
+    }
+
+    /// The column that a key stands for; -1: none.
+    func column(ofKey key: Int) -> Int {
+        guard let rules, key >= rules.firstKey else { return key }
+        return rules.column(ofKey: key)
     }
 
     func name(ofColumn place: Int32) -> String? {

@@ -46,6 +46,14 @@ struct ParseFault: Error {
         case missingElement
         /// Columns of one Nested have arrays of different lengths.
         case unequalLengths
+        // Rules (`RuleSet`):
+        case ruleRequired
+        case ruleRange
+        case ruleLength
+        case ruleOneOf
+        case ruleRegex
+        case ruleUnknownFields
+        case ruleRoute
     }
 
     let code: Code
@@ -66,7 +74,8 @@ struct ParseFault: Error {
         case .trailingText: "there is text behind the object"
         case .tooDeep: "values are nested deeper than depth_max"
         case .duplicateKey: "the field stands twice in the row"
-        case .unknownField: "the table has no such column, and input_format_skip_unknown_fields is off"
+        case .unknownField:
+            "the table has no such column, and unknown_fields is reject or input_format_skip_unknown_fields is off"
         case .computedColumn: "the column is computed by the server and cannot be written"
         case .nullValue: "null for a column that is not Nullable, and input_format_null_as_default is off"
         case .notANumber: "a number of the column's type is expected"
@@ -95,6 +104,13 @@ struct ParseFault: Error {
         case .missingElement:
             "an element of the tuple is missing, and input_format_json_defaults_for_missing_elements_in_named_tuple is off"
         case .unequalLengths: "the arrays of one Nested column must be of one length"
+        case .ruleRequired: "required: the field must be there, and not null"
+        case .ruleRange: "range: the value is not between min and max"
+        case .ruleLength: "length: the text is too short or too long"
+        case .ruleOneOf: "one_of: the value is none of those that are taken"
+        case .ruleRegex: "regex: the text does not match"
+        case .ruleUnknownFields: "unknown_fields: they are larger than bytes_max"
+        case .ruleRoute: "route: the field leads to no table"
         case .badTableName: "the table's name is not a string that can name a table"
         }
     }
@@ -115,6 +131,13 @@ struct ParseFault: Error {
         case .outOfRange, .tooLong: .outOfRange
         case .notAnEnumMember: .unknownEnumValue
         case .badTableName: .invalidTable
+        case .ruleRequired: .ruleRequired
+        case .ruleRange: .ruleRange
+        case .ruleLength: .ruleLength
+        case .ruleOneOf: .ruleOneOf
+        case .ruleRegex: .ruleRegex
+        case .ruleUnknownFields: .ruleUnknownFields
+        case .ruleRoute: .ruleRoute
         case .noTable: .noTable
         case .tooManyVariants: .tooManyVariants
         }

@@ -39,6 +39,14 @@ struct RowOptions {
         self.depthMax = depthMax
     }
 
+    /// What a table's rules say goes before its settings.
+    func under(_ rules: TableRules?) -> RowOptions {
+        guard let action = rules?.unknownFields.action else { return self }
+        var options = self
+        options.skipUnknownFields = action != .reject
+        return options
+    }
+
     /// Of values that are read for a check only, which the server then reads by its own settings.
     var ofServer: RowOptions {
         var options = RowOptions()

@@ -10,7 +10,16 @@ extension RowParser {
     mutating func restricted(
         _ op: UnsafeMutablePointer<FieldOperation>, _ cursor: inout LineCursor
     ) throws(ParseFault) {
-        let restrictions = op.pointee.restrictions
+        try checkRestrictions(op.pointee.restrictions, cursor)
+        var operation = op.pointee
+        operation.kind = operation.restricted
+        // What stands for "not null" is written.
+        operation.isNullable = false
+        try value(&operation, &cursor)
+    }
+
+    /// Whether a column takes a value of the sort that is at the cursor.
+    func checkRestrictions(_ restrictions: Restrictions, _ cursor: LineCursor) throws(ParseFault) {
         let first = cursor.p.pointee
         if restrictions.contains(.noBools) {
             let byte = first == UInt8(ascii: "\"") ? cursor.p[1] : first
@@ -26,11 +35,6 @@ extension RowParser {
                 }
             guard restrictions.isDisjoint(with: needed) else { throw ParseFault(.notAString) }
         }
-        var operation = op.pointee
-        operation.kind = operation.restricted
-        // What stands for "not null" is written.
-        operation.isNullable = false
-        try value(&operation, &cursor)
     }
 
     /// The fields of one Nested, as an object (`input_format_import_nested_json`; ClickHouse's JSONEachRowRowInputFormat.cpp,

@@ -28,6 +28,8 @@ struct RowParser {
     var askedFields: Set<UInt64>?
     /// The hash of the name of the last such field.
     var unknownName: UInt64 = 0
+    /// The row came for another table, which it may name, and a route led it here.
+    var isRouted = false
     /// Where the value of the Variant that is being read ends.
     var variantEnd: Bytes?
     /// For each of the plan's dictionary plans, a block of one value, filled anew for each.
@@ -84,7 +86,7 @@ struct RowParser {
                     previous = key + 1
                 } else {
                     try other(key, rows, &cursor)
-                    previous = key == Self.tableField ? keys.count + 1 : 0
+                    previous = key == Self.tableField ? keys.count + 1 : max(key, -1) + 1
                 }
                 cursor.skipSpace()
                 if cursor.take(UInt8(ascii: ",")) {
@@ -95,6 +97,7 @@ struct RowParser {
                 break
             }
         }
+        if plan.hasRules, let rules = plan.rules { try finishRules(rules, rows) }
         if plan.hasExpressions, values < plan.columnCount { try checkExpressions(rows) }
         if plan.hasNestedGroups { try checkNestedGroups(rows) }
     }
@@ -148,6 +151,7 @@ struct RowParser {
 
     @inline(never)
     private mutating func unexpectedKey(_ cursor: inout LineCursor, after previous: Int) throws(ParseFault) -> Int {
+        if plan.hasRules { plan.rules?.state.pointee.key = cursor.p }
         let name: UnsafeRawBufferPointer
         if let plain = try cursor.plainString() {
             name = plain
@@ -183,12 +187,16 @@ struct RowParser {
             } else {
                 // Short of eight bytes before the input's end, or with escapes, the quick look says no.
                 try cursor.unescapedString(into: &scratch)
-                guard let base = scratch.base?.assumingMemoryBound(to: UInt8.self),
-                    tableName.find(base, scratch.count) >= 0
-                else { throw ParseFault(.otherTable) }
+                let name = scratch.base?.assumingMemoryBound(to: UInt8.self)
+                let isNamed = name.map { tableName.find($0, scratch.count) >= 0 } ?? false
+                guard isNamed || isRouted else { throw ParseFault(.otherTable) }
             }
             namedTable = true
             return
+        }
+        if let rules = plan.rules {
+            if key >= rules.firstKey { return try ruledKey(key, rules, rows, &cursor) }
+            if key == Self.unknownField, rules.collecting >= 0 { return try collect(rules, &cursor) }
         }
         guard key < 0 else { throw ParseFault(.computedColumn, column: Int32(key)) }
         if key <= Self.nestedField { return try nested(Self.nestedField - key, rows, &cursor) }
@@ -215,6 +223,7 @@ struct RowParser {
     private mutating func null(_ cursor: inout LineCursor, _ column: Int) throws(ParseFault) -> Bool {
         guard cursor.takeWord("null") else { return false }
         let operation = operations + column
+        if operation.pointee.kind == .ruled, try ruledNull(operation) { return true }
         switch operation.pointee.kind {
         case .omitted: guard options.nullAsDefault else { throw ParseFault(.nullValue, column: Int32(column)) }
         case _ where operation.pointee.takesNull:
@@ -329,6 +338,7 @@ struct RowParser {
         case .nothing: throw ParseFault(.noValue)
         case .tried: try tried(operation, &cursor)
         case .restricted: try restricted(operation, &cursor)
+        case .ruled: try ruled(operation, &cursor)
         case .dynamic: try dynamic(node, operation, &cursor)
         }
     }

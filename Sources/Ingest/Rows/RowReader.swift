@@ -9,10 +9,13 @@ public final class RowReader {
     private let pool: BlockPool
     private var chunks: UInt64 = 0
 
-    /// - Parameter now: seconds since 1970, for times that leave out the year.
-    /// - Throws: `TimeZoneError` for a zone that this host does not know.
+    /// - Parameters:
+    ///   - seed: of chance, where the table's rules leave something to it.
+    ///   - now: seconds since 1970, for times that leave out the year.
+    /// - Throws: `TimeZoneError` for a zone that this host does not know, `RuleProblems` for rules that do not fit.
     public init(
         table: TableName, structure: TableStructure, settings: ValidateSettings = ValidateSettings(),
+        seed: UInt64 = .random(in: .min ... .max),
         now: @escaping @Sendable () -> Int64 = { Int64(Date().timeIntervalSince1970) }
     ) throws {
         var settings = settings
@@ -20,7 +23,10 @@ public final class RowReader {
         let options = RowOptions(settings.input(of: table), depthMax: settings.depthMax)
         pool = BlockPool(bytesMax: settings.recycledBytesMax)
         reader = ChunkReader(settings: settings, pool: pool, now: now)
-        reader.add(try TableWriter(table: table, structure: structure, options: options, pool: pool))
+        reader.add(
+            try TableWriter(
+                table: table, structure: structure, options: options, rules: settings.rules(of: table), seed: seed,
+                pool: pool))
     }
 
     /// Reads whole lines. Rows for other tables are rejected.
@@ -46,6 +52,9 @@ public final class RowReader {
 
     /// What was read since the last call: a block for each set of columns that rows had.
     public func takeBlocks() -> [Block] { reader.takeBatches().map(\.block) }
+
+    /// Rows since the last call that the table's rules do not keep.
+    public func takeSampledRows() -> Int { reader.takeSampled().reduce(0) { $0 + $1.rows } }
 
     /// Gives blocks back for reuse.
     public func recycle(_ blocks: [Block]) { pool.give(blocks) }

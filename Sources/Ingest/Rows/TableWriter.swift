@@ -45,6 +45,12 @@ final class TableWriter {
     /// So many fields are remembered; for others the table is not asked, until it changes.
     static let askedFieldsMax = 256
     private let options: RowOptions
+    private let asked: TableRules?
+    /// What is asked of rows, made ready for the structure.
+    private var rules: RuleSet?
+    private let seed: UInt64
+    /// Rows that were taken and not kept, since `takeSampled()`.
+    private var sampled = 0
     private let tableName: KeyIndex
     private var variants: [Variant]
     private var current = 0
@@ -57,15 +63,33 @@ final class TableWriter {
     /// Of rows that leave nothing out.
     var layout: BlockLayout { variants[0].plan.layout }
 
-    /// - Throws: `TimeZoneError` for a zone of the structure's that this host does not know.
-    init(table: TableName, structure: TableStructure, options: RowOptions = RowOptions(), pool: BlockPool) throws {
+    /// - Parameters:
+    ///   - rules: what is asked of the table's rows.
+    ///   - seed: of chance, where they leave something to it.
+    /// - Throws: `TimeZoneError` for a zone of the structure's that this host does not know, `RuleProblems` for rules that do not fit it.
+    init(
+        table: TableName, structure: TableStructure, options: RowOptions = RowOptions(), rules: TableRules? = nil,
+        seed: UInt64 = .random(in: .min ... .max), pool: BlockPool
+    ) throws {
         self.table = table
         self.structure = structure
+        let options = options.under(rules)
         self.options = options
-        let plan = try FieldPlan(structure, options: options)
+        asked = rules
+        let set = try Self.set(of: rules, structure, options)
+        self.rules = set
+        self.seed = seed
+        let plan = try FieldPlan(structure, options: options, rules: set, seed: seed)
         tableName = KeyIndex([table.description])
         variants = [Variant(plan: plan, block: pool.take(plan.layout))]
         successors = Self.successors(of: plan)
+    }
+
+    private static func set(
+        of rules: TableRules?, _ structure: TableStructure, _ options: RowOptions
+    ) throws(RuleProblems) -> RuleSet? {
+        guard let rules, !rules.areAboutRoutesOnly else { return nil }
+        return try RuleSet(rules, for: structure, options: options)
     }
 
     private static func successors(of plan: FieldPlan) -> UnsafeMutablePointer<Int32> {
@@ -79,7 +103,9 @@ final class TableWriter {
     ///
     /// - Throws: as `init`; nothing has changed then.
     func follow(_ structure: TableStructure, pool: BlockPool) throws {
-        let plan = try FieldPlan(structure, options: options)
+        let set = try Self.set(of: asked, structure, options)
+        let plan = try FieldPlan(structure, options: options, rules: set, seed: seed)
+        rules = set
         retired += variants.filter { $0.block.rows > 0 }
         for variant in variants { pool.forget(variant.plan.layout) }
         variants = [Variant(plan: plan, block: pool.take(plan.layout))]
@@ -112,15 +138,17 @@ final class TableWriter {
     /// - Parameters:
     ///   - takesUnnamed: a row that names no table is for this one.
     ///   - decided: the row at the cursor is for this table, whatever else it says; it alone is read.
+    ///   - routed: it is decided by a route, and the row may name the table that it came for.
     ///   - reject: called with the fault and the row's bytes for each row that is refused.
     func read(
-        _ cursor: inout LineCursor, _ context: Context, takesUnnamed: Bool, decided: Bool,
+        _ cursor: inout LineCursor, _ context: Context, takesUnnamed: Bool, decided: Bool, routed: Bool = false,
         reject: (ParseFault, TableWriter, UnsafeRawBufferPointer) -> Void
     ) -> ReadingStop {
         var variantChosenFor: Bytes?
         while cursor.p < cursor.end {
             let before = variants[current].block.rows
-            let stop = readRun(&cursor, context, takesUnnamed: takesUnnamed, decided: decided, reject: reject)
+            let stop = readRun(
+                &cursor, context, takesUnnamed: takesUnnamed, decided: decided, routed: routed, reject: reject)
             if variants[current].block.rows > before, variants[current].firstReceived == nil {
                 variants[current].firstReceived = context.received
             }
@@ -147,7 +175,7 @@ final class TableWriter {
 
     /// Rows of one variant, one after the other.
     private func readRun(
-        _ cursor: inout LineCursor, _ context: Context, takesUnnamed: Bool, decided: Bool,
+        _ cursor: inout LineCursor, _ context: Context, takesUnnamed: Bool, decided: Bool, routed: Bool,
         reject: (ParseFault, TableWriter, UnsafeRawBufferPointer) -> Void
     ) -> RunStop {
         let block = variants[current].block
@@ -157,7 +185,9 @@ final class TableWriter {
             plan: variants[current].plan, block: block, options: options, tableKey: context.tableKey,
             tableName: tableName, successors: successors, scratch: scratch)
         if asksForUnknownFields, askedFields.count < Self.askedFieldsMax { parser.askedFields = askedFields }
+        parser.isRouted = routed
         defer { scratch = parser.scratch }
+        let rules = variants[current].plan.rules
         while cursor.p < cursor.end {
             cursor.skipSpace()
             if cursor.p.pointee == 0x0A {
@@ -165,13 +195,19 @@ final class TableWriter {
                 continue
             }
             let start = cursor.p
+            rules?.begin()
             do throws(ParseFault) {
                 try parser.row(&cursor)
                 cursor.skipSpace()
                 guard cursor.p.pointee == 0x0A else { throw ParseFault(.trailingText) }
                 guard takesUnnamed || decided || parser.namedTable else { throw ParseFault(.otherTable) }
                 cursor.p += 1
-                block.commitRow()
+                if let rules, !rules.keepsRow() {
+                    block.rollback()
+                    sampled += 1
+                } else {
+                    block.commitRow()
+                }
             } catch {
                 block.rollback()
                 cursor.p = start
@@ -210,7 +246,7 @@ final class TableWriter {
         do throws(ParseFault) {
             try ahead.forEachField(scratch: &scratch, depthMax: depthMax) { name, value in
                 let bytes = name.baseAddress!.assumingMemoryBound(to: UInt8.self)
-                found(Int(base.keys.find(bytes, name.count)), value)
+                found(base.column(ofKey: Int(base.keys.find(bytes, name.count))), value)
                 guard let nested = base.nestedFields else { return true }
                 let place = Int(nested.names.find(bytes, name.count))
                 guard place >= 0 else { return true }
@@ -230,12 +266,20 @@ final class TableWriter {
             return nil
         }
         guard variants.count < context.variantsMax else { return ParseFault(.tooManyVariants) }
-        guard let plan = try? FieldPlan(structure, omitting: omitted, options: options) else {
+        let plan = try? FieldPlan(
+            structure, omitting: omitted, options: options, rules: rules, seed: seed &+ UInt64(variants.count))
+        guard let plan else {
             return ParseFault(.malformed)
         }
         variants.append(Variant(plan: plan, block: context.pool.take(plan.layout)))
         current = variants.count - 1
         return nil
+    }
+
+    /// Rows since the last call that are acked, and kept nowhere.
+    func takeSampled() -> Int {
+        defer { sampled = 0 }
+        return sampled
     }
 
     /// What was read since the last call, in row batches; blocks with no rows stay.

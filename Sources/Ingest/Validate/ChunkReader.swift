@@ -22,6 +22,7 @@ final class ChunkReader {
     private let tableKey: KeyIndex
     private let pool: BlockPool
     private let defaultTable: TableName?
+    private let routes: Routes
     private var writers: [TableName: TableWriter] = [:]
     /// Tables that rows cannot go to, and why.
     private var refused: [TableName: CatalogError] = [:]
@@ -41,6 +42,7 @@ final class ChunkReader {
         self.now = now
         tableKey = KeyIndex([settings.tableField])
         defaultTable = settings.defaultTable.flatMap { TableName(parsing: $0) }
+        routes = Routes(settings.rules)
     }
 
     deinit {
@@ -83,6 +85,11 @@ final class ChunkReader {
         bytesBound = 0
         hasFullTable = false
         return batches
+    }
+
+    /// Rows since the last call that are acked, and kept nowhere.
+    func takeSampled() -> [(table: TableName, rows: Int)] {
+        writers.values.map { ($0.table, $0.takeSampled()) }.filter { $0.rows > 0 }
     }
 
     /// Whether what was read should go on before more is read.
@@ -141,18 +148,26 @@ final class ChunkReader {
             now: now())
         let fallback = chunk.table.flatMap { TableName(parsing: $0) } ?? defaultTable
         var counted = LineCount(at: start, number: chunk.numbering?.range.first)
-        func reject(_ fault: ParseFault, _ writer: TableWriter?, _ line: UnsafeRawBufferPointer) {
+        func refuse(
+            _ reason: RejectReason, _ table: TableName?, column: String? = nil, _ message: String,
+            _ line: UnsafeRawBufferPointer
+        ) {
             rejections.append(
                 Rejection(
-                    table: writer?.table, column: writer?.name(ofColumn: fault.column), reason: fault.reason,
-                    message: fault.message, session: chunk.session, bytes: slice(whole, start, line),
-                    number: counted.number(of: line, from: start), producer: chunk.numbering?.producer.identity))
+                    table: table, column: column, reason: reason, message: message, session: chunk.session,
+                    bytes: slice(whole, start, line), number: counted.number(of: line, from: start),
+                    producer: chunk.numbering?.producer.identity))
+        }
+        func reject(_ fault: ParseFault, _ writer: TableWriter?, _ line: UnsafeRawBufferPointer) {
+            refuse(
+                fault.reason, writer?.table, column: writer?.name(ofColumn: fault.column), fault.message, line)
         }
 
-        // The table of the last rows is the likeliest for the next; a row that names another says so.
-        var writer = fallback.flatMap { writers[$0] } ?? last
+        // The table of the last rows is the likeliest for the next; a row that names another says so. With a route each row does.
+        let isRouted = fallback.map { routes.has($0) } ?? false
+        var writer = isRouted ? nil : fallback.flatMap { writers[$0] } ?? last
         while cursor.p < cursor.end {
-            if let writer {
+            if let writer, !isRouted, !routes.has(writer.table) {
                 last = writer
                 let takesUnnamed = writer.table == fallback
                 let (rows, begin) = (writer.rows, cursor.p)
@@ -178,23 +193,28 @@ final class ChunkReader {
                 reject(fault, nil, cursor.takeLine())
                 continue
             }
-            guard let table = named ?? fallback else {
+            guard var table = named ?? fallback else {
                 reject(ParseFault(.noTable), nil, cursor.takeLine())
                 continue
             }
+            let target = routes.target(of: cursor, for: table, depthMax: settings.depthMax) { writers[$0] != nil }
+            switch target {
+            case nil: break
+            case .table(let other): table = other
+            case .refused(let fault):
+                refuse(fault.reason, table, fault.message, cursor.takeLine())
+                continue
+            case .oneTooMany(let other):
+                refuse(.tooManyTables, other, "more than route.tables_max", cursor.takeLine())
+                continue
+            }
             if let error = refused[table] {
-                let line = cursor.takeLine()
-                rejections.append(
-                    Rejection(
-                        table: table, reason: error.code.rejectReason, message: error.message,
-                        session: chunk.session, bytes: slice(whole, start, line),
-                        number: counted.number(of: line, from: start),
-                        producer: chunk.numbering?.producer.identity))
+                refuse(error.code.rejectReason, table, error.message, cursor.takeLine())
                 continue
             }
             guard let known = writers[table] else {
                 if writers.count >= settings.tablesMax {
-                    refuse(
+                    self.refuse(
                         table, because: CatalogError(.tooManyTables, table: table, message: "more than tables_max"))
                     continue
                 }
@@ -202,7 +222,8 @@ final class ChunkReader {
             }
             writer = known
             let (rows, begin) = (known.rows, cursor.p)
-            let stop = known.read(&cursor, context, takesUnnamed: true, decided: true, reject: reject)
+            let stop = known.read(
+                &cursor, context, takesUnnamed: true, decided: true, routed: target != nil, reject: reject)
             note(known, rowsBefore: rows, textBytes: cursor.p - begin)
             if case .unknownColumn = stop { return .needsStructure(known, offset: cursor.p - start) }
         }
@@ -271,6 +292,7 @@ extension CatalogError.Code {
         case .unsupportedType: .unsupportedType
         case .accessDenied: .accessDenied
         case .tooManyTables: .tooManyTables
+        case .invalidRules: .ruleInvalid
         }
     }
 }

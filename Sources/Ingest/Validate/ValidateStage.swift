@@ -33,6 +33,8 @@ public actor ValidateStage: Stage {
     private let deadLetter: @Sendable ([Rejection]) async -> Void
     private let deadLetterSynced: @Sendable () async throws -> Void
     private let wallClock: @Sendable () -> Int64
+    /// Of chance, for a table's rules.
+    private let seed: @Sendable () -> UInt64
     private let held = Gauge()
     private let rates: RateLimits?
 
@@ -42,6 +44,7 @@ public actor ValidateStage: Stage {
     ///   - wallClock: milliseconds since 1970.
     ///   - deadLetter: keeps rejected rows; validation waits for it.
     ///   - rates: is told which tables rows are for.
+    ///   - seed: of chance, where a table's rules leave something to it.
     ///   - deadLetterSynced: returns when what it was given is on the disk; throws when that will not happen any more:
     ///     what was read is then not passed on, and nobody hears that it was taken.
     public init(
@@ -51,9 +54,10 @@ public actor ValidateStage: Stage {
         logger: Logger, clock: StageClock = .continuous, wallClock: @escaping @Sendable () -> Int64,
         deadLetter: @escaping @Sendable ([Rejection]) async -> Void,
         deadLetterSynced: @escaping @Sendable () async throws -> Void = {}, gate: PauseGate = PauseGate(),
-        rates: RateLimits? = nil
+        rates: RateLimits? = nil, seed: @escaping @Sendable () -> UInt64 = { .random(in: .min ... .max) }
     ) {
         self.rates = rates
+        self.seed = seed
         current = Mutex(Current(settings: settings, compressesOnce: compressesOnce))
         self.gate = gate
         self.input = input
@@ -196,10 +200,16 @@ public actor ValidateStage: Stage {
         do {
             let structure = try await catalog.structure(of: table)
             let options = RowOptions(settings.input(of: table), depthMax: settings.depthMax)
-            reader.add(try TableWriter(table: table, structure: structure, options: options, pool: pool))
+            reader.add(
+                try TableWriter(
+                    table: table, structure: structure, options: options, rules: settings.rules(of: table),
+                    seed: seed(),
+                    pool: pool))
             watch.isInUse(table)
         } catch let error as CatalogError {
             refuse(table, error, reader)
+        } catch let error as RuleProblems {
+            reader.refuse(table, because: invalid(error, table))
         } catch let error as CancellationError {
             throw error
         } catch {
@@ -207,6 +217,14 @@ public actor ValidateStage: Stage {
                 "the structure of a table cannot be used", metadata: ["table": "\(table)", "error": "\(error)"])
             reader.refuse(table, because: CatalogError(.unsupportedType, table: table, message: "\(error)"))
         }
+    }
+
+    /// Rows that would land unchecked, or with what is to be redacted, do not land.
+    private nonisolated func invalid(_ problems: RuleProblems, _ table: TableName) -> CatalogError {
+        logger.error(
+            "the rules of a table do not fit its columns, its rows are rejected",
+            metadata: ["table": "\(table)", "problems": "\(problems)"])
+        return CatalogError(.invalidRules, table: table, message: "the table's rules do not fit its columns")
     }
 
     private nonisolated func refuse(_ table: TableName, _ error: CatalogError, _ reader: ChunkReader) {
@@ -242,6 +260,8 @@ public actor ValidateStage: Stage {
             logger.notice(
                 "a table has changed; its rows are read by the new structure",
                 metadata: ["table": "\(writer.table)", "columns": "\(structure.columns.count)"])
+        } catch let error as RuleProblems {
+            throw invalid(error, writer.table)
         } catch {
             throw CatalogError(.unsupportedType, table: writer.table, message: "\(error)")
         }
@@ -265,6 +285,11 @@ public actor ValidateStage: Stage {
     private nonisolated func passOn(
         _ reader: ChunkReader, _ numbered: inout [Intake.Numbered], _ tables: inout [TableName: TableTelemetry]
     ) async throws {
+        for (table, rows) in reader.takeSampled() {
+            telemetry.receivedRows.add(rows)
+            telemetry.accepted(rows: rows, into: counters(table, &tables))
+            telemetry.discardedRows.add(rows, reason: "sampled")
+        }
         let batches = reader.takeBatches()
         guard !batches.isEmpty || !numbered.isEmpty else { return }
         if numbered.contains(where: { !$0.refusals.isEmpty }) { try await deadLetterSynced() }
@@ -342,7 +367,7 @@ extension [Intake.Numbered] {
 
 extension RejectReason {
     /// The table is not known to exist.
-    fileprivate var isAboutTable: Bool {
+    var isAboutTable: Bool {
         switch self {
         case .noTable, .invalidTable, .unknownTable, .tooManyTables: true
         default: false

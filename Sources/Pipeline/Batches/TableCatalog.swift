@@ -37,6 +37,8 @@ public struct CatalogError: Error, Hashable, Sendable, CustomStringConvertible {
         case accessDenied = "access_denied"
         /// More tables than `tables_max` are in use.
         case tooManyTables = "too_many_tables"
+        /// What is asked of the table's rows does not fit its columns.
+        case invalidRules = "rule_invalid"
     }
 
     public let code: Code

@@ -2,6 +2,8 @@
 struct ValuePath: Hashable, Sendable {
     let key: String
     var element: String?
+    /// Below a table's rules: the column, or what else they have names for.
+    var name: String?
 }
 
 /// Settings as they come together: one assignment after the other, from the weakest source to the strongest.
@@ -26,6 +28,7 @@ struct ConfigurationAssembly {
     private typealias TableValues = [String: [(key: String, value: ConfigurationValue)]]
     private var strategies: TableValues = [:]
     private var inputs: TableValues = [:]
+    private var rules = RuleAssembly()
     private var namedSettings: [String: String] = [:]
     private var treatments: [Int32: ClickHouseSettings.ErrorTreatment] = [:]
     /// By key.
@@ -60,7 +63,7 @@ struct ConfigurationAssembly {
 
     mutating func apply(_ assignment: Assignment, layer: Layer) {
         let entry = assignment.entry
-        let path = ValuePath(key: entry.target, element: assignment.element)
+        let path = ValuePath(key: entry.target, element: assignment.element, name: assignment.name)
         guard let (value, origin) = decode(assignment) else { return }
         if let earlier = layers[path], !settle(assignment, path, earlier: earlier, layer) { return }
         layers[path] = layer
@@ -68,6 +71,8 @@ struct ConfigurationAssembly {
         provenance[path] = origin
         if let table = assignment.element, entry.target.hasPrefix("batch.tables.") {
             strategies[table, default: []].append((String(entry.name), value))
+        } else if let table = assignment.element, entry.target.hasPrefix(RuleKeys.prefix) {
+            rules.apply(value, to: entry.target, of: table, assignment.name, at: assignment.place)
         } else if let table = assignment.element, entry.target.hasPrefix("validate.tables.") {
             inputs[table, default: []].append((String(entry.name), value))
         } else if let name = assignment.element, let rate = value.rate {
@@ -105,7 +110,8 @@ struct ConfigurationAssembly {
             default: return (rebased(value, assignment), origin)
             }
         } catch {
-            let name = assignment.element.map { "\($0): \(entry.name)" } ?? entry.name
+            let subject = [assignment.element, assignment.name].compactMap { $0 }.joined(separator: ".")
+            let name = subject.isEmpty ? entry.name : "\(subject): \(entry.name)"
             fail(
                 entry.target,
                 ConfigurationIssue(error.code, at: error.place ?? assignment.place, "\(name): \(error.message)"))
@@ -223,6 +229,7 @@ struct ConfigurationAssembly {
     private mutating func completeTables() {
         settings.batch.tables = tables(strategies, SettingsKeys.strategy, above: settings.batch.defaults, "batch")
         settings.validate.tables = tables(inputs, SettingsKeys.input, above: settings.validate.input, "validate")
+        settings.validate.rules = rules.tables
     }
 
     /// A table has what the defaults end up with, and its own values above that.

@@ -21,7 +21,7 @@ extension Settings {
                     path: key.path, before: YAMLText.of(before, key.type), after: YAMLText.of(after, key.type),
                     change: key.change))
         }
-        return differences
+        return differences + TableRules.differences(validate.rules, new.validate.rules)
             + Self.differences(
                 validate.tables, validate.input, new.validate.tables, new.validate.input, SettingsKeys.input,
                 "validate")

@@ -33,7 +33,7 @@ public struct ConfigurationKey<Root>: Sendable {
 }
 
 extension ConfigurationKey {
-    private static func key<T>(
+    static func key<T>(
         _ path: String, _ type: ValueType, _ keyPath: WritableKeyPath<Root, T> & Sendable, _ documentation: String,
         wrap: @escaping @Sendable (T) -> ConfigurationValue, unwrap: @escaping @Sendable (ConfigurationValue) -> T?
     ) -> Self {
@@ -189,12 +189,13 @@ extension ConfigurationKey {
             })
     }
 
-    /// A list of texts.
+    /// A list of texts that are not empty.
     static func texts(
-        _ path: String, _ keyPath: WritableKeyPath<Root, [String]> & Sendable, bytesMax: Int, _ text: String
+        _ path: String, _ keyPath: WritableKeyPath<Root, [String]> & Sendable,
+        countMax: Int = ConfigurationLimits.textsMax, bytesMax: Int, _ text: String
     ) -> Self {
         key(
-            path, .texts(bytesMax: bytesMax), keyPath, text, wrap: { .list($0) },
+            path, .texts(countMax: countMax, bytesMax: bytesMax), keyPath, text, wrap: { .list($0) },
             unwrap: { if case .list(let texts) = $0 { texts } else { nil } })
     }
 

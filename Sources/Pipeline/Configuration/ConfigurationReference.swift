@@ -8,6 +8,7 @@ public enum ConfigurationReference {
         for stage in SettingsKeys.stages {
             let title = "## `stages/\(stage).yaml`\n\n"
             sections.append(title + table(rows(of: stage)) + (notes[stage].map { "\n" + $0 } ?? ""))
+            if stage == "validate" { sections.append(rules) }
         }
         sections.append(environment)
         return sections.joined(separator: "\n")
@@ -70,11 +71,12 @@ public enum ConfigurationReference {
             "map of error codes to " + ValueType.treatmentWords.map { "`\($0)`" }.joined(separator: ", ")
         case .rates(_, let areBytes):
             "map of names to \(areBytes ? "sizes" : "numbers"), at most \(ConfigurationLimits.settingsMax)"
-        case .texts(let bytesMax):
-            "list of at most \(ConfigurationLimits.textsMax) texts of at most \(bytesMax) bytes"
         case .names(let names): "list of " + names.map { "`\($0)`" }.joined(separator: ", ")
         case .secret: "secret"
         case .secretFile: "file"
+        case .literal: "value of the column's type"
+        case .literals: "list of values of the column's type, at most \(RuleLimits.valuesMax)"
+        case .texts(let countMax, let bytesMax): "list of texts, at most \(countMax) of \(bytesMax) bytes"
         case .optional(let word, let inner): "\(form(inner)), or `\(word)`"
         }
     }
@@ -83,6 +85,42 @@ public enum ConfigurationReference {
         let head = "| key | value | default | change | |\n|---|---|---|---|---|\n"
         return head
             + rows.map { "| `\($0.key)` | \($0.value) | \($0.standard) | \($0.change) | \($0.text) |\n" }.joined()
+    }
+
+    private static let rules: String = {
+        let columns = RuleKeys.field.map { row($0, FieldRules()) }
+        let others = RuleKeys.table.map { row($0, TableRules()) }
+        return """
+            ### `rules` of a table in `validate.yaml`
+
+            Below `tables`, beside the keys above: what is asked of a table's rows beyond their types, what is kept of them and where they
+            go. [rules](specs/rules.md) says what each does, in which order.
+
+            ```yaml
+            tables:
+              signups:
+                rules:
+                  fields:
+                    user_id: {aliases: [uid], required: true, range: {min: 1}}
+                    email: {redact: {method: hash, key_file: /etc/sluice/pseudonyms}}
+                  unknown_fields: {action: reject}
+            ```
+
+            Of each column in `fields` (at most \(RuleLimits.fieldsMax) of a table):
+
+
+            """ + table(columns)
+                + "| `\(RuleKeys.keyFile)` | file | none | reload | File that holds `redact.key`, relative to the file that names it. |\n"
+                + "\nOf the table; `route.tables` is a map of the field's values to tables, at most \(RuleLimits.routesMax):\n\n"
+                + table(others)
+    }()
+
+    private static func row<Root>(_ key: ConfigurationKey<Root>, _ standard: Root) -> Row {
+        let text = YAMLText.of(key.get(standard), key.type)
+        return Row(
+            key: key.path, value: form(key.type),
+            standard: text.isEmpty || text == "\"\"" || text == "null" ? "none" : "`\(text)`",
+            change: key.change.rawValue, text: key.documentation)
     }
 
     private static let introduction = """

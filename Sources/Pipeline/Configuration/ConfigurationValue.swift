@@ -11,6 +11,8 @@ public enum ConfigurationValue: Sendable, Hashable {
     case list([String])
     case settings([String: String])
     case secret(Secret)
+    /// Values whose type a table decides.
+    case literals([Literal])
     /// The key is optional and switched off.
     case absent
 }
@@ -70,11 +72,13 @@ public indirect enum ValueType: Sendable {
     case rates(ClosedRange<Int>, areBytes: Bool)
     /// Any of these.
     case names([String])
-    /// A list of texts that are not empty, each at most so many bytes.
-    case texts(bytesMax: Int)
     case secret
     /// A file whose content is the secret.
     case secretFile
+    /// A value of a table's column, and a list of them.
+    case literal, literals
+    /// Texts that are not empty.
+    case texts(countMax: Int, bytesMax: Int)
     /// Absent where the word, or null, stands.
     case optional(word: String, ValueType)
 
@@ -95,9 +99,11 @@ public indirect enum ValueType: Sendable {
         case .treatments: "a map of error codes to " + Self.treatmentWords.joined(separator: ", ")
         case .rates(_, let areBytes): "a map of names to \(areBytes ? "sizes such as 10MiB" : "whole numbers")"
         case .names(let names): "a list of " + names.joined(separator: ", ")
-        case .texts: "a list of texts"
         case .secret: "a text"
         case .secretFile: "the path of a file"
+        case .literal: "a value"
+        case .literals: "a list of values"
+        case .texts: "a list of texts"
         case .optional(let word, let type): "\(type.expectation), or \(word)"
         }
     }
@@ -122,9 +128,9 @@ public indirect enum ValueType: Sendable {
         case (.names(let names), .list(let items)): return .list(try Self.names(items, of: names))
         case (.names(let names), .scalar(let scalar)):
             return .list(scalar.isNull ? [] : try Self.names(Self.split(scalar), of: names))
-        case (.texts(let bytesMax), .list(let items)): return .list(try Self.texts(items, bytesMax))
-        case (.texts(let bytesMax), .scalar(let scalar)):
-            return .list(scalar.isNull ? [] : try Self.texts(Self.split(scalar), bytesMax))
+        case (.literals, .list(let items)): return try Self.literals(items)
+        case (.texts, .list(let items)): return try texts(items)
+        case (.texts, .scalar(let scalar)): return try texts(scalar.isNull ? [] : Self.split(scalar))
         case (_, .list): throw ValueProblem(code: .wrongType, message: "expected \(expectation), got a list")
         case (_, .scalar(let scalar)): return try parse(scalar)
         }
@@ -168,6 +174,8 @@ public indirect enum ValueType: Sendable {
         case .treatments: return try ValueType.choice(Self.treatmentWords).parse(scalar)
         case .rates(let range, let areBytes):
             return try (areBytes ? ValueType.bytes(range) : ValueType.count(range)).parse(scalar)
+        case .literal: return try Self.literals([scalar])
+        case .literals: return try Self.literals([scalar])
         case .hosts, .files, .settings, .names, .texts: return try need(nil, scalar)
         }
     }
@@ -230,19 +238,6 @@ public indirect enum ValueType: Sendable {
             found.append(name)
         }
         return found
-    }
-
-    private static func texts(_ items: [RawScalar], _ bytesMax: Int) throws(ValueProblem) -> [String] {
-        guard items.count <= ConfigurationLimits.textsMax else {
-            throw ValueProblem(
-                code: .outOfRange, message: "must be at most \(ConfigurationLimits.textsMax) texts, got \(items.count)")
-        }
-        var texts: [String] = []
-        for item in items {
-            guard case .text(let text) = try ValueType.text(bytesMax: bytesMax).parse(item) else { continue }
-            texts.append(text)
-        }
-        return texts
     }
 
     private static func hosts(_ items: [RawScalar]) throws(ValueProblem) -> [ClickHouseSettings.Host] {

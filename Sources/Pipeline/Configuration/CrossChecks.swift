@@ -14,6 +14,7 @@ struct CrossChecks {
         checks.passwordIsNotShown()
         checks.certificatesArePairs()
         assembly = checks.assembly
+        RuleChecks.run(on: &assembly)
     }
 
     private var settings: Settings { assembly.settings }

@@ -7,7 +7,7 @@ public struct EffectiveConfiguration: Sendable {
     public let stages: String
     /// Files that were read, in order.
     public let sources: [String]
-    public let warnings: [ConfigurationIssue]
+    public internal(set) var warnings: [ConfigurationIssue]
     let provenance: [ValuePath: Provenance]
     /// The tables that `validate.schema` describes.
     public let schema: SchemaCatalog
@@ -38,7 +38,9 @@ public struct EffectiveConfiguration: Sendable {
             open = Array(groups)
             lines += render(key, depth: groups.count)
             if groups == ["validate"], key.name == SettingsKeys.input.last?.name {
-                lines += tables(settings.validate.tables, SettingsKeys.input, "validate", of: "validate")
+                lines += tables(
+                    settings.validate.tables, SettingsKeys.input, "validate", of: "validate",
+                    and: settings.validate.rules.mapValues(\.values))
             }
         }
         lines.append("# memory: what waits between the stages and in open blocks is bounded by these")
@@ -85,17 +87,38 @@ public struct EffectiveConfiguration: Sendable {
     }
 
     private func tables<Root>(
-        _ tables: [String: Root], _ keys: [ConfigurationKey<Root>], _ stage: String, of defaults: String
+        _ tables: [String: Root], _ keys: [ConfigurationKey<Root>], _ stage: String, of defaults: String,
+        and rules: [String: [RuleValue]] = [:]
     ) -> [String] {
-        guard !tables.isEmpty else { return [line(1, "tables", "{}", .builtIn)] }
+        let names = Set(tables.keys).union(rules.keys).sorted()
+        guard !names.isEmpty else { return [line(1, "tables", "{}", .builtIn)] }
         var lines = [indent(1) + "tables:"]
-        for (table, values) in tables.sorted(by: { $0.key < $1.key }) {
+        for table in names {
             lines.append(indent(2) + YAMLText.quoted(table) + ":")
+            if let values = rules[table] { lines += self.rules(of: table, values) }
+            guard let values = tables[table] else { continue }
             for key in keys {
                 let own = provenance[ValuePath(key: "\(stage).tables.\(key.path)", element: table)]
                 let source = own ?? .derived(from: defaults)
                 lines.append(line(3, key.path, YAMLText.of(key.get(values), key.type), source))
             }
+        }
+        return lines
+    }
+
+    /// What a table's rules set, as it nests in the file.
+    private func rules(of table: String, _ values: [RuleValue]) -> [String] {
+        var lines = [indent(3) + "rules:"]
+        var open: [String] = []
+        for value in values {
+            let groups = Array(value.groups)
+            let shared = zip(open, groups).prefix { $0 == $1 }.count
+            for (depth, group) in groups.enumerated().dropFirst(shared) {
+                lines.append(indent(4 + depth) + YAMLText.quoted(group) + ":")
+            }
+            open = groups
+            let source = provenance[ValuePath(key: value.key, element: table, name: value.name)] ?? .builtIn
+            lines.append(line(4 + groups.count, YAMLText.quoted(value.path.last ?? ""), value.text, source))
         }
         return lines
     }
@@ -161,6 +184,10 @@ enum YAMLText {
         case .settings(let values):
             return "{" + values.sorted { $0.key < $1.key }.map { "\(name($0)): \(quoted($1))" }.joined(separator: ", ")
                 + "}"
+        case .literals(let values):
+            let texts = values.map { $0.isPlain ? $0.text : "\"\(escaped($0.text))\"" }
+            if case .literal = type { return texts.first ?? "null" }
+            return "[" + texts.joined(separator: ", ") + "]"
         case .secret(let secret): return "\"\(secret)\""
         case .absent: if case .optional(let word, _) = type { return word } else { return "null" }
         }

@@ -17,6 +17,8 @@ struct KeyTree: Sendable {
         case value(Entry)
         /// Any table's name, with the keys of a batch strategy, or of how rows are read, below it.
         case tables([String: KeyTree])
+        /// Any name of something, with what is below each.
+        indirect case named(String, KeyTree)
     }
 
     var kind: Kind
@@ -49,12 +51,13 @@ struct KeyTree: Sendable {
             let path = "validate.tables.\(key.path)"
             input[key.path] = KeyTree(kind: .value(Entry(path: path, target: path, type: key.type)))
         }
+        input["rules"] = RuleKeys.tree
         tree.insert(.tables(input), at: ["validate", "tables"])
         guard case .group(let stages) = tree.kind else { return [:] }
         return stages
     }()
 
-    private mutating func insert(_ kind: Kind, at path: [Substring]) {
+    mutating func insert(_ kind: Kind, at path: [Substring]) {
         guard let first = path.first else {
             self.kind = kind
             return
@@ -70,6 +73,7 @@ struct KeyTree: Sendable {
         case .value: [""]
         case .group(let children), .tables(let children):
             children.flatMap { name, child in child.valuePaths.map { $0.isEmpty ? name : "\(name).\($0)" } }
+        case .named(let what, let child): child.valuePaths.map { $0.isEmpty ? "<\(what)>" : "<\(what)>.\($0)" }
         }
     }
 }

@@ -196,6 +196,8 @@ public struct ValidateSettings: Sendable, Hashable {
     public var input = Input()
     /// What tables have in place of `input`, by their names.
     public var tables: [String: Input] = [:]
+    /// What is asked of rows beyond their types, by the names of tables.
+    public var rules: [String: TableRules] = [:]
     /// Files with CREATE TABLE statements: the structures of tables for a sink without a server.
     public var schemaFiles: [String] = []
     public var deadLetter = DeadLetterSettings()

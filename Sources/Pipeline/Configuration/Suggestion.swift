@@ -1,7 +1,7 @@
 /// Which known word somebody may have meant.
-enum Suggestion {
+public enum Suggestion {
     /// The nearest of `candidates`, if it is near enough to be meant: a third of the word may differ.
-    static func nearest(to word: String, among candidates: some Sequence<String>) -> String? {
+    public static func nearest(to word: String, among candidates: some Sequence<String>) -> String? {
         let limit = max(1, word.count / 3)
         let lowered = Array(word.lowercased().utf8)
         return

@@ -5,6 +5,8 @@ struct Assignment {
     let entry: KeyTree.Entry
     /// Name of the table under `batch.tables`, or of the ClickHouse setting.
     var element: String?
+    /// Name of the column, or of what else a table's rules have names for.
+    var name: String?
     let raw: RawValue
     let place: ConfigurationPlace
     let variables: [String]
@@ -54,6 +56,25 @@ struct YAMLReader {
                 reader.walk(value, KeyTree(kind: .group(children)), root: tree)
                 for index in reader.assignments[start...].indices { reader.assignments[index].element = name }
             }
+        case .named(let what, let child): walkNames(node, what, child, root: root)
+        }
+    }
+
+    /// A map whose keys are names of something: columns, values of a field.
+    private mutating func walkNames(_ node: Node, _ what: String, _ child: KeyTree, root: KeyTree) {
+        guard node.mapping != nil || node.scalar.map({ raw($0).isNull }) == true else {
+            report(.wrongType, at: node, "expected a map, each of its keys a \(what), got \(kind(of: node))")
+            return
+        }
+        eachPair(of: node, known: [:]) { reader, name, key, value in
+            guard !name.isEmpty, name.utf8.count <= RuleLimits.nameBytesMax else {
+                reader.report(
+                    .wrongType, at: key, "a \(what) must have 1 to \(RuleLimits.nameBytesMax) bytes")
+                return
+            }
+            let start = reader.assignments.count
+            reader.walk(value, child, root: root)
+            for index in reader.assignments[start...].indices { reader.assignments[index].name = name }
         }
     }
 

@@ -189,9 +189,10 @@ struct DlqCommand: ParsableCommand {
                     "\(file.name):\(number)  \(row.time)  \(row.table ?? "-")  \(row.column ?? "-")  \(row.reason)"
                 Output.write(LogLine.escaped(head + (who ?? "")) + "\n")
                 Output.write("    \(LogLine.escaped(row.message))\n")
+                let kept = row.redacted == true ? "  (without values that its table redacts)" : ""
                 let text = row.row ?? row.rowBase64.map { "base64 \($0)" } ?? ""
                 let cut = row.truncated.map { "  (the beginning of \($0) bytes: cannot be replayed)" } ?? ""
-                Output.write("    \(LogLine.escaped(text))\(cut)\n")
+                Output.write("    \(LogLine.escaped(text))\(cut)\(kept)\n")
             }
         }
 
@@ -231,7 +232,7 @@ struct DlqCommand: ParsableCommand {
                 filters, and wherever it is interrupted: what is sent is noted in <file>.replay first, and a row has the \
                 same producer name and number each time. A row of one producer that was rejected twice is sent once. What \
                 is rejected again goes to the dead letter again. A file whose rows were all sent gets `.replayed` behind \
-                its name. Rows that were cut off cannot be sent.
+                its name. Rows that were cut off cannot be sent, those without redacted values only if asked for.
 
                 Ends with 0 when all rows are durable, with 65 when some were rejected again or cannot be sent, with 1 when \
                 not all could be sent.
@@ -247,6 +248,8 @@ struct DlqCommand: ParsableCommand {
         var timeZone = "UTC"
         @Flag(help: "Blocks as well of which it is not known whether they are in the table: rows may land twice.")
         var unknownOutcome = false
+        @Flag(help: "Rows as well of which values are null that were not: their table's rules do not keep them.")
+        var redacted = false
 
         func run() throws {
             try DlqCommand.complaining {
@@ -258,6 +261,7 @@ struct DlqCommand: ParsableCommand {
                 replay.defaultTable = defaultTable
                 replay.timeZone = timeZone
                 replay.sendsUnknown = unknownOutcome
+                replay.sendsRedacted = redacted
                 do {
                     try replay.run()
                 } catch {
@@ -274,6 +278,11 @@ struct DlqCommand: ParsableCommand {
                 if outcome.truncated > 0 {
                     Output.complain("\(outcome.truncated) rows were not kept whole and cannot be replayed")
                 }
+                if outcome.redacted > 0 {
+                    Output.complain(
+                        "\(outcome.redacted) rows were kept without values that their table redacts: --redacted sends them as they are"
+                    )
+                }
                 if outcome.unreadable > 0 { Output.complain("\(outcome.unreadable) lines or blocks cannot be read") }
                 if outcome.unknownOutcome > 0 {
                     Output.complain(
@@ -281,7 +290,7 @@ struct DlqCommand: ParsableCommand {
                     )
                 }
                 try ReplayExit.report(
-                    sender, leftOut: outcome.truncated + outcome.unreadable + outcome.unknownOutcome,
+                    sender, leftOut: outcome.truncated + outcome.redacted + outcome.unreadable + outcome.unknownOutcome,
                     "left where they are")
             }
         }

@@ -39,7 +39,7 @@ struct RunCommand: AsyncParsableCommand {
         let reloader = Reloader(configuration, logger: logger, setLogLevel: { logs.logLevel = $0 }) {
             () throws(ConfigurationFailure) in
             // From where it was read first, whatever the working directory has meanwhile.
-            try ConfigurationLoader(environment: ProcessInfo.processInfo.environment).load(main)
+            try ConfigurationLoader(environment: ProcessInfo.processInfo.environment).loadWithRules(main)
         }
         do {
             let telemetry = Telemetry()

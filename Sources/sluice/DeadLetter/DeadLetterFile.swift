@@ -119,9 +119,11 @@ struct RejectedRow: Decodable {
     let row: String?
     let rowBase64: String?
     let truncated: Int?
+    /// Values of it are null that were not, as its table does not keep them.
+    let redacted: Bool?
 
     enum CodingKeys: String, CodingKey {
-        case time, table, column, reason, message, producer, epoch, number, row, truncated
+        case time, table, column, reason, message, producer, epoch, number, row, truncated, redacted
         case rowBase64 = "row_base64"
     }
 

@@ -11,11 +11,15 @@ struct DeadLetterReplay {
     var timeZone = "UTC"
     /// Whether blocks of which parts may be in the table are sent, too.
     var sendsUnknown = false
+    /// Whether rows are sent of which values were not kept.
+    var sendsRedacted = false
     let replay: NumberedReplay
 
     struct Outcome: Equatable {
         /// That cannot be sent: not all of the row was kept.
         var truncated = 0
+        /// Values of them were not kept, and they were not asked for.
+        var redacted = 0
         /// Lines that are no dead letter.
         var unreadable = 0
         /// The same row of the same producer, rejected more than once.
@@ -108,6 +112,11 @@ struct DeadLetterReplay {
             }
             guard row.bytes != nil else {
                 outcome.truncated += 1
+                isWhole = false
+                return
+            }
+            guard sendsRedacted || row.redacted != true else {
+                outcome.redacted += 1
                 isWhole = false
                 return
             }

@@ -1,0 +1,120 @@
+// Unsafe by design: hands LineCursor the bytes of a row inside withUnsafeReadableBytes, with a newline as their last byte.
+
+import ClickHouseNative
+import NIOCore
+import Pipeline
+import Synchronization
+
+/// Takes out of rejected rows what their table does not keep: values of redacted columns become null, and what cannot be read is
+/// cut off.
+final class RowRedactor: Sendable {
+    private struct Names {
+        /// By the tables' names, of columns and their aliases, in small letters.
+        var ofTables: [String: Set<[UInt8]>] = [:]
+        var all: Set<[UInt8]> = []
+        /// Tables whose rows may be another's.
+        var routed: Set<String> = []
+        var depthMax = 64
+    }
+
+    private let names = Mutex(Names())
+
+    func reconfigure(_ settings: ValidateSettings) {
+        var names = Names()
+        names.depthMax = settings.depthMax
+        for (table, rules) in settings.rules {
+            if rules.route.field != nil { names.routed.insert(table) }
+            var own: Set<[UInt8]> = []
+            for (column, field) in rules.fields where field.redaction.method != nil {
+                for name in [column] + field.aliases { own.insert(Self.lowered(name.utf8)) }
+                // A Nested's fields may come as one object.
+                if let point = column.firstIndex(of: ".") { own.insert(Self.lowered(column[..<point].utf8)) }
+            }
+            names.ofTables[table] = own
+            names.all.formUnion(own)
+        }
+        self.names.withLock { $0 = names }
+    }
+
+    private static func lowered(_ bytes: some Sequence<UInt8>) -> [UInt8] {
+        bytes.map { (0x41...0x5A).contains($0) ? $0 | 0x20 : $0 }
+    }
+
+    /// The fields of a row that are not kept.
+    private func hidden(_ rejection: Rejection) -> (names: Set<[UInt8]>, depthMax: Int) {
+        names.withLock { names in
+            guard !names.all.isEmpty else { return ([], 0) }
+            guard let table = rejection.table, !rejection.reason.isAboutTable else {
+                return (names.all, names.depthMax)
+            }
+            let known = [table.description, table.table].first { names.ofTables[$0] != nil }
+            guard let known else { return ([], 0) }
+            let own = names.routed.contains(known) ? names.all : names.ofTables[known] ?? []
+            return (own, names.depthMax)
+        }
+    }
+
+    /// The rejection as it may be kept.
+    func redacted(_ rejection: Rejection) -> Rejection {
+        let (hidden, depthMax) = hidden(rejection)
+        guard !hidden.isEmpty else { return rejection }
+        var line = rejection.bytes
+        line.writeInteger(UInt8(0x0A))
+        var result = rejection
+        var kept = ByteBuffer()
+        let end = line.withUnsafeReadableBytes { raw in
+            Self.copy(raw, hiding: hidden, depthMax: depthMax, into: &kept, &result.isRedacted)
+        }
+        // All that is behind was read, or is not kept.
+        if end < rejection.bytes.readableBytes { result.isRedacted = true }
+        guard result.isRedacted else { return rejection }
+        // Only what was cut off is missing from the row.
+        let missing = rejection.bytes.readableBytes - end + (rejection.length - rejection.bytes.readableBytes)
+        result.bytes = kept
+        result.length = kept.readableBytes + missing
+        return result
+    }
+
+    /// Copies a row's whole fields; returns where in the row the last one ends.
+    private static func copy(
+        _ line: UnsafeRawBufferPointer, hiding hidden: Set<[UInt8]>, depthMax: Int, into kept: inout ByteBuffer,
+        _ isRedacted: inout Bool
+    ) -> Int {
+        guard let base = line.baseAddress?.assumingMemoryBound(to: UInt8.self) else { return 0 }
+        var cursor = LineCursor(base, end: base + line.count)
+        var scratch = ByteRun()
+        defer { scratch.deallocate() }
+        cursor.skipSpace()
+        // Up to here all is copied.
+        var copied = base
+        func copy(to end: Bytes) {
+            kept.writeBytes(UnsafeRawBufferPointer(start: copied, count: end - copied))
+            copied = end
+        }
+        var changed = false
+        var safe = base
+        let isWhole: Bool
+        do throws(ParseFault) {
+            try cursor.forEachField(scratch: &scratch, depthMax: depthMax) { name, value in
+                var behind = value
+                guard (try? behind.skipValue(depthMax: depthMax)) != nil else { return false }
+                if hidden.contains(lowered(name)) {
+                    copy(to: value.p)
+                    kept.writeStaticString("null")
+                    copied = behind.p
+                    changed = true
+                }
+                safe = behind.p
+                return true
+            }
+            cursor.skipSpace()
+            isWhole = cursor.p.pointee == 0x0A && cursor.p == base + line.count - 1
+        } catch {
+            isWhole = false
+        }
+        isRedacted = isRedacted || changed
+        let end = isWhole ? base + line.count - 1 : max(safe, copied)
+        copy(to: end)
+        return end - base
+    }
+}
