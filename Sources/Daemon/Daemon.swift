@@ -78,6 +78,7 @@ public struct Daemon: Sendable {
             handlers: BlockHandlers(
                 committed: { await keeper.settled($0.id, .committed) },
                 split: { try await keeper.split($0.id, $1) },
+                setAside: keeper.setAside,
                 convert: { rows, types, timeZone in
                     switch try ColumnConversion.convert(rows, to: types, timeZone: timeZone) {
                     case .converted(let block): .converted(block)

@@ -10,6 +10,8 @@ struct Keeper: Sendable {
     let reconfigure: @Sendable (SpoolSettings) async -> Void
     let settled: @Sendable (UInt64, BlockOutcome) async -> Void
     let split: @Sendable (UInt64, [[Range<Int>]]) async throws -> [BlockIdentity]
+    /// nil: blocks cannot be set aside, as nobody else has them.
+    let setAside: SetAside?
 
     /// - Throws: when the directory of the spool cannot be used.
     init(
@@ -21,6 +23,7 @@ struct Keeper: Sendable {
         guard settings.enabled else {
             let direct = DirectStage(input: input, output: batches, registry: registry)
             stage = direct
+            setAside = nil
             reconfigure = { _ in }
             seal = { await direct.seal($0) }
             settled = { await direct.settled($0, as: $1) }
@@ -40,6 +43,7 @@ struct Keeper: Sendable {
             core: core, input: input, batches: batches, blocks: blocks, registry: registry, telemetry: telemetry,
             logger: logger, wallClock: wallClock, recycle: recycle)
         stage = spool
+        setAside = spool.setAside
         reconfigure = { await spool.reconfigure($0) }
         seal = { await spool.seal($0) }
         settled = { await spool.settled($0, as: $1) }

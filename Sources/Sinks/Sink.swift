@@ -23,16 +23,20 @@ public struct BlockHandlers: Sendable {
     /// are known by, once that is durable; only then may the first of them be sent. From then on the block does
     /// not exist any more: each piece is committed or refused, or split further.
     public var split: SplitBlockHandler
+    /// Takes blocks whose table takes none for now, so that those of other tables go past them. nil: nobody does, and they are held.
+    public var setAside: SetAside?
     /// Reads values of columns whose types the table has changed as the new types. nil: nobody can, and such blocks are refused.
     public var convert: ColumnConverter?
 
     public init(
         committed: @escaping @Sendable (EncodedBlock) async -> Void = { _ in },
-        split: SplitBlockHandler? = nil, convert: ColumnConverter? = nil, refused: @escaping RefusedBlockHandler
+        split: SplitBlockHandler? = nil, setAside: SetAside? = nil, convert: ColumnConverter? = nil,
+        refused: @escaping RefusedBlockHandler
     ) {
         self.committed = committed
         self.refused = refused
         self.convert = convert
+        self.setAside = setAside
         self.split = split ?? { _, pieces in pieces.map { _ in Self.nextIdentity() } }
     }
 

@@ -175,6 +175,13 @@ struct StatusReport: Sendable {
             ),
             ("restored_rows", .count(spool.restoredRows)), ("errors", byReason(spool.errors)),
             ("damaged_places", .count(spool.damagedPlaces)),
+            (
+                "set_aside",
+                .object([
+                    ("blocks", .whole(Int64(spool.setAsideBlocks))), ("rows", .whole(Int64(spool.setAsideRows))),
+                    ("tables", .whole(Int64(spool.refusingTables))),
+                ])
+            ),
         ])
     }
 

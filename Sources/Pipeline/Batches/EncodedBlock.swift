@@ -14,7 +14,7 @@ public struct EncodedBlock: Sendable {
     public let encoding: BlockEncoding
     public let body: ByteBuffer
     public let firstReceived: ContinuousClock.Instant
-    /// An earlier run of the daemon may have sent it, with an outcome that nobody knows any more.
+    /// There may have been an attempt at it, in this run or an earlier one, with an outcome that nobody knows any more.
     public let mayHaveBeenSent: Bool
 
     public init(

@@ -73,6 +73,8 @@ public struct SealedBlock: Sendable {
         case immediate, rows, bytes, age, memory, layout, flush, drain
         /// By an earlier run of the daemon.
         case restored
+        /// Sealed before, and sent again: its table took none for a while.
+        case setAside = "set_aside"
     }
 
     public var identity: BlockIdentity
@@ -81,14 +83,20 @@ public struct SealedBlock: Sendable {
     /// Never empty; all parts have the same layout.
     public let parts: [RowBatch]
     public let reason: Reason
+    /// There may have been an attempt at it with an outcome that nobody knows any more.
+    public let mayHaveBeenSent: Bool
 
     public var layout: BlockLayout { parts[0].layout }
     public var rows: Int { parts.reduce(0) { $0 + $1.rows } }
     public var bytes: Int { parts.reduce(0) { $0 + $1.bytes } }
     public var memory: Int { parts.reduce(0) { $0 + $1.memory } }
 
-    public init(identity: BlockIdentity, table: TableName, parts: [RowBatch], reason: Reason) {
+    /// - Parameter mayHaveBeenSent: nil: if an earlier run sealed it.
+    public init(
+        identity: BlockIdentity, table: TableName, parts: [RowBatch], reason: Reason, mayHaveBeenSent: Bool? = nil
+    ) {
         precondition(!parts.isEmpty, "a sealed block has rows")
+        self.mayHaveBeenSent = mayHaveBeenSent ?? (reason == .restored)
         self.identity = identity
         self.table = table
         self.parts = parts

@@ -107,6 +107,12 @@ extension TelemetrySnapshot {
             .counter(
                 "sluice_spool_damaged_places_total", "Places where the disk lost something that was whole.",
                 spool.damagedPlaces),
+            .gauge(
+                "sluice_spool_set_aside_blocks", "Blocks that wait because their table takes none for now.",
+                Double(spool.setAsideBlocks)),
+            .gauge("sluice_spool_set_aside_rows", "Their rows.", Double(spool.setAsideRows)),
+            .gauge("sluice_spool_refusing_tables", "Tables that take none for now.", Double(spool.refusingTables)),
+            .counter("sluice_spool_set_asides_total", "How often a block was set aside.", spool.setAsides),
             .histogram(
                 "sluice_spool_commit_latency_seconds", "From a group's first byte until it is durable.",
                 spool.commitLatency),

@@ -20,6 +20,12 @@ public final class SpoolTelemetry: Sendable {
     public let errors = CounterFamily()
     /// Places where something was lost that was once whole.
     public let damagedPlaces = Counter()
+    /// Blocks and rows that wait on the disk because their table takes none for now, and how many such tables there are.
+    public let setAsideBlocks = Gauge()
+    public let setAsideRows = Gauge()
+    public let refusingTables = Gauge()
+    /// How often a block was set aside.
+    public let setAsides = Counter()
 
     init() {}
 
@@ -36,6 +42,10 @@ public final class SpoolTelemetry: Sendable {
         public var commitLatency = LatencySnapshot()
         public var errors: [String: UInt64] = [:]
         public var damagedPlaces: UInt64 = 0
+        public var setAsideBlocks = 0
+        public var setAsideRows = 0
+        public var refusingTables = 0
+        public var setAsides: UInt64 = 0
 
         public init() {}
     }
@@ -53,6 +63,10 @@ public final class SpoolTelemetry: Sendable {
         snapshot.commitLatency = commitLatency.snapshot()
         snapshot.errors = errors.snapshot()
         snapshot.damagedPlaces = damagedPlaces.current
+        snapshot.setAsideBlocks = setAsideBlocks.current
+        snapshot.setAsideRows = setAsideRows.current
+        snapshot.refusingTables = refusingTables.current
+        snapshot.setAsides = setAsides.current
         return snapshot
     }
 }

@@ -30,7 +30,8 @@ public actor DirectStage: Stage {
             lastLSN += 1
             let lsn = lastLSN
             let spans = intake.numbered.map { ProducerSpan(identity: $0.producer.identity, range: $0.range) }
-            ledger.rowsWritten(lsn: lsn, rows: intake.rows, spans: spans)
+            ledger.rowsWritten(
+                lsn: lsn, at: SpoolLocation(segment: 1, offset: 0), rows: intake.rows, spans: spans)
             for numbered in intake.numbered {
                 if intake.batches.isEmpty {
                     numbered.producer.becameDurable(numbered.range, refusals: numbered.refusals)

@@ -230,7 +230,8 @@ public final class SpoolCore {
             switch entry {
             case .rows(_, let rows, let spans):
                 guard let place = next.next() else { break }
-                ledger.rowsWritten(lsn: place.lsn, rows: rows.reduce(0, +), spans: spans)
+                ledger.rowsWritten(
+                    lsn: place.lsn, at: place.location, rows: rows.reduce(0, +), spans: spans)
                 if rows.isEmpty { commit.settled += spans }
             case .seal(let blocks): ledger.sealed(blocks)
             case .settled(let id, let outcome): commit.settled += ledger.settled(id, as: outcome)
@@ -258,7 +259,7 @@ public final class SpoolCore {
         var rows: [UInt64: Int] = [:]
         for case .settled(let id, _) in entries {
             for part in ledger.blocks[id]?.parts ?? [] {
-                if let record = ledger.records[part.lsn] { rows[record.segment, default: 0] += part.rows }
+                if let record = ledger.records[part.lsn] { rows[record.location.segment, default: 0] += part.rows }
             }
         }
         let oldest = ledger.segments[0]
@@ -400,11 +401,14 @@ public final class SpoolCore {
     /// A record is handed on.
     public func remember(_ stored: StoredRows) {
         ledger.remember(
-            lsn: stored.lsn, segment: stored.location.segment, rows: stored.rows.reduce(0, +), spans: stored.spans)
+            lsn: stored.lsn, at: stored.location, rows: stored.rows.reduce(0, +), spans: stored.spans)
     }
 
     /// What a block is made of; nil: it is settled, or was split.
     public func parts(of block: UInt64) -> SealedParts? { ledger.blocks[block] }
+
+    /// Where a record lies that was handed on and is not settled.
+    public func location(of lsn: UInt64) -> SpoolLocation? { ledger.records[lsn]?.location }
 
     private func open(_ number: UInt64) throws(SpoolDiskError) -> any SpoolFile {
         if let file = files[number] { return file }

@@ -14,7 +14,7 @@ struct SpoolLedger: Sendable {
 
     /// A rows record that was handed on, or is about to be.
     struct Record: Sendable {
-        let segment: UInt64
+        let location: SpoolLocation
         var unsettledRows: Int
         let spans: [ProducerSpan]
     }
@@ -51,11 +51,11 @@ struct SpoolLedger: Sendable {
     /// The last segment ends here: what is behind is void.
     mutating func cut(toBytes bytes: Int) { segments[segments.count - 1].bytes = bytes }
 
-    mutating func rowsWritten(lsn: UInt64, rows: Int, spans: [ProducerSpan]) {
+    mutating func rowsWritten(lsn: UInt64, at location: SpoolLocation, rows: Int, spans: [ProducerSpan]) {
         totals.accepted += UInt64(rows)
         guard rows > 0 else { return }
         segments[segments.count - 1].unsettledRows += rows
-        records[lsn] = Record(segment: segments[segments.count - 1].number, unsettledRows: rows, spans: spans)
+        records[lsn] = Record(location: location, unsettledRows: rows, spans: spans)
     }
 
     mutating func sealed(_ sealed: [SealedParts]) {
@@ -88,7 +88,7 @@ struct SpoolLedger: Sendable {
         for part in parts {
             guard var record = records[part.lsn] else { continue }
             record.unsettledRows -= part.rows
-            if let place = segments.firstIndex(where: { $0.number == record.segment }) {
+            if let place = segments.firstIndex(where: { $0.number == record.location.segment }) {
                 segments[place].unsettledRows -= part.rows
             }
             if record.unsettledRows == 0 {
@@ -106,8 +106,8 @@ struct SpoolLedger: Sendable {
     /// A record that is only on disk from now on; `remember` brings it back.
     mutating func forget(lsn: UInt64) { records[lsn] = nil }
 
-    mutating func remember(lsn: UInt64, segment: UInt64, rows: Int, spans: [ProducerSpan]) {
-        records[lsn] = Record(segment: segment, unsettledRows: rows, spans: spans)
+    mutating func remember(lsn: UInt64, at location: SpoolLocation, rows: Int, spans: [ProducerSpan]) {
+        records[lsn] = Record(location: location, unsettledRows: rows, spans: spans)
     }
 
     /// The oldest segment, if nothing in it is needed any more.

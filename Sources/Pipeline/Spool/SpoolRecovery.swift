@@ -308,7 +308,7 @@ private struct SpoolReading {
             return
         }
         unsettled[location.segment, default: 0] += left
-        records[lsn] = SpoolLedger.Record(segment: location.segment, unsettledRows: left, spans: rows.spans)
+        records[lsn] = SpoolLedger.Record(location: location, unsettledRows: left, spans: rows.spans)
         recovery.locations[lsn] = location
         let parts = rows.parts.indices.filter { !sealed.contains(SealedPlace(lsn: lsn, part: $0)) }
         if !parts.isEmpty { recovery.leftovers.append(.init(lsn: lsn, location: location, parts: parts)) }

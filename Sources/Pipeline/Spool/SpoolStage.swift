@@ -17,17 +17,19 @@ public actor SpoolStage: Stage {
     private let executor = BlockingExecutor(label: "sluice.spool")
     public nonisolated var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
 
-    private let core: SpoolCore
+    let core: SpoolCore
     private let input: BoundedStream<Intake>
     private let batches: BoundedStream<RowBatch>
-    private let blocks: BoundedStream<SealedBlock>
+    let blocks: BoundedStream<SealedBlock>
     private let registry: ProducerRegistry
-    private let telemetry: Telemetry
-    private let logger: Logger
-    private let clock: StageClock
-    private let wallClock: @Sendable () -> Int64
+    let telemetry: Telemetry
+    let logger: Logger
+    let clock: StageClock
+    let wallClock: @Sendable () -> Int64
     private let recycle: @Sendable ([Block]) -> Void
     private let held = Gauge()
+    /// Blocks that the sink gave back for a while.
+    public nonisolated let setAside: SetAside
 
     private struct Waiting {
         let entries: [SpoolEntry]
@@ -44,7 +46,7 @@ public actor SpoolStage: Stage {
     private var windowBytes = 0
     /// Where the first record lies that was not handed on and is not in the window; nil: there is none.
     private var backlog: SpoolLocation?
-    private var isInputEnded = false
+    private(set) var isInputEnded = false
     private var feederWaits: CheckedContinuation<Void, Never>?
     private var roomWaits: CheckedContinuation<Void, Never>?
     private var lastSpaceWarning: StageClock.Instant?
@@ -73,6 +75,7 @@ public actor SpoolStage: Stage {
         self.clock = clock
         self.wallClock = wallClock
         self.recycle = recycle
+        setAside = SetAside(telemetry: telemetry.spool, clock: clock)
         backlog = core.restored.backlog
     }
 
@@ -83,6 +86,7 @@ public actor SpoolStage: Stage {
         defer { batches.finish() }
         announce()
         report()
+        async let _: Void = returnBlocks()
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { try await self.takeIn() }
             group.addTask { try await self.feed() }
@@ -93,6 +97,7 @@ public actor SpoolStage: Stage {
         }
         try? core.sync()
         try Task.checkCancellation()
+        // Ends when it goes out of scope: what is set aside then waits for the next run.
     }
 
     private func announce() {
@@ -240,7 +245,7 @@ public actor SpoolStage: Stage {
     // MARK: Writing
 
     /// Entries are durable when this returns; it waits for as long as that takes.
-    private func write(_ entries: [SpoolEntry], of intakes: [Intake] = []) async -> SpoolCore.Commit {
+    func write(_ entries: [SpoolEntry], of intakes: [Intake] = []) async -> SpoolCore.Commit {
         guard !entries.isEmpty else { return SpoolCore.Commit() }
         return await withCheckedContinuation { continuation in
             waiting.append(Waiting(entries: entries, intakes: intakes, continuation: continuation))
@@ -387,39 +392,8 @@ public actor SpoolStage: Stage {
         telemetry.discardedRows.add(stored.rows.reduce(0, +), reason: "too_old")
     }
 
-    private func sendRestoredBlocks() async throws {
-        for block in core.restored.blocks {
-            guard !isInputEnded else { return }
-            var parts: [RowBatch] = []
-            for part in block.parts {
-                guard let location = core.restored.locations[part.lsn],
-                    case .rows(let stored) = try await read(from: location), stored.lsn == part.lsn
-                else { continue }
-                let whole = try await decode(stored, parts: [part.part])[0].block
-                let isWhole = part.firstRow == 0 && part.rows == whole.rows
-                parts.append(
-                    RowBatch(
-                        table: block.table,
-                        block: isWhole ? whole : whole.gathering([part.firstRow..<part.firstRow + part.rows]),
-                        firstReceived: clock.now,
-                        place: SpoolPlace(lsn: part.lsn, part: part.part, firstRow: part.firstRow)))
-            }
-            guard !parts.isEmpty else { continue }
-            let sealed = SealedBlock(
-                identity: BlockIdentity(id: block.id, token: core.token(of: block.id)), table: block.table,
-                parts: parts, reason: .restored)
-            do {
-                try await blocks.send(sealed)
-            } catch .cancelled {
-                throw CancellationError()
-            } catch .finished {
-                throw StageError(.outputEnded, stage: name)
-            }
-        }
-    }
-
     /// Reading may fail for a while; rows are not given up for that.
-    private func read(from location: SpoolLocation) async throws -> SpoolCore.Reading {
+    func read(from location: SpoolLocation) async throws -> SpoolCore.Reading {
         var delay = Self.retryDelayMin
         while true {
             do {
@@ -432,7 +406,7 @@ public actor SpoolStage: Stage {
         }
     }
 
-    private nonisolated func decode(_ stored: SpoolCore.StoredRows, parts: [Int]?) async throws -> [RowBatch] {
+    nonisolated func decode(_ stored: SpoolCore.StoredRows, parts: [Int]?) async throws -> [RowBatch] {
         try stored.batches(parts: parts, now: clock.now)
     }
 
@@ -446,34 +420,5 @@ public actor SpoolStage: Stage {
                 throw StageError(.outputEnded, stage: name)
             }
         }
-    }
-
-    // MARK: Blocks
-
-    /// Freezes blocks: gives them their ids and tokens. They may be sent once this returned.
-    public func seal(_ blocks: [SealedBlock]) async -> [SealedBlock] {
-        let ids = core.allocateBlocks(blocks.count)
-        let sealed = zip(blocks, ids).map { block, id in
-            var block = block
-            block.identity = BlockIdentity(id: id, token: core.token(of: id))
-            return block
-        }
-        let entry = SpoolEntry.seal(sealed.map(\.sealedParts))
-        _ = await write([entry])
-        return sealed
-    }
-
-    /// A block is where it belongs.
-    public func settled(_ id: UInt64, as outcome: BlockOutcome) async { _ = await write([.settled(id: id, outcome)]) }
-
-    /// Replaces a block by pieces of it.
-    public func split(_ id: UInt64, into pieces: [[Range<Int>]]) async throws -> [BlockIdentity] {
-        guard let block = core.parts(of: id) else { throw StageError(.unknownBlock, stage: name) }
-        let ids = core.allocateBlocks(pieces.count)
-        let children = zip(ids, pieces).map { id, piece in
-            SealedParts(id: id, table: block.table, parts: block.selecting(piece))
-        }
-        _ = await write([.split(parent: id, children)])
-        return ids.map { BlockIdentity(id: $0, token: core.token(of: $0)) }
     }
 }

@@ -101,6 +101,7 @@ struct ShippingContext: Sendable {
     let crew: ShipperCrew
     /// Taken from the input and not settled.
     let rowsHeld = Gauge()
+    let traffic = TableTraffic()
 
     func backoff() -> Backoff {
         let settings = servers.settings

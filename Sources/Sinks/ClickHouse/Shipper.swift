@@ -19,6 +19,7 @@ struct Shipper: Sendable {
                 return .inputEnded
             }
             shared.rowsHeld.add(block.rows)
+            shared.traffic.saw(block.table, now: shared.clock.now)
             try await settle(block)
         }
         return .surplus
@@ -47,6 +48,7 @@ struct Shipper: Sendable {
         var sending = Sending(block)
         while true {
             try Task.checkCancellation()
+            if isSetAside(block, attempts) { return [] }
             let lease = try await lease(for: block, &attempts)
             let error: any Error
             do {
@@ -79,6 +81,7 @@ struct Shipper: Sendable {
                 attempts.unknownErrors += 1
                 if attempts.unknownErrors >= InsertVerdict.unknownErrorAttemptsMax { verdict = .refuse(refusal) }
             }
+            if case .succeeded = error.outcomeForHost(otherwise: .succeeded) { attempts.tableRefusals += 1 }
             switch verdict {
             case .split(let cause, let refusal):
                 if !attempts.isInDoubt, let pieces = try await pieces(of: block, cause, &split, &attempts) {
@@ -94,8 +97,14 @@ struct Shipper: Sendable {
                     attempts.avoidedHost = lease.hostNumber
                 }
             case .retry(let elsewhere): if elsewhere { attempts.avoidedHost = lease.hostNumber }
-            case .retryOften, .checkStructure: break
+            case .retryOften, .checkStructure: attempts.tableRefusals = 0
             case .cancelled: throw CancellationError()
+            }
+            if isSetAside(block, attempts) {
+                shared.logger.warning(
+                    "block set aside: its table takes nothing for now, other tables go on",
+                    metadata: block.metadata.merging(["error": "\(error)"]) { $1 })
+                return []
             }
             if case .backOff = verdict {
                 try await wait(&attempts, overloaded: true, block, error)
@@ -253,6 +262,21 @@ struct Shipper: Sendable {
 
     // MARK: Waiting
 
+    /// Sets a block aside whose table takes nothing for now, though the server does, and which would hold up other tables' blocks: after as
+    /// many refusals as show that it is the table, or without an attempt where that is known.
+    private func isSetAside(_ block: EncodedBlock, _ attempts: Attempts) -> Bool {
+        guard let setAside = shared.handlers.setAside else { return false }
+        let hosts = settings.hosts.count
+        let isReturned = setAside.isReturned(block.id)
+        let wasRefused = attempts.tableRefusals >= max(hosts, isReturned ? 1 : Attempts.tableRefusalsMax)
+        guard isReturned ? wasRefused : wasRefused || setAside.isRefusing(block.table, block: block.id) else {
+            return false
+        }
+        guard isReturned || shared.traffic.hasOthers(than: block.table, now: shared.clock.now) else { return false }
+        return setAside.put(
+            block.id, rows: block.rows, of: block.table, wasTried: wasRefused, mayHaveBeenSent: attempts.isInDoubt)
+    }
+
     /// Waits until some host lets us in, whatever they say: no block is at fault when a password is.
     private func lease(for block: EncodedBlock, _ attempts: inout Attempts) async throws -> Lease {
         while true {
@@ -287,8 +311,13 @@ struct Shipper: Sendable {
 
 /// What the attempts at a block have come to.
 struct Attempts: Sendable {
+    /// So many refusals of a block that pass are taken for a matter of its table.
+    static let tableRefusalsMax = 3
+
     var backoff: Backoff
     var unknownErrors = 0
+    /// Refusals that pass, by servers that do their part otherwise.
+    var tableRefusals = 0
     /// The host that failed last.
     var avoidedHost: Int?
     /// The table may have the block, or a part of it: it may be sent again, but not in pieces.

@@ -93,7 +93,7 @@ public actor CompressStage: Stage {
             rawBytes: encoded.rawBytes,
             encoding: encoding, body: encoded.body,
             firstReceived: sealed.parts.map(\.firstReceived).min() ?? sealed.parts[0].firstReceived,
-            mayHaveBeenSent: sealed.reason == .restored)
+            mayHaveBeenSent: sealed.mayHaveBeenSent)
         recycle?(parts.compactMap(\.whole))
         return block
     }

@@ -381,6 +381,7 @@ struct DeliverySimulation {
         disk.set(.init())
         if disk.hasCrashed || random.one(in: 2) { try crash() }
         settings.bytesMax = 1 << 30
+        try readAgain()
         for _ in 0..<10_000 {
             if intakes.isEmpty, controls.isEmpty, window.isEmpty, open.isEmpty, blocks.isEmpty, backlog == nil {
                 return
@@ -400,6 +401,25 @@ struct DeliverySimulation {
             try check()
         }
         throw Violation(description: "does not come to rest")
+    }
+
+    /// Blocks that the sink sets aside come back from the disk as they were frozen.
+    private func readAgain() throws {
+        for block in blocks {
+            guard let sealed = core.parts(of: block.identity.id) else {
+                throw Violation(description: "no parts of block \(block.identity.id)")
+            }
+            var rows: [Row] = []
+            for part in sealed.parts {
+                guard let location = core.location(of: part.lsn),
+                    case .rows(let stored) = try core.read(from: location),
+                    stored.lsn == part.lsn
+                else { throw Violation(description: "a part of block \(sealed.id) cannot be read again") }
+                let all = Self.rows(try stored.batches(parts: [part.part], now: .now)[0].block)
+                rows += all[part.firstRow..<part.firstRow + part.rows]
+            }
+            guard rows == block.rows else { throw Violation(description: "block \(sealed.id) has other rows on disk") }
+        }
     }
 
     private func checkAll() throws {

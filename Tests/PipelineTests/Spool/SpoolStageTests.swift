@@ -35,7 +35,7 @@ import Testing
         let settings: SpoolSettings
 
         init(
-            outputMax: Int = 1000, now: @escaping @Sendable () -> Int64 = { 0 },
+            outputMax: Int = 1000, clock: StageClock = .continuous, now: @escaping @Sendable () -> Int64 = { 0 },
             change: (inout SpoolSettings) -> Void = { _ in }
         ) throws {
             var settings = SpoolSettings()
@@ -47,7 +47,7 @@ import Testing
             let core = try SpoolCore(disk: disk, settings: settings, registry: registry, wallClock: now, random: { 7 })
             stage = SpoolStage(
                 core: core, input: input, batches: batches, blocks: blocks, registry: registry, telemetry: telemetry,
-                logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }, wallClock: now)
+                logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }, clock: clock, wallClock: now)
         }
 
         /// Takes batches, and settles them, until there were so many rows.
@@ -140,6 +140,45 @@ import Testing
         fixture.input.finish()
         try await running.value
         #expect(fixture.telemetry.snapshot().spool.unsettledRows == 0)
+    }
+
+    @Test(.endsEvenIfItHangs) func aBlockThatWasSetAsideComesBackAsItWasFrozen() async throws {
+        let clock = ManualClock()
+        let fixture = try Fixture(clock: StageClock(now: { clock.now }, sleep: { try await clock.sleep(until: $0) }))
+        let running = Task { try await fixture.stage.run() }
+        try await fixture.send(1...5)
+        try await fixture.send(6...9)
+        var parts: [RowBatch] = []
+        while parts.count < 2, let batch = await fixture.batches.next() { parts.append(batch) }
+        let block = await fixture.stage.seal([
+            SealedBlock(identity: BlockIdentity(id: 0), table: Self.table, parts: parts, reason: .rows)
+        ])[0]
+        #expect(
+            fixture.stage.setAside.put(block.id, rows: 9, of: Self.table, wasTried: true, mayHaveBeenSent: false))
+        #expect(fixture.telemetry.snapshot().spool.setAsideRows == 9)
+
+        for wait in [Duration.seconds(1), .seconds(2)] {
+            await clock.waitForSleeper(until: clock.now + wait)
+            #expect(fixture.blocks.takeAvailable(maxElements: 1).isEmpty)
+            clock.advance(by: wait)
+            let again = try #require(await fixture.blocks.next())
+            #expect(again.identity == block.identity)
+            #expect(again.parts.flatMap(Self.ids) == Array(1...9))
+            #expect(again.reason == .setAside && !again.mayHaveBeenSent)
+            // Refused once more: it waits twice as long.
+            #expect(
+                fixture.stage.setAside.put(
+                    block.id, rows: 9, of: Self.table, wasTried: true, mayHaveBeenSent: false))
+        }
+        await clock.waitForSleeper(until: clock.now + .seconds(4))
+        clock.advance(by: .seconds(4))
+        _ = try #require(await fixture.blocks.next())
+        await fixture.stage.settled(block.id, as: .committed)
+        let spool = fixture.telemetry.snapshot().spool
+        #expect(spool.setAsideBlocks == 0 && spool.refusingTables == 0 && spool.unsettledRows == 0)
+        #expect(spool.setAsides == 3)
+        fixture.input.finish()
+        try await running.value
     }
 
     @Test(.endsEvenIfItHangs) func aFullSpoolMakesProducersWaitUntilThereIsRoom() async throws {

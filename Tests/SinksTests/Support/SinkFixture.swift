@@ -17,6 +17,7 @@ struct SinkFixture {
     let splits = Recorder<(id: UInt64, pieces: [RowSelection], identities: [BlockIdentity])>()
     let ledger: Ledger
     let pressure = SinkPressure()
+    let setAside: SetAside?
     let input = BoundedStream<EncodedBlock>(elementsMax: 64, bytesMax: 1 << 30) { $0.body.readableBytes }
     let servers: ClickHouseServers
     let catalog: ClickHouseCatalog
@@ -28,8 +29,10 @@ struct SinkFixture {
         return logger
     }
 
-    init(_ settings: ClickHouseSettings, clock: StageClock = .continuous) throws {
+    /// - Parameter setsAside: whether somebody takes blocks whose table takes none for now.
+    init(_ settings: ClickHouseSettings, clock: StageClock = .continuous, setsAside: Bool = false) throws {
         telemetry = Telemetry()
+        setAside = setsAside ? SetAside(telemetry: telemetry.spool, clock: clock) : nil
         servers = try ClickHouseServers(
             settings: settings, telemetry: telemetry, logger: Self.quiet, clock: clock, random: { 0 })
         catalog = ClickHouseCatalog(servers: servers, logger: Self.quiet, clock: clock)
@@ -46,7 +49,7 @@ struct SinkFixture {
                     let identities = try ledger.identities(of: block, pieces.count)
                     splits.record((block.id, pieces, identities))
                     return identities
-                },
+                }, setAside: setAside,
                 refused: {
                     refusedRows.record($0.rows)
                     refused.record(($0.id, $1))
