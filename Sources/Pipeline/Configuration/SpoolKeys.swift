@@ -14,6 +14,10 @@ extension SettingsKeys {
             .bytes(
                 "spool.free_bytes_min", \.spool.freeBytesMin, 0...1 << 50,
                 "What the file system must have left; below it the spool counts as full."),
+            .bytes(
+                "spool.reserve_bytes", \.spool.reserveBytes, 0...1 << 30,
+                "Room on the disk that is taken beforehand, so that what is spooled can be shipped, and makes room, on a file system that others have filled. 0: none."
+            ),
             .choice(
                 "spool.full_policy", \.spool.fullPolicy,
                 "New rows while the spool is full. `block`: producers wait; `reject`: sessions that want acks are ended with `spool_full`, others wait; `discard_newest`: they are dropped and counted."

@@ -26,6 +26,11 @@
             KillingSpoolFile(try disk.open(name), left)
         }
 
+        public func reserve(_ name: String, bytes: Int) throws(SpoolDiskError) {
+            left.count()
+            try disk.reserve(name, bytes: bytes)
+        }
+
         public func remove(_ name: String) throws(SpoolDiskError) {
             left.count()
             try disk.remove(name)

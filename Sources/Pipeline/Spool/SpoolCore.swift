@@ -57,10 +57,22 @@ public final class SpoolCore {
     private struct Current {
         let number: UInt64
         let file: any SpoolFile
+        /// It lies in what was the reserve: no rows may use that up.
+        var isReserve: Bool
         /// All of it is written; up to `synced` also durable.
         var length: Int
         var synced: Int
     }
+
+    /// What there is of `SpoolSettings.reserveBytes`; 0: nothing.
+    private(set) var reserved = 0
+    /// Files that are done with, and could not be cut off so far.
+    private var untruncated: [(file: any SpoolFile, length: Int)] = []
+    /// Whether the file system takes room beforehand at all.
+    private var canReserve = true
+    static let reserveName = "reserve"
+    /// A reserve of less than one in so many parts is not worth its while.
+    private static let reservePartsMax = 16
 
     /// Open files that were read from lately.
     private static let openFilesMax = 8
@@ -68,6 +80,7 @@ public final class SpoolCore {
     /// Takes over the bounds, the policy and the ages; where it lies and how it is written stay as they are.
     func reconfigure(_ settings: SpoolSettings) {
         self.settings.bytesMax = settings.bytesMax
+        self.settings.reserveBytes = settings.reserveBytes
         self.settings.freeBytesMin = settings.freeBytesMin
         self.settings.fullPolicy = settings.fullPolicy
         self.settings.ageMax = settings.ageMax
@@ -95,6 +108,7 @@ public final class SpoolCore {
         nextSegment = recovery.lastSegment + 1
         recovery.ledger = SpoolLedger()
         restored = recovery
+        keepReserve()
     }
 
     // MARK: Figures
@@ -114,6 +128,8 @@ public final class SpoolCore {
         let used = ledger.bytes
         // A record that is larger than the whole budget would wait for ever.
         guard used + bytes <= settings.bytesMax || ledger.unsettledRows == 0 else { return false }
+        // What would ship them comes first.
+        guard hasWholeReserve() else { return false }
         guard let free = disk.freeBytes() else { return true }
         return free >= settings.freeBytesMin + bytes
     }
@@ -137,12 +153,33 @@ public final class SpoolCore {
     }
 
     /// Writes entries as one group. When it throws, nothing of it counts, and the same entries may be given again.
+    ///
+    /// Seals and settlements have a reserve on a disk that is full: without them nothing would be shipped, and nothing deleted.
     public func commit(_ entries: [SpoolEntry]) throws(SpoolDiskError) -> Commit {
         guard !entries.isEmpty else { return Commit() }
-        if let open = current, open.length >= settings.segmentBytes {
-            // From here on only the new segment is synced; what lets go of rows must not be lost in the old one.
-            if settings.sync != .never { try sync() }
-            current = nil
+        let hasRows = entries.contains(where: \.isRows)
+        do {
+            return try write(entries, hasRows: hasRows)
+        } catch {
+            guard error.isOutOfSpace, !hasRows else { throw error }
+            if reserved == 0 { keepReserve() }
+            guard reserved > 0 else { throw error }
+            try leave()
+            try beginSegment(inReserve: true)
+            return try write(entries, hasRows: false)
+        }
+    }
+
+    private func write(_ entries: [SpoolEntry], hasRows: Bool) throws(SpoolDiskError) -> Commit {
+        if let open = current, open.isReserve ? hasRows : open.length >= settings.segmentBytes {
+            try leave()
+            do {
+                try beginSegment()
+            } catch {
+                // What is left of the reserve is still there for what is no rows.
+                if open.isReserve { current = open }
+                throw error
+            }
         }
         if current == nil { try beginSegment() }
         guard var open = current else { preconditionFailure("a segment is open") }
@@ -199,6 +236,13 @@ public final class SpoolCore {
         return commit
     }
 
+    /// From here on only the next segment is synced; what lets go of rows must not be lost in this one.
+    private func leave() throws(SpoolDiskError) {
+        if settings.sync != .never { try sync() }
+        if let open = current, open.isReserve { giveBack(open.file, to: open.length) }
+        current = nil
+    }
+
     /// For `spool.sync: interval`, and the end.
     public func sync() throws(SpoolDiskError) {
         guard let open = current, open.synced < open.length else { return }
@@ -220,7 +264,7 @@ public final class SpoolCore {
         guard settings.sync == .always else { return }
         ledger.cut(toBytes: open.synced)
         mustRewrite = !unsynced.isEmpty
-        try? open.file.truncate(to: open.synced)
+        giveBack(open.file, to: open.synced)
     }
 
     private func apply(_ entries: [SpoolEntry], _ places: [(lsn: UInt64, location: SpoolLocation)]) -> Commit {
@@ -266,7 +310,7 @@ public final class SpoolCore {
         return rows[oldest.number] == oldest.unsettledRows
     }
 
-    private func beginSegment() throws(SpoolDiskError) {
+    private func beginSegment(inReserve: Bool = false) throws(SpoolDiskError) {
         // A number is never used twice: what failed may have left a file.
         let number = nextSegment
         nextSegment += 1
@@ -283,7 +327,20 @@ public final class SpoolCore {
         }
         let state = SpoolFormat.State(lastBlock: ledger.lastBlock, totals: totals, producers: registry.memories())
         SpoolFormat.write(SpoolFormat.state(state), lsn: nextLSN, into: &bytes)
-        let file = try disk.create(name)
+        let file: any SpoolFile
+        if inReserve {
+            // Renamed, not removed: nobody else may have its room in between.
+            reserved = 0
+            try disk.rename(Self.reserveName, to: name)
+            do {
+                file = try disk.open(name)
+            } catch {
+                try? disk.remove(name)
+                throw error
+            }
+        } else {
+            file = try disk.create(name)
+        }
         do {
             try file.write(bytes, at: 0)
             if settings.sync == .always { try file.sync() }
@@ -295,8 +352,43 @@ public final class SpoolCore {
         ledger.segmentBegan(
             .init(number: number, firstLSN: nextLSN, bytes: length, created: created))
         nextLSN += 1
-        current = Current(number: number, file: file, length: length, synced: length)
+        current = Current(number: number, file: file, isReserve: inReserve, length: length, synced: length)
         files[number] = file
+        if !inReserve { keepReserve() }
+    }
+
+    /// Cuts off a file that is done with, and with that the room that it has taken beforehand. Should the disk refuse, it is asked again.
+    private func giveBack(_ file: any SpoolFile, to length: Int) {
+        if (try? file.truncate(to: length)) == nil { untruncated.append((file, length)) }
+    }
+
+    /// As much as there is room for; more of it when there is more room.
+    private func keepReserve() {
+        untruncated.removeAll { (try? $0.file.truncate(to: $0.length)) != nil }
+        var bytes = settings.reserveBytes
+        while bytes > reserved, bytes >= settings.reserveBytes / Self.reservePartsMax {
+            do {
+                try disk.reserve(Self.reserveName, bytes: bytes)
+                reserved = bytes
+                return
+            } catch {
+                guard error.isOutOfSpace else {
+                    canReserve = false
+                    return
+                }
+                bytes /= 2
+            }
+        }
+    }
+
+    private func hasWholeReserve() -> Bool {
+        if canReserve, reserved < settings.reserveBytes { keepReserve() }
+        // There is another one: what is left of the one before is for everybody. Now or never: it goes on growing.
+        if reserved > 0, let open = current, open.isReserve, (try? open.file.truncate(to: open.length)) != nil {
+            current?.isReserve = false
+            keepReserve()
+        }
+        return !canReserve || reserved >= settings.reserveBytes
     }
 
     /// Cuts off what of a group arrived. If that fails, too, the segment is left, and the next one says up to where it counts.
@@ -320,6 +412,7 @@ public final class SpoolCore {
             }
             files[oldest.number] = nil
             ledger.deletedOldest()
+            keepReserve()
         }
     }
 

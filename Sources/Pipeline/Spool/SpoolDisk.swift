@@ -9,6 +9,9 @@ public protocol SpoolDisk: Sendable {
     /// A new, empty file; its name is durable when this returns.
     func create(_ name: String) throws(SpoolDiskError) -> any SpoolFile
     func open(_ name: String) throws(SpoolDiskError) -> any SpoolFile
+    /// An empty file whose first bytes have their place on the disk already: writing them never fails for want of room. A file of the name
+    /// is made to be one.
+    func reserve(_ name: String, bytes: Int) throws(SpoolDiskError)
     /// Gone already is as good.
     func remove(_ name: String) throws(SpoolDiskError)
     /// Replaces `to`; durable when this returns.
@@ -32,7 +35,7 @@ public protocol SpoolFile: AnyObject, Sendable {
 /// What a disk answered.
 public struct SpoolDiskError: Error, Hashable, Sendable, CustomStringConvertible {
     public enum Call: String, Sendable, CaseIterable {
-        case list, create, open, write, read, sync, truncate, remove, rename, lock
+        case list, create, open, write, read, sync, truncate, remove, rename, lock, reserve
     }
 
     public let call: Call
@@ -49,6 +52,9 @@ public struct SpoolDiskError: Error, Hashable, Sendable, CustomStringConvertible
     public var description: String {
         "cannot \(call.rawValue) \(name): \(SystemSpoolDisk.text(of: number)) (errno \(number))"
     }
+
+    /// The file system, or somebody's share of it, is full.
+    public var isOutOfSpace: Bool { number == SystemSpoolDisk.full || number == SystemSpoolDisk.overQuota }
 
     /// A word for metrics: the set is bounded.
     public var reason: String {

@@ -127,6 +127,8 @@ private struct SpoolReading {
             let name = SpoolFormat.fileName(of: number)
             let file = try disk.open(name)
             let length = try file.length()
+            // One that was begun in the reserve gives back what it did not need.
+            try file.truncate(to: length)
             switch SpoolFormat.SegmentHead.read(try file.read(at: 0, count: SpoolFormat.segmentHeadBytes)) {
             case .otherVersion(let version):
                 throw SpoolError(
@@ -202,10 +204,18 @@ private struct SpoolReading {
         recovery.damage.bytes += bytes
     }
 
-    /// Damage is for people to look at: the bytes are kept as they were found, once.
+    /// Damage is for people to look at: the bytes are kept as they were found, once. Not on a disk without room for them.
     private func keepACopy(of place: Int) throws {
         let name = "\(segments[place].number.hex16).bad"
         guard try !disk.names().contains(name) else { return }
+        do {
+            try copy(place, to: name)
+        } catch let error as SpoolDiskError where error.isOutOfSpace {
+            try disk.remove(name)
+        }
+    }
+
+    private func copy(_ place: Int, to name: String) throws {
         let copy = try disk.create(name)
         var offset = 0
         while offset < segments[place].length {

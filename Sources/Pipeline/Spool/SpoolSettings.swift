@@ -29,6 +29,8 @@ public struct SpoolSettings: Sendable, Hashable {
     public var bytesMax = 8 << 30
     /// What the file system must have left after a write.
     public var freeBytesMin = 64 << 20
+    /// Room that is taken beforehand for seals and settlements; 0: none.
+    public var reserveBytes = 4 << 20
     public var fullPolicy: FullPolicy = .block
     /// Rows that have waited for longer are given up, and counted; nil: never.
     public var ageMax: Duration?

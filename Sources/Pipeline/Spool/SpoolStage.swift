@@ -121,6 +121,9 @@ public actor SpoolStage: Stage {
                 ])
         }
         telemetry.spool.restoredRows.add(restored.unsettledRows)
+        if core.settings.reserveBytes > 0, core.reserved == 0 {
+            logger.warning("there is no room for the spool's reserve: should the disk be full, nothing can be shipped")
+        }
     }
 
     /// Other bounds, policy and ages, from the next rows on. See `SpoolCore.reconfigure`.

@@ -1,3 +1,4 @@
+import CSluice
 import Foundation
 import NIOCore
 
@@ -54,6 +55,15 @@ public final class SystemSpoolDisk: SpoolDisk {
         return SystemSpoolFile(descriptor: descriptor, name: name)
     }
 
+    public func reserve(_ name: String, bytes: Int) throws(SpoolDiskError) {
+        let descriptor = Foundation.open("\(path)/\(name)", O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
+        guard descriptor >= 0 else { throw SpoolDiskError(.reserve, name, errno) }
+        defer { close(descriptor) }
+        // Not the file's length: what lies behind it is no part of what is read back.
+        let failure = sluice_reserve(descriptor, Int64(bytes))
+        guard failure == 0 else { throw SpoolDiskError(.reserve, name, failure) }
+    }
+
     public func remove(_ name: String) throws(SpoolDiskError) {
         guard unlink("\(path)/\(name)") == 0 || errno == ENOENT else { throw SpoolDiskError(.remove, name, errno) }
     }
@@ -101,6 +111,7 @@ final class ReadOnlySpoolDisk: SpoolDisk {
     }
 
     func create(_ name: String) throws(SpoolDiskError) -> any SpoolFile { ReadOnlySpoolFile(nil) }
+    func reserve(_ name: String, bytes: Int) throws(SpoolDiskError) {}
     func remove(_ name: String) throws(SpoolDiskError) {}
     func rename(_ name: String, to: String) throws(SpoolDiskError) {}
     func freeBytes() -> Int? { nil }

@@ -8,6 +8,7 @@ import TestSupport
 struct DeliverySimulation {
     private let disk: SimulatedDisk
     private var random: SeededRandom
+    private let hasCapacity: Bool
     private var settings = SpoolSettings()
     private var registry = ProducerRegistry(wallClock: { 0 })
     private var core: SpoolCore
@@ -29,9 +30,15 @@ struct DeliverySimulation {
     private var blocks: [Block] = []
     private var backlog: SpoolLocation?
 
-    init(seed: UInt64) throws {
+    /// - Parameter capacity: of the disk, in bytes; nil: it is never full.
+    init(seed: UInt64, capacity: Int? = nil) throws {
         disk = SimulatedDisk(seed: seed)
+        disk.setCapacity(capacity)
         random = SeededRandom(seed: seed)
+        hasCapacity = capacity != nil
+        // Seals are large here beside rows.
+        settings.reserveBytes = hasCapacity ? 4_000 : 0
+        settings.freeBytesMin = hasCapacity ? 0 : settings.freeBytesMin
         settings.segmentBytes = 600
         settings.compression = .none
         settings.bytesMax = random.one(in: 4) ? 12_000 : 1 << 30
@@ -220,6 +227,8 @@ struct DeliverySimulation {
         do {
             result = try core.commit(entries)
         } catch {
+            // As the stage does it: what makes room goes first. (Without a full disk the lives that went wrong stay as they were.)
+            if hasCapacity { try settleNow() }
             return
         }
         intakes.removeFirst(rows.count)
@@ -400,7 +409,10 @@ struct DeliverySimulation {
             }
             try check()
         }
-        throw Violation(description: "does not come to rest")
+        throw Violation(
+            description: "does not come to rest: \(disk.usage), reserve \(core.reserved), \(controls.count) controls, "
+                + "\(intakes.count) intakes, \(open.count) parts, \(blocks.count) blocks, "
+                + "\(core.unsettledRows) rows, backlog at \(backlog.map { "\($0)" } ?? "no place")")
     }
 
     /// Blocks that the sink sets aside come back from the disk as they were frozen.

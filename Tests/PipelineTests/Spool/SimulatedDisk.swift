@@ -23,6 +23,10 @@ final class SimulatedDisk: SpoolDisk {
         var bytes: [UInt8] = []
         /// As of the last sync.
         var synced: [UInt8] = []
+        /// So many bytes have their place.
+        var reserved = 0
+
+        var room: Int { max(bytes.count, reserved) }
     }
 
     fileprivate struct State: Sendable {
@@ -31,12 +35,16 @@ final class SimulatedDisk: SpoolDisk {
         var hasCrashed = false
         var random: UInt64
         var free: Int?
+        var capacity: Int?
         var whileSyncing: @Sendable () -> Void = {}
 
         mutating func next(below bound: Int) -> Int {
             random = random &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
             return Int((random >> 33) % UInt64(bound))
         }
+
+        /// What may still be written; nil: as much as anybody likes.
+        var room: Int? { capacity.map { max(0, $0 - files.values.reduce(0) { $0 + $1.room }) } }
 
         /// Whether the call goes on; it may do part of its work otherwise.
         mutating func begins(_ call: SpoolDiskError.Call, _ name: String, chance: Int) -> SpoolDiskError? {
@@ -62,6 +70,8 @@ final class SimulatedDisk: SpoolDisk {
     var hasCrashed: Bool { state.withLock { $0.hasCrashed } }
 
     func set(_ faults: Faults) { state.withLock { $0.faults = faults } }
+    /// All files together.
+    func setCapacity(_ bytes: Int?) { state.withLock { $0.capacity = bytes } }
     func setFree(_ bytes: Int?) { state.withLock { $0.free = bytes } }
 
     /// The machine comes up again.
@@ -102,6 +112,15 @@ final class SimulatedDisk: SpoolDisk {
     }
 
     func length(of name: String) -> Int { state.withLock { $0.files[name]?.bytes.count ?? 0 } }
+    /// For people: how much of it each file has.
+    var usage: String {
+        state.withLock { state in
+            let files = state.files.sorted { $0.key < $1.key }.map {
+                "\($0.key.suffix(7)): \($0.value.bytes.count)/\($0.value.room)"
+            }
+            return files.joined(separator: ", ") + ", room: \(state.room.map { "\($0)" } ?? "any")"
+        }
+    }
     func drop(_ name: String) { state.withLock { $0.files[name] = nil } }
 
     func names() throws(SpoolDiskError) -> [String] {
@@ -135,6 +154,19 @@ final class SimulatedDisk: SpoolDisk {
         return SimulatedFile(disk: self, name: name)
     }
 
+    func reserve(_ name: String, bytes: Int) throws(SpoolDiskError) {
+        let failure = state.withLock { state -> SpoolDiskError? in
+            if let failure = state.begins(.reserve, name, chance: 0) { return failure }
+            var file = state.files[name] ?? Contents()
+            let more = max(0, bytes - file.room)
+            guard more <= state.room ?? more else { return SpoolDiskError(.reserve, name, 28) }
+            file.reserved = max(file.reserved, bytes)
+            state.files[name] = file
+            return nil
+        }
+        if let failure { throw failure }
+    }
+
     func remove(_ name: String) throws(SpoolDiskError) {
         let failure = state.withLock { state -> SpoolDiskError? in
             if let failure = state.begins(.remove, name, chance: 0) { return failure }
@@ -153,7 +185,7 @@ final class SimulatedDisk: SpoolDisk {
         if let failure { throw failure }
     }
 
-    func freeBytes() -> Int? { state.withLock { $0.free } }
+    func freeBytes() -> Int? { state.withLock { $0.free ?? $0.room } }
 }
 
 private final class SimulatedFile: SpoolFile {
@@ -169,10 +201,13 @@ private final class SimulatedFile: SpoolFile {
 
     func write(_ bytes: ByteBuffer, at offset: Int) throws(SpoolDiskError) {
         let failure = disk.state.withLock { state -> SpoolDiskError? in
-            let failure = state.begins(.write, name, chance: state.faults.write)
+            var failure = state.begins(.write, name, chance: state.faults.write)
             guard var file = state.files[name] else { return failure ?? SpoolDiskError(.write, name, 2) }
+            let more = max(0, offset + bytes.readableBytes - file.room)
+            if failure == nil, more > state.room ?? more { failure = SpoolDiskError(.write, name, 28) }
             // A write that fails, or dies, has written any part of it.
-            let count = failure == nil ? bytes.readableBytes : state.next(below: bytes.readableBytes + 1)
+            var count = failure == nil ? bytes.readableBytes : state.next(below: bytes.readableBytes + 1)
+            if let room = state.room { count = min(count, max(0, file.room + room - offset)) }
             let end = offset + count
             if file.bytes.count < end { file.bytes += [UInt8](repeating: 0, count: end - file.bytes.count) }
             for (place, byte) in bytes.readableBytesView.prefix(count).enumerated() {
@@ -211,6 +246,7 @@ private final class SimulatedFile: SpoolFile {
         let failure = disk.state.withLock { state -> SpoolDiskError? in
             if let failure = state.begins(.truncate, name, chance: state.faults.truncate) { return failure }
             guard var file = state.files[name] else { return nil }
+            file.reserved = 0
             if file.bytes.count > length {
                 file.bytes.removeLast(file.bytes.count - length)
             } else {
