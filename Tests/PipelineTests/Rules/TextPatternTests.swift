@@ -117,7 +117,8 @@ import Testing
     /// demands the first byte of é.
     private static func richExpression(_ random: inout SeededRandom, depth: Int) -> String {
         let atoms = [
-            "a", "b", "c", "A", ".", "(?:é)", "(?:€)", "(?:😀)", "\\d", "\\D", "\\w", "\\W", "\\s", "\\S", "[a-c]", "[^a-c]",
+            "a", "b", "c", "A", ".", "(?:é)", "(?:€)", "(?:😀)", "\\d", "\\D", "\\w", "\\W", "\\s", "\\S", "[a-c]",
+            "[^a-c]",
             "[é€a]", "[\\d_]", "[]a]", "[^]a]", "[a\\-]", "[-a]", "^", "$", "\\A", "\\z", "\\.", "\\x41", "\\n", "{",
             "a{,2}",
             "(?:)", "_",
