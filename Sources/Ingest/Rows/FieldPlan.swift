@@ -195,6 +195,10 @@ final class FieldPlan: @unchecked Sendable {
             builder.operations[place] = try builder.operation(for: column.definition.type, root: root.next()!)
         }
         for place in expressionColumns { builder.operations[place].hasExpression = true }
+        // A null for one of these is a value, and no omission.
+        for place in omitted {
+            builder.operations[place].takesNull = structure.columns[place].definition.type.takesNull
+        }
         self.ruleSet = ruleSet
         hasRules = ruleSet != nil
         rules = ruleSet.map {
@@ -256,6 +260,16 @@ final class FieldPlan: @unchecked Sendable {
         case 0..<columnCount: structure.columns[Int(place)].definition.name
         case columnCount..<columnCount + computedCount: structure.computedColumns[Int(place) - columnCount]
         default: nil
+        }
+    }
+}
+
+extension DataType {
+    /// Null is one of its values.
+    fileprivate var takesNull: Bool {
+        switch underlying {
+        case .nullable, .variant, .dynamic: true
+        default: underlying.isNullableDictionary
         }
     }
 }

@@ -225,7 +225,9 @@ struct RowParser {
         let operation = operations + column
         if operation.pointee.kind == .ruled, try ruledNull(operation) { return true }
         switch operation.pointee.kind {
-        case .omitted: guard options.nullAsDefault else { throw ParseFault(.nullValue, column: Int32(column)) }
+        case .omitted:
+            guard !operation.pointee.takesNull else { throw ParseFault(.otherVariant) }
+            guard options.nullAsDefault else { throw ParseFault(.nullValue, column: Int32(column)) }
         case _ where operation.pointee.takesNull:
             let place = Int(operation.pointee.root)
             if operation.pointee.isNullable, operation.pointee.kind != .lowCardinality {

@@ -113,6 +113,8 @@ final class Routes {
         if place >= 0 { return route.targets[Int(place)] }
         guard !route.rule.patterns.isEmpty else { return nil }
         let named = String(decoding: text.bytes, as: UTF8.self)
-        return route.rule.allows(named) ? TableName(parsing: named) : nil
+        // A row is routed once; a table with a route is not what it is for in the end.
+        guard route.rule.allows(named), let table = TableName(parsing: named), !has(table) else { return nil }
+        return table
     }
 }

@@ -1,7 +1,6 @@
 // Unsafe by design, under RowParser's invariant: operations, nodes and rules are found by numbers that the plan made, and input is
 // read under LineCursor's. Texts are passed on as pointers that live until the next value is read.
 
-import CSluice
 import ClickHouseNative
 import Pipeline
 
@@ -180,10 +179,15 @@ extension RowParser {
             operation.kind = operation.restricted
         }
         let start = cursor
-        let isFixed = operation.kind == .fixedString && rule.pointee.redaction == .none
+        // Of FixedString; a dictionary of them is read by a plan of its own.
+        let isFixedDictionary = operation.kind == .lowCardinality && operation.detail >= 0
+        let isFixed = (operation.kind == .fixedString || isFixedDictionary) && rule.pointee.redaction == .none
         let bytes = try text(&cursor, orRaw: !isFixed)
         try check(rule, bytes)
         switch rule.pointee.redaction {
+        case .none where isFixedDictionary:
+            cursor = start
+            try value(&operation, &cursor)
         case .none: try store(&operation, bytes)
         case .maskAll:
             guard let mask = rule.pointee.mask, let end = rule.pointee.maskEnd else { return }
@@ -292,7 +296,7 @@ extension RowParser {
         output.truncate(to: 0)
         output.appendZeros(64)
         guard let base = output.base?.assumingMemoryBound(to: UInt8.self) else { return }
-        sluice_hmac(key, text.baseAddress?.assumingMemoryBound(to: UInt8.self), text.count, base)
+        key._withUnsafeGuaranteedRef { $0.writeCode(of: text, to: base) }
         guard rule.pointee.redaction == .hashText else {
             output.truncate(to: 32)
             return

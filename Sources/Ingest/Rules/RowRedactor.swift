@@ -40,31 +40,46 @@ final class RowRedactor: Sendable {
         bytes.map { (0x41...0x5A).contains($0) ? $0 | 0x20 : $0 }
     }
 
+    private struct Hidden {
+        /// Of the table that the row is for, as far as that is known.
+        var own: Set<[UInt8]> = []
+        var all: Set<[UInt8]> = []
+        var depthMax = 0
+    }
+
     /// The fields of a row that are not kept.
-    private func hidden(_ rejection: Rejection) -> (names: Set<[UInt8]>, depthMax: Int) {
+    private func hidden(_ rejection: Rejection) -> Hidden {
         names.withLock { names in
-            guard !names.all.isEmpty else { return ([], 0) }
-            guard let table = rejection.table, !rejection.reason.isAboutTable else {
-                return (names.all, names.depthMax)
-            }
+            var hidden = Hidden(own: names.all, all: names.all, depthMax: names.depthMax)
+            guard let table = rejection.table, !rejection.reason.isAboutTable else { return hidden }
             let known = [table.description, table.table].first { names.ofTables[$0] != nil }
-            guard let known else { return ([], 0) }
-            let own = names.routed.contains(known) ? names.all : names.ofTables[known] ?? []
-            return (own, names.depthMax)
+            guard let known else {
+                hidden.own = []
+                return hidden
+            }
+            if !names.routed.contains(known) { hidden.own = names.ofTables[known] ?? [] }
+            return hidden
         }
     }
 
     /// The rejection as it may be kept.
     func redacted(_ rejection: Rejection) -> Rejection {
-        let (hidden, depthMax) = hidden(rejection)
-        guard !hidden.isEmpty else { return rejection }
+        let hidden = hidden(rejection)
+        guard !hidden.all.isEmpty else { return rejection }
         var line = rejection.bytes
         line.writeInteger(UInt8(0x0A))
         var result = rejection
         var kept = ByteBuffer()
-        let end = line.withUnsafeReadableBytes { raw in
-            Self.copy(raw, hiding: hidden, depthMax: depthMax, into: &kept, &result.isRedacted)
+        func copy(hiding names: Set<[UInt8]>) -> Int {
+            kept.clear()
+            return line.withUnsafeReadableBytes { raw in
+                Self.copy(raw, hiding: names, depthMax: hidden.depthMax, into: &kept, &result.isRedacted)
+            }
         }
+        var end = copy(hiding: hidden.own)
+        // What cannot be read may have named another table where it cannot be read.
+        let isWhole = end == rejection.bytes.readableBytes && rejection.length == end
+        if !isWhole, hidden.own != hidden.all { end = copy(hiding: hidden.all) }
         // All that is behind was read, or is not kept.
         if end < rejection.bytes.readableBytes { result.isRedacted = true }
         guard result.isRedacted else { return rejection }

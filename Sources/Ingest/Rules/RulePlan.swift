@@ -2,7 +2,6 @@
 // the one worker that reads rows by the plan. They are freed by `deallocate()`, which the field plan calls when it ends; what
 // rules point to is freed by the rule set, which the field plan holds.
 
-import CSluice
 import ClickHouseNative
 import Pipeline
 
@@ -65,7 +64,7 @@ struct ColumnRule {
     var mask: Bytes?
     var maskEnd: Bytes?
     var keepLast = 0
-    var hashKey: UnsafePointer<sluice_hmac>?
+    var hashKey: Unmanaged<PseudonymKey>?
     var ipv4Prefix = 0
     var ipv6Prefix = 0
 

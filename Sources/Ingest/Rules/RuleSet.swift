@@ -1,7 +1,6 @@
 // Unsafe by design. The invariant: what the pointers below point to is written in init, only read afterwards, and freed in deinit,
 // after all plans that were made from the set: they hold it.
 
-import CSluice
 import ClickHouseNative
 import Pipeline
 
@@ -58,7 +57,7 @@ final class RuleSet: @unchecked Sendable {
     private var names: [KeyIndex] = []
     private var sorted: [UnsafeMutablePointer<UInt128>] = []
     private var texts: [UnsafeMutablePointer<UInt8>] = []
-    private var hashKeys: [UnsafeMutablePointer<sluice_hmac>] = []
+    private var hashKeys: [PseudonymKey] = []
 
     /// - Parameter options: of the table.
     init(_ rules: TableRules, for structure: TableStructure, options: RowOptions) throws(RuleProblems) {
@@ -93,7 +92,6 @@ final class RuleSet: @unchecked Sendable {
         for names in names { names.deallocate() }
         for keys in sorted { keys.deallocate() }
         for text in texts { text.deallocate() }
-        for key in hashKeys { key.deallocate() }
     }
 
     private static func isMissing(_ name: String, _ structure: TableStructure) -> String {
@@ -223,11 +221,9 @@ final class RuleSet: @unchecked Sendable {
             }
             if target.isDictionary, !target.isString { throw refuse("LowCardinality(String)") }
             rule.action = .text
-            let key = UnsafeMutablePointer<sluice_hmac>.allocate(capacity: 1)
-            let bytes = Array(redaction.key.revealed.utf8)
-            sluice_hmac_init(key, bytes, bytes.count)
+            let key = PseudonymKey(redaction.key.revealed)
             hashKeys.append(key)
-            rule.hashKey = UnsafePointer(key)
+            rule.hashKey = Unmanaged.passUnretained(key)
         case .truncateIP:
             (rule.ipv4Prefix, rule.ipv6Prefix) = (
                 redaction.ipv4Prefix ?? RedactionRule.standardIPv4Prefix,

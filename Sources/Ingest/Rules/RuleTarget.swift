@@ -38,8 +38,7 @@ struct RuleTarget {
         self.isDictionary = isDictionary
         form =
             switch bare {
-            case .string: .text
-            case .fixedString where !isDictionary: .text
+            case .string, .fixedString: .text
             case _ where isDictionary: .other
             default: Self.form(of: bare)
             }

@@ -23,6 +23,8 @@ final class ChunkReader {
     private let pool: BlockPool
     private let defaultTable: TableName?
     private let routes: Routes
+    /// Some table's rules keep only a sample of its rows.
+    private let samples: Bool
     private var writers: [TableName: TableWriter] = [:]
     /// Tables that rows cannot go to, and why.
     private var refused: [TableName: CatalogError] = [:]
@@ -43,6 +45,7 @@ final class ChunkReader {
         tableKey = KeyIndex([settings.tableField])
         defaultTable = settings.defaultTable.flatMap { TableName(parsing: $0) }
         routes = Routes(settings.rules)
+        samples = settings.rules.values.contains { $0.sample.keepOneIn != nil }
     }
 
     deinit {
@@ -89,7 +92,8 @@ final class ChunkReader {
 
     /// Rows since the last call that are acked, and kept nowhere.
     func takeSampled() -> [(table: TableName, rows: Int)] {
-        writers.values.map { ($0.table, $0.takeSampled()) }.filter { $0.rows > 0 }
+        guard samples else { return [] }
+        return writers.values.map { ($0.table, $0.takeSampled()) }.filter { $0.rows > 0 }
     }
 
     /// Whether what was read should go on before more is read.

@@ -199,17 +199,20 @@ public actor ValidateStage: Stage {
     private nonisolated func learn(_ table: TableName, _ reader: ChunkReader) async throws {
         do {
             let structure = try await catalog.structure(of: table)
-            let options = RowOptions(settings.input(of: table), depthMax: settings.depthMax)
-            reader.add(
-                try TableWriter(
-                    table: table, structure: structure, options: options, rules: settings.rules(of: table),
-                    seed: seed(),
-                    pool: pool))
+            let writer: TableWriter
+            do {
+                writer = try self.writer(table, structure)
+            } catch let error as RuleProblems {
+                // What is remembered may be out of date: the column that the rules name may be there by now.
+                guard let now = try await watch.ask(table), let anew = try? self.writer(table, now) else {
+                    return reader.refuse(table, because: invalid(error, table))
+                }
+                writer = anew
+            }
+            reader.add(writer)
             watch.isInUse(table)
         } catch let error as CatalogError {
             refuse(table, error, reader)
-        } catch let error as RuleProblems {
-            reader.refuse(table, because: invalid(error, table))
         } catch let error as CancellationError {
             throw error
         } catch {
@@ -217,6 +220,13 @@ public actor ValidateStage: Stage {
                 "the structure of a table cannot be used", metadata: ["table": "\(table)", "error": "\(error)"])
             reader.refuse(table, because: CatalogError(.unsupportedType, table: table, message: "\(error)"))
         }
+    }
+
+    private nonisolated func writer(_ table: TableName, _ structure: TableStructure) throws -> TableWriter {
+        try TableWriter(
+            table: table, structure: structure,
+            options: RowOptions(settings.input(of: table), depthMax: settings.depthMax),
+            rules: settings.rules(of: table), seed: seed(), pool: pool)
     }
 
     /// Rows that would land unchecked, or with what is to be redacted, do not land.

@@ -215,8 +215,9 @@ struct PatternReader {
         case "\\": return try escape()
         case "*", "+", "?": throw fault("\(scalar) has nothing to repeat")
         case ".":
+            // A newline, too: as ClickHouse's `match` has it.
             place += 1
-            return .allBut(ByteSet(0x0A...0x0A))
+            return .allBut(ByteSet())
         case "^":
             place += 1
             return .start

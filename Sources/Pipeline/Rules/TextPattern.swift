@@ -76,10 +76,13 @@ private struct PatternProgram {
     }
 
     var steps: [Step] = []
+    /// Also of those that are no step, such as an empty group: it can be repeated as often as any other.
+    private var nodes = 0
 
     /// Steps of a node; what follows it comes behind them.
     mutating func add(_ node: PatternNode) throws(TextPatternError) {
-        guard steps.count <= TextPattern.stepsMax else {
+        nodes += 1
+        guard max(steps.count, nodes / 4) <= TextPattern.stepsMax else {
             throw TextPatternError(message: "the expression is too large: more than \(TextPattern.stepsMax) steps")
         }
         switch node {

@@ -31,7 +31,9 @@ struct TableDescription {
         var computed: [String] = []
         for row in rows {
             switch row.defaultKind {
-            case "MATERIALIZED", "ALIAS", "EPHEMERAL": computed.append(row.name)
+            case "MATERIALIZED", "ALIAS": computed.append(row.name)
+            // Rows may have a value for it, which others' DEFAULT expressions read; they need none, of whatever type it is.
+            case "EPHEMERAL" where (try? Self.type(of: row, table, server)) == nil: computed.append(row.name)
             default:
                 let definition = ColumnDefinition(name: row.name, type: try Self.type(of: row, table, server))
                 columns.append(

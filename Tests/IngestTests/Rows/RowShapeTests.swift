@@ -213,6 +213,20 @@ import Testing
             ])
     }
 
+    /// Also behind rows that leave the column out.
+    @Test(arguments: ["Nullable(UInt8)", "LowCardinality(Nullable(UInt8))", "Variant(UInt8)", "Dynamic"])
+    func aNullForAColumnThatTakesOneIsNoOmission(type: String) throws {
+        let fixture = try RowFixture([("id", "UInt8", nil), ("n", type, "5"), ("m", "UInt8", "6")])
+        let outcome = try fixture.read([
+            #"{"id":1}"#, #"{"id":2,"n":null}"#, #"{"id":3}"#, #"{"n":null,"id":4,"m":null}"#, #"{"id":5,"m":1,"n":7}"#,
+        ])
+        #expect(outcome.rejections.isEmpty)
+        #expect(
+            outcome.rows.sorted() == [
+                #"{"id":1}"#, #"{"id":2,"n":null}"#, #"{"id":3}"#, #"{"id":4,"n":null}"#, #"{"id":5,"n":7,"m":1}"#,
+            ])
+    }
+
     @Test func moreSetsOfOmittedColumnsThanVariantsMaxAreRefused() throws {
         let columns: [(name: String, type: String, expression: String?)] = [
             ("a", "UInt8", nil), ("d", "UInt8", "1"), ("e", "UInt8", "2"),

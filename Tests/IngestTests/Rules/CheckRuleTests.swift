@@ -63,6 +63,12 @@ import Testing
             "rule_length"),
         Case("FixedString(4)", "{length: {min_bytes: 2}}", ["\"ab\"", "\"abcd\""], ["\"a\""], "rule_length"),
         Case(
+            "LowCardinality(FixedString(2))", "{one_of: [DE, \"é\", x]}", ["\"DE\"", "\"\\u00e9\"", "\"x\""],
+            ["\"D\"", "\"de\""], "rule_one_of"),
+        Case(
+            "LowCardinality(Nullable(FixedString(3)))", "{regex: ^a, length: {min_bytes: 2}}", ["null", "\"ab\""],
+            ["\"a\""], "rule_length"),
+        Case(
             "LowCardinality(Nullable(String))", "{length: {max_bytes: 1}}", ["null", "\"a\""], ["\"ab\""], "rule_length"
         ),
         Case(

@@ -176,6 +176,16 @@ import Testing
         #expect(kept(row, redactor, table: "in", .ruleRoute).text == #"{"mail":null,"ip":null}"#)
         #expect(kept(#"{"a":{"b":"x"},"a.b":1}"#, redactor, table: "nested").text == #"{"a":null,"a.b":null}"#)
         #expect(kept(row, RowRedactor()).text == row)
+        // What cannot be read may be for any table.
+        let broken = #"{"mail":"x","ip":"10.0.0.1","table":"t"#
+        for table in ["t", "u", "w", "other"] {
+            #expect(kept(broken, redactor, table: table).text == #"{"mail":null,"ip":null"#)
+        }
+        var cut = Rejection(
+            table: TableName(table: "u"), reason: .lineTooLong, message: "", session: 1,
+            bytes: ByteBuffer(string: row), length: 100)
+        cut = redactor.redacted(cut)
+        #expect(String(buffer: cut.bytes) == #"{"mail":null,"ip":null}"# && cut.isRedacted)
     }
 
     /// Whatever a row looks like, what it has under the name is not kept: cut anywhere, mutated anywhere.

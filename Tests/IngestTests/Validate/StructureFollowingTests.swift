@@ -54,9 +54,11 @@ import Testing
 
     /// Runs the stage around `body`, which sends lines and gets what was made of them.
     private func run(
-        _ catalog: Catalog, _ configure: (inout ValidateSettings) -> Void = { _ in },
+        _ catalog: Catalog, _ configure: (inout ValidateSettings) -> Void = { _ in }, clock: StageClock = .continuous,
         _ body:
-            @Sendable (_ send: @Sendable (String) async throws -> Void, _ next: @Sendable () async -> [RowBatch])
+            @Sendable (
+                _ send: @Sendable (String) async throws -> Void, _ next: @escaping @Sendable () async -> [RowBatch]
+            )
             async throws
             -> Void
     ) async throws -> [Rejection] {
@@ -70,7 +72,8 @@ import Testing
         let rejected = Recorder<Rejection>()
         let stage = ValidateStage(
             settings: settings, input: input, output: output, catalog: catalog, changes: catalog.changes,
-            pool: BlockPool(bytesMax: 1 << 20), telemetry: Telemetry(), logger: quietLogger, wallClock: { 0 },
+            pool: BlockPool(bytesMax: 1 << 20), telemetry: Telemetry(), logger: quietLogger,
+            clock: clock, wallClock: { 0 },
             deadLetter: { $0.forEach(rejected.record) })
         let running = Task { try await stage.run() }
         try await body(
@@ -151,6 +154,36 @@ import Testing
             try await send(#"{"a":5}"#)
         }
         #expect(rejected.map(\.reason) == [.unknownTable])
+    }
+
+    /// Rows do not land past rules that do not fit the table; when it has the column, or has it again, they do.
+    @Test func rowsAreRejectedWhileTheirRulesDoNotFit() async throws {
+        let (without, with) = ([("a", "UInt8")], [("a", "UInt8"), ("mail", "String")])
+        let catalog = try Catalog(without)
+        let rules = try RuleFixture.tables(["t": "fields: {mail: {redact: {method: mask}}}"])
+        let time = ManualClock()
+        let line = #"{"a":1,"mail":"ann"}"#
+        let rejected = try await run(
+            catalog, { $0.rules = rules },
+            clock: StageClock(now: { time.now }, sleep: { try await time.sleep(until: $0) })
+        ) { send, next in
+            try await send(line)
+            await eventually { catalog.asked.withLock { $0 } == 2 }
+            try catalog.alter(with)
+            let hasLanded = Mutex(false)
+            let first = Task {
+                defer { hasLanded.withLock { $0 = true } }
+                return await next()
+            }
+            while !hasLanded.withLock({ $0 }) {
+                time.advance(by: .seconds(2))
+                try await send(line)
+                await Task.yield()
+            }
+            #expect(try Self.text(await first.value).first == #"{"a":1,"mail":"***"}"#)
+        }
+        #expect(!rejected.isEmpty)
+        #expect(rejected.allSatisfy { $0.reason == .ruleInvalid })
     }
 
     @Test func theServerIsAskedFromTimeToTime() async throws {
