@@ -58,6 +58,7 @@ final class RowRedactor: Sendable {
     func redacted(_ rejection: Rejection) -> Rejection {
         let (hidden, depthMax) = hidden(rejection)
         guard !hidden.isEmpty else { return rejection }
+        guard rejection.form == nil else { return withoutBytes(rejection) }
         var line = rejection.bytes
         line.writeInteger(UInt8(0x0A))
         var result = rejection
@@ -72,6 +73,14 @@ final class RowRedactor: Sendable {
         let missing = rejection.bytes.readableBytes - end + (rejection.length - rejection.bytes.readableBytes)
         result.bytes = kept
         result.length = kept.readableBytes + missing
+        return result
+    }
+
+    /// Where the values are is known of JSON only.
+    private func withoutBytes(_ rejection: Rejection) -> Rejection {
+        var result = rejection
+        result.bytes = ByteBuffer()
+        result.isRedacted = true
         return result
     }
 
