@@ -30,7 +30,8 @@ public struct RowBinaryReader {
         case .dynamic: "Dynamic is not read from RowBinary"
         case .nothing: "Nothing has no values"
         case .tuple(let elements) where elements.isEmpty: "a Tuple without elements has no bytes"
-        case .nullable(let inner), .lowCardinality(let inner), .array(let inner), .named(_, let inner): obstacle(to: inner)
+        case .nullable(let inner), .lowCardinality(let inner), .array(let inner), .named(_, let inner):
+            obstacle(to: inner)
         case .tuple(let elements), .nested(let elements): elements.lazy.compactMap { obstacle(to: $0.type) }.first
         case .map(let key, let value): obstacle(to: key) ?? obstacle(to: value)
         case .variant(let types): types.lazy.compactMap { obstacle(to: $0) }.first

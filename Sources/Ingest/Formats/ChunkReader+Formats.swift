@@ -115,7 +115,8 @@ extension ChunkReader {
             rejections.append(
                 Rejection(
                     table: table, column: refusal.column, reason: refusal.fault.reason,
-                    message: refusal.message ?? refusal.fault.message, session: chunk.session, bytes: bytes(refusal.row),
+                    message: refusal.message ?? refusal.fault.message, session: chunk.session,
+                    bytes: bytes(refusal.row),
                     number: chunk.number(ofRow: refusal.row), producer: chunk.numbering?.producer.identity, form: form))
         }
     }
@@ -149,7 +150,8 @@ extension ChunkReader {
         for row in rows {
             rejections.append(
                 Rejection(
-                    table: table, reason: reason, message: message, session: chunk.session, bytes: lines.bytes(ofRow: row),
+                    table: table, reason: reason, message: message, session: chunk.session,
+                    bytes: lines.bytes(ofRow: row),
                     number: chunk.number(ofRow: row), producer: chunk.numbering?.producer.identity, form: lines.form))
         }
     }

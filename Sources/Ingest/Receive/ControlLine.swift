@@ -48,7 +48,8 @@ enum ControlLine {
             } else if try !greeting.set(key, value) {
                 throw SessionError(
                     .badHello,
-                    "unknown key \(key.quotedForAnswer) in the control line (there are: table, ack, producer, epoch, format, columns, types, format_csv_delimiter)")
+                    "unknown key \(key.quotedForAnswer) in the control line (there are: table, ack, producer, epoch, format, columns, types, format_csv_delimiter)"
+                )
             }
         }
         guard greeting.producer != nil || !seen.contains("epoch") else {

@@ -64,7 +64,8 @@ extension SessionState {
                 }
                 refused = .chunk(
                     chunk(
-                        bytes, received, numbering: claimed, window: RowWindow(total: window.total, range: start..<end)))
+                        bytes, received, numbering: claimed, window: RowWindow(total: window.total, range: start..<end))
+                )
             case .incomplete: break
             }
         case .nothing:

@@ -79,7 +79,8 @@ struct BinaryRows {
             } else if let type = known[name] {
                 columns.append(ColumnDefinition(name: name, type: type))
             } else {
-                throw BlockError(.malformed, "the table has no column \(name), so that how long its values are is not known")
+                throw BlockError(
+                    .malformed, "the table has no column \(name), so that how long its values are is not known")
             }
         }
         return try checked(columns)
@@ -105,7 +106,9 @@ struct BinaryRows {
                 guard let block = try BlockReader.read(&rest, revision: nil, limits: limits) else {
                     throw BlockError(.malformed, "a block is cut off")
                 }
-                guard BlockCheck(block).isCanonical else { throw BlockError(.malformed, "a length is not in its shortest form") }
+                guard BlockCheck(block).isCanonical else {
+                    throw BlockError(.malformed, "a length is not in its shortest form")
+                }
                 guard Set(block.layout.columns.map(\.name)).count == block.layout.columns.count else {
                     throw BlockError(.malformed, "a column stands twice in a block")
                 }
@@ -131,7 +134,8 @@ struct BinaryRows {
         guard (try? ClickHouseNative.FrameReader.readFrame(&first, limits: limits)) != nil else { return bytes }
         var packed = bytes
         do {
-            return try ClickHouseNative.FrameReader.readAll(&packed, limits: limits, totalBytesMax: FormatLimits.unpackedBytesMax)
+            return try ClickHouseNative.FrameReader.readAll(
+                &packed, limits: limits, totalBytesMax: FormatLimits.unpackedBytesMax)
         } catch {
             throw BlockError(.malformed, error.reason)
         }

@@ -153,7 +153,8 @@ extension ChunkReader {
         let columns =
             fit.columns.map { (block: $0.block, place: $0.place, name: names[$0.column]) }
             + fit.unknown.map { (block: given.block, place: $0, name: given.block.layout.columns[$0].name) }
-        let lines = try Self.lines(columns, namesElements: writer.options.namedTuplesAsObjects, writer.structure.timeZone)
+        let lines = try Self.lines(
+            columns, namesElements: writer.options.namedTuplesAsObjects, writer.structure.timeZone)
         var found = RowRefusals()
         let stop = lines.withUnsafeReadableBytes { raw in
             readLines(raw, writer, context(of: chunk)) { line, fault, column in

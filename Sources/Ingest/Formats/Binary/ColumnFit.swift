@@ -91,6 +91,10 @@ extension DataType {
         case .array(let inner): .array(inner.bareMeaning)
         case .tuple(let parts): .tuple(elements(parts))
         case .map(let key, let value): .map(key: key.bareMeaning, value: value.bareMeaning)
+        case .enum8(let members): .enum8(members.sorted)
+        case .enum16(let members): .enum16(members.sorted)
+        // Text in either case, and checked to be what the column takes.
+        case .json: .json(name: "JSON")
         default: underlying
         }
     }
@@ -143,6 +147,13 @@ extension DataType {
         case .map(let key, let value): .map(key: key, value: exact(value))
         default: underlying
         }
+    }
+}
+
+extension EnumMembers {
+    /// By their values, as ClickHouse writes them.
+    fileprivate var sorted: EnumMembers {
+        EnumMembers(members.sorted { $0.value < $1.value }.map { ($0.name, $0.value) }) ?? self
     }
 }
 

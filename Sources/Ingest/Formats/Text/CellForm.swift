@@ -9,8 +9,10 @@ final class CellForm: Sendable {
         case number
         case float
         case bool
-        /// Text of a certain shape, which whoever reads the JSON checks: dates, UUIDs, addresses, names of enumerations.
+        /// Text of a certain shape, which whoever reads the JSON checks: dates, UUIDs, addresses. It has no escapes.
         case word
+        /// Of enumerations.
+        case name
         /// The same; within arrays and the like it may be a number.
         case time
         case json
@@ -44,7 +46,8 @@ final class CellForm: Sendable {
         case .float32, .float64, .bfloat16: return CellForm(.float)
         case .bool: return CellForm(.bool)
         case .string, .fixedString: return CellForm(.string)
-        case .uuid, .date, .date32, .enum8, .enum16, .ipv4, .ipv6, .time, .time64, .dateTime64: return CellForm(.word)
+        case .enum8, .enum16: return CellForm(.name)
+        case .uuid, .date, .date32, .ipv4, .ipv6, .time, .time64, .dateTime64: return CellForm(.word)
         case .dateTime: return CellForm(.time)
         case .nullable(let inner), .lowCardinality(let inner): return form(inner)
         case .array(let element): return CellForm(.array(form(element)))
@@ -114,7 +117,7 @@ final class TextPlan {
             guard let type = known[name] else { return Column(key: JSONKey.bytes(name), form: .unknown) }
             let form = CellForm.of(type, namesElements: options.namedTuplesAsObjects)
             if form.isUnread { obstacle = obstacle ?? (name, ParseFault(.unreadType)) }
-            if let types, (try? DataType(parsing: types[place])) != type {
+            if let types, (try? DataType(parsing: types[place]))?.liesAs(type) != true {
                 obstacle = obstacle ?? (name, ParseFault(.otherType))
             }
             return Column(key: JSONKey.bytes(name), form: form)

@@ -36,7 +36,7 @@ struct CellWriter {
     /// A cell of TSV.
     mutating func tsv(_ bytes: UnsafeRawBufferPointer, _ form: CellForm) throws(ParseFault) {
         switch form.kind {
-        case .string, .word, .time, .json:
+        case .string, .name, .json:
             guard let base = bytes.baseAddress, memchr(base, 0x5C, bytes.count) != nil else {
                 return try whole(bytes, form)
             }
@@ -51,7 +51,10 @@ struct CellWriter {
     /// All of a cell is one value, its quotes and escapes undone.
     private mutating func whole(_ bytes: UnsafeRawBufferPointer, _ form: CellForm) throws(ParseFault) {
         switch form.kind {
-        case .string, .word, .time: quoted(bytes)
+        case .string, .name: quoted(bytes)
+        case .word, .time:
+            guard !bytes.contains(UInt8(ascii: "\\")) else { throw ParseFault(.malformedCell) }
+            quoted(bytes)
         case .number: try number(bytes, letters: false)
         case .float: try number(bytes, letters: true)
         case .bool: append(try BoolWord.value(of: bytes) ? "true" : "false")
@@ -59,9 +62,7 @@ struct CellWriter {
         case .array, .map, .tuple:
             // `text` may be what is read.
             var cursor = SQLCursor(bytes)
-            cursor.skipSpace()
-            try value(&cursor, form)
-            cursor.skipSpace()
+            try parts(&cursor, form)
             guard cursor.p == cursor.end else { throw ParseFault(.malformedCell) }
         case .unread: throw ParseFault(.unreadType)
         }
@@ -124,7 +125,9 @@ struct CellWriter {
 
     /// An object, as it stands.
     private mutating func json(_ bytes: UnsafeRawBufferPointer) throws(ParseFault) {
-        guard let base = bytes.baseAddress, memchr(base, 0x0A, bytes.count) == nil else { throw ParseFault(.notAnObject) }
+        guard let base = bytes.baseAddress, memchr(base, 0x0A, bytes.count) == nil else {
+            throw ParseFault(.notAnObject)
+        }
         let start = out.count
         out.append(bytes)
         out.append(UInt8(0x0A))
@@ -143,7 +146,10 @@ struct CellWriter {
 
     /// A value as it stands in arrays, maps and tuples (ClickHouse's deserializeTextQuoted).
     private mutating func value(_ cursor: inout SQLCursor, _ form: CellForm) throws(ParseFault) {
-        if cursor.takeNull() { return null() }
+        if cursor.takeNull() { null() } else { try parts(&cursor, form) }
+    }
+
+    private mutating func parts(_ cursor: inout SQLCursor, _ form: CellForm) throws(ParseFault) {
         switch form.kind {
         case .array(let element):
             try list(&cursor, "[", "]") { writer, cursor, _ throws(ParseFault) in try writer.value(&cursor, element) }
@@ -164,7 +170,8 @@ struct CellWriter {
             let digits = cursor.takeWord()
             guard digits.allSatisfy({ $0 &- 0x30 <= 9 }) else { throw ParseFault(.notATime) }
             out.append(digits)
-        case .string, .word, .time, .json:
+        case .word, .time: quoted(try cursor.takePlainString())
+        case .string, .name, .json:
             var text = ByteRun()
             defer { text.deallocate() }
             try cursor.takeString(into: &text)
@@ -176,7 +183,7 @@ struct CellWriter {
     /// JSON's keys are strings.
     private mutating func key(_ cursor: inout SQLCursor, _ form: CellForm) throws(ParseFault) {
         switch form.kind {
-        case .string, .word, .time:
+        case .string, .name, .word, .time:
             guard cursor.p < cursor.end, cursor.p.pointee == UInt8(ascii: "'") else { throw ParseFault(.malformedCell) }
             try value(&cursor, form)
         case .number, .float: try value(&cursor, form)
@@ -262,7 +269,8 @@ private enum BoolWord {
 
     static func value(of bytes: UnsafeRawBufferPointer) throws(ParseFault) -> Bool {
         let found = words.first { word in
-            word.text.count == bytes.count && zip(word.text, bytes).allSatisfy { $0 == $1 || $0 >= 0x61 && $0 == $1 | 0x20 }
+            word.text.count == bytes.count
+                && zip(word.text, bytes).allSatisfy { $0 == $1 || $0 >= 0x61 && $0 == $1 | 0x20 }
         }
         guard let found else { throw ParseFault(.notABool) }
         return found.value

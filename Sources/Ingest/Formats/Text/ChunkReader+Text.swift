@@ -37,7 +37,8 @@ struct TextLines {
         self.bytes = bytes
         self.header = header
         self.rows = rows
-        form = header.map { SessionFormat(format.format.bare, columns: $0.names, delimiter: format.delimiter) } ?? format
+        form =
+            header.map { SessionFormat(format.format.bare, columns: $0.names, delimiter: format.delimiter) } ?? format
     }
 
     func bytes(ofRow row: Int) -> ByteBuffer {
@@ -70,7 +71,8 @@ extension ChunkReader {
                 let start = cells.out.count
                 // A pointer even to a row of nothing.
                 var cursor = TextRow(
-                    UnsafeRawBufferPointer(start: raw.baseAddress! + lines.rows[row].lowerBound, count: lines.rows[row].count),
+                    UnsafeRawBufferPointer(
+                        start: raw.baseAddress! + lines.rows[row].lowerBound, count: lines.rows[row].count),
                     plan.form)
                 do throws(ParseFault) {
                     try cursor.write(plan, to: &cells)

@@ -68,6 +68,19 @@ struct SQLCursor {
         }
     }
 
+    /// A text between single quotes that has neither quotes nor escapes.
+    mutating func takePlainString() throws(ParseFault) -> UnsafeRawBufferPointer {
+        guard take(UInt8(ascii: "'")) else { throw ParseFault(.malformedCell) }
+        let start = p
+        while p < end, p.pointee != UInt8(ascii: "'") {
+            guard p.pointee != UInt8(ascii: "\\") else { throw ParseFault(.malformedCell) }
+            p += 1
+        }
+        let text = UnsafeRawBufferPointer(start: start, count: p - start)
+        guard take(UInt8(ascii: "'")) else { throw ParseFault(.malformedCell) }
+        return text
+    }
+
     /// One byte, or what an escape stands for (ClickHouse's IO/ReadHelpers.cpp, parseComplexEscapeSequence).
     mutating func takeCharacter(into text: inout ByteRun) throws(ParseFault) {
         let byte = p.pointee

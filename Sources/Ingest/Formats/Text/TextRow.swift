@@ -119,6 +119,8 @@ struct TextRow {
     // MARK: - TSV
 
     private mutating func tsv(_ plan: TextPlan, to writer: inout CellWriter) throws(ParseFault) {
+        // ClickHouse takes no CRLF here.
+        guard p == end || end[-1] != 0x0D else { throw ParseFault(.malformedCell) }
         for (place, column) in plan.columns.enumerated() {
             if place > 0 {
                 try nextCell()
