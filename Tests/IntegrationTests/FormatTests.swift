@@ -204,7 +204,7 @@ import Testing
                     ])
             ], select: "id, name")
         let ids = stored.split(separator: "\n").map { $0.split(separator: "\t").prefix(2).joined() }
-        #expect(ids.count == 3 + 6 + 5 + 1)
+        #expect(ids.count == 15)
         #expect(ids.last == "6f")
     }
 

@@ -91,6 +91,7 @@ extension DataType {
         case .array(let inner): .array(inner.bareMeaning)
         case .tuple(let parts): .tuple(elements(parts))
         case .map(let key, let value): .map(key: key.bareMeaning, value: value.bareMeaning)
+        case .variant(let types): .variant(types.map(\.bareMeaning))
         case .enum8(let members): .enum8(members.sorted)
         case .enum16(let members): .enum16(members.sorted)
         // Text in either case, and checked to be what the column takes.

@@ -25,12 +25,12 @@ final class CellForm: Sendable {
     }
 
     let kind: Kind
-    /// Cells of a row of CSV that a value takes.
-    let cells: Int
+    /// In CSV each part is a cell of its own.
+    let isSpread: Bool
 
-    private init(_ kind: Kind, cells: Int = 1) {
+    private init(_ kind: Kind, isSpread: Bool = false) {
         self.kind = kind
-        self.cells = cells
+        self.isSpread = isSpread
     }
 
     /// Of a column that the table does not have: whoever reads the JSON decides.
@@ -49,14 +49,14 @@ final class CellForm: Sendable {
         case .enum8, .enum16: return CellForm(.name)
         case .uuid, .date, .date32, .ipv4, .ipv6, .time, .time64, .dateTime64: return CellForm(.word)
         case .dateTime: return CellForm(.time)
-        case .nullable(let inner), .lowCardinality(let inner): return form(inner)
+        // A tuple that may be NULL is one text.
+        case .nullable(let inner), .lowCardinality(let inner): return CellForm(form(inner).kind)
         case .array(let element): return CellForm(.array(form(element)))
         case .map(let key, let value): return CellForm(.map(key: form(key), value: form(value)))
         case .tuple(let elements) where !elements.isEmpty:
             let forms = elements.map { form($0.type) }
             let names = namesElements ? elements.compactMap(\.name) : []
-            return CellForm(
-                .tuple(forms, keys: names.map { JSONKey.bytes($0) }), cells: forms.reduce(0) { $0 + $1.cells })
+            return CellForm(.tuple(forms, keys: names.map { JSONKey.bytes($0) }), isSpread: true)
         case .json: return CellForm(.json)
         case .tuple, .nested, .named, .nothing, .variant, .dynamic: return CellForm(.unread)
         }

@@ -85,7 +85,7 @@ struct TextRow {
     private mutating func value(_ cell: Cell, _ form: CellForm, to writer: inout CellWriter) throws(ParseFault) {
         if cell.isNull {
             writer.null()
-        } else if case .tuple(let elements, let keys) = form.kind {
+        } else if form.isSpread, case .tuple(let elements, let keys) = form.kind {
             try tuple(cell, elements, keys, to: &writer)
         } else {
             try writer.csv(cell, form)
