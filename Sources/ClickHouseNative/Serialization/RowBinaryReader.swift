@@ -23,6 +23,10 @@ public struct RowBinaryReader {
     }
 
     private let block: Block
+    /// Bytes that may still be made for values of which the input has a byte: NULLs.
+    private var bytesLeft: Int
+    /// Of each node, what a default takes with all below it.
+    private let defaultBytes: [Int]
 
     /// - Returns: Why columns of this type cannot be read; nil: they can.
     public static func obstacle(to type: DataType) -> String? {
@@ -71,10 +75,23 @@ public struct RowBinaryReader {
     ///   - columns: of types without an `obstacle`.
     ///   - start: where the first row begins.
     ///   - rowsMax: no more are read; what is behind them is a failure.
+    ///   - bytesMax: of values that are made where the input has none: a NULL of a FixedString is as wide as any other value.
     public static func read(
-        _ bytes: UnsafeRawBufferPointer, from start: Int, columns: [ColumnDefinition], rowsMax: Int
+        _ bytes: UnsafeRawBufferPointer, from start: Int, columns: [ColumnDefinition], rowsMax: Int, bytesMax: Int = 1 << 30
     ) -> Rows {
-        var reader = RowBinaryReader(block: Block(layout: BlockLayout(columns)))
+        let layout = BlockLayout(columns)
+        let widths = layout.defaultBytes
+        // A dictionary begins with a default.
+        let seeds = layout.nodes.indices.reduce(0) { sum, place in
+            layout.nodes[place].kind == .lowCardinality ? sum + max(1, layout.nodes[layout.nodes[place].child].width) : sum
+        }
+        guard seeds <= bytesMax else {
+            return Rows(
+                block: Block(layout: BlockLayout([])), starts: [start],
+                failure: BlockError(.limit, "more than \(bytesMax) bytes of values"))
+        }
+        var reader = RowBinaryReader(
+            block: Block(layout: layout), bytesLeft: bytesMax - seeds, defaultBytes: widths)
         let block = reader.block
         var cursor = ByteCursor(UnsafeRawBufferPointer(rebasing: bytes[start...]))
         var starts = [start]
@@ -100,7 +117,11 @@ public struct RowBinaryReader {
         return Rows(block: block, starts: starts, failure: failure)
     }
 
-    private init(block: Block) { self.block = block }
+    private init(block: Block, bytesLeft: Int, defaultBytes: [Int]) {
+        self.block = block
+        self.bytesLeft = bytesLeft
+        self.defaultBytes = defaultBytes
+    }
 
     private mutating func value(_ place: Int, from bytes: inout ByteCursor) throws(BlockReadFailure) {
         let node = block.layout.nodes[place]
@@ -119,7 +140,10 @@ public struct RowBinaryReader {
             case 0:
                 block.nodes[place].appendFixed(UInt8(0))
                 try value(node.child, from: &bytes)
-            case 1: block.appendNull(place)
+            case 1:
+                bytesLeft -= defaultBytes[node.child]
+                guard bytesLeft >= 0 else { throw .refused(BlockError(.limit, "NULLs take more bytes than they may")) }
+                block.appendNull(place)
             case let flag: throw .refused(BlockError(.malformed, "\(flag) where 0 or 1 says whether there is a value"))
             }
         case .array:
@@ -177,5 +201,21 @@ public struct RowBinaryReader {
             block.appendLowCardinality(
                 place, value.baseAddress ?? none.baseAddress.unsafelyUnwrapped, count: value.count)
         }
+    }
+}
+
+extension BlockLayout {
+    /// Of each node, the bytes that its type's default takes.
+    fileprivate var defaultBytes: [Int] {
+        var bytes = Array(repeating: 0, count: nodes.count)
+        for place in nodes.indices.reversed() {
+            let below =
+                switch nodes[place].kind {
+                case .tuple, .nullable: children(of: place).reduce(0) { $0 + bytes[$1] }
+                case .fixed, .string, .array, .lowCardinality, .variant: 0
+                }
+            bytes[place] = max(1, nodes[place].width) + below
+        }
+        return bytes
     }
 }

@@ -49,8 +49,8 @@ public struct RowWindow: Hashable, Sendable {
 
 /// Bounds on what other formats than NDJSON may ask for.
 public enum FormatLimits {
-    /// Bytes of one Native payload when it is unpacked: what a producer may make of a frame.
-    public static let unpackedBytesMax = 64 << 20
+    /// Bytes that the values of one binary frame may take in memory: compressed blocks are more than the frame, and NULLs.
+    public static let unpackedBytesMax = 16 << 20
     /// Columns that a header may name.
     public static let columnsMax = 10_000
     /// Headers of one worker that are remembered, each made ready for its table.

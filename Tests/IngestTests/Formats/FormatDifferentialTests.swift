@@ -30,7 +30,9 @@ import Testing
     private static func isRead(_ type: DataType, in format: RowFormat) -> Bool {
         !type.contains { type in
             switch type {
-            case .variant: format.isText
+            // JSON within a Variant cannot be checked by itself.
+            case .variant(let types):
+                format.isText || types.contains { $0.contains { $0.description.hasPrefix("JSON") } }
             // Of an element that is left out ClickHouse stores a 0 that it cannot print where the enumeration has none.
             case .tuple(let elements): elements.contains { $0.type.contains { $0.description.hasPrefix("Enum") } }
             // Dynamic is compared by other tests: what it prints depends on who read it.

@@ -18,7 +18,8 @@ import Testing
         #expect(session.receive("xt\n1,a\n2,").contains("forward 1-1 t: 1,a|"))
         #expect(session.receive("b\n").contains("forward 2-2 t: 2,b|"))
         let formats = session.chunks.compactMap(\.format)
-        #expect(formats == [SessionFormat(.csv, columns: ["id", "text"]), SessionFormat(.csv, columns: ["id", "text"])])
+        #expect(
+            formats == [SessionFormat(.csv, columns: ["id", "text"]), SessionFormat(.csv, columns: ["id", "text"])])
     }
 
     @Test func aRowOfCSVGoesOnOverLinesBetweenQuotes() {

@@ -52,7 +52,8 @@ struct BinaryRows {
         form = SessionFormat(
             .rowBinary, columns: columns.map(\.name), types: types ?? columns.map(\.type.description))
         let rows = bytes.withUnsafeReadableBytes {
-            RowBinaryReader.read($0, from: start, columns: columns, rowsMax: rowsMax)
+            RowBinaryReader.read(
+                $0, from: start, columns: columns, rowsMax: rowsMax, bytesMax: FormatLimits.unpackedBytesMax)
         }
         blocks = [rows.block]
         starts = rows.starts

@@ -110,6 +110,11 @@ extension ChunkReader {
             if writer.plan.hasRules || writer.plan.hasNestedGroups || fit.leavesOut {
                 return try takeAsText(given, fit, writer, chunk, &refusals)
             }
+            // JSON that a Variant may have, or not, cannot be looked at by itself.
+            if let column = fit.hiddenJSON(writer.structure) {
+                refuse(given, ParseFault(.uncheckedType), column, &refusals)
+                return .done
+            }
             let faults = try jsonFaults(fit, writer, chunk)
             if !faults.isEmpty {
                 for (row, fault, column) in faults { refusals.add(given.rows[row], fault, column: column) }

@@ -45,6 +45,12 @@ struct ColumnFit {
         }
     }
 
+    /// A column with JSON whose values cannot be printed as what they are.
+    func hiddenJSON(_ structure: TableStructure) -> String? {
+        let definitions = columns.map { structure.columns[$0.column].definition }
+        return definitions.first { $0.type.hasJSON && $0.type.cannotBePrinted }?.name
+    }
+
     private mutating func fit(
         _ block: Block, _ place: Int, _ own: Int, _ column: ColumnDefinition, _ target: DataType, _ timeZone: String,
         hasExpression: Bool, nullAsDefault: Bool

@@ -83,10 +83,10 @@ struct TextRow {
     }
 
     private mutating func value(_ cell: Cell, _ form: CellForm, to writer: inout CellWriter) throws(ParseFault) {
-        if cell.isNull {
-            writer.null()
-        } else if form.isSpread, case .tuple(let elements, let keys) = form.kind {
+        if form.isSpread, case .tuple(let elements, let keys) = form.kind {
             try tuple(cell, elements, keys, to: &writer)
+        } else if cell.isNull {
+            writer.null()
         } else {
             try writer.csv(cell, form)
         }
