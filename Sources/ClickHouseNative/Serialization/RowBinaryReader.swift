@@ -77,13 +77,15 @@ public struct RowBinaryReader {
     ///   - rowsMax: no more are read; what is behind them is a failure.
     ///   - bytesMax: of values that are made where the input has none: a NULL of a FixedString is as wide as any other value.
     public static func read(
-        _ bytes: UnsafeRawBufferPointer, from start: Int, columns: [ColumnDefinition], rowsMax: Int, bytesMax: Int = 1 << 30
+        _ bytes: UnsafeRawBufferPointer, from start: Int, columns: [ColumnDefinition], rowsMax: Int,
+        bytesMax: Int = 1 << 30
     ) -> Rows {
         let layout = BlockLayout(columns)
         let widths = layout.defaultBytes
         // A dictionary begins with a default.
         let seeds = layout.nodes.indices.reduce(0) { sum, place in
-            layout.nodes[place].kind == .lowCardinality ? sum + max(1, layout.nodes[layout.nodes[place].child].width) : sum
+            layout.nodes[place].kind == .lowCardinality
+                ? sum + max(1, layout.nodes[layout.nodes[place].child].width) : sum
         }
         guard seeds <= bytesMax else {
             return Rows(
