@@ -23,6 +23,8 @@ struct CellWriter {
     /// A cell of CSV that is one value.
     mutating func csv(_ cell: Cell, _ form: CellForm) throws(ParseFault) {
         if case .string = form.kind, !cell.hasDoubledQuotes { return quoted(cell.bytes) }
+        // ClickHouse looks for the delimiter right behind the word.
+        if case .bool = form.kind, cell.endsInBlanks { throw ParseFault(.notABool) }
         guard cell.hasDoubledQuotes else { return try whole(cell.bytes, form) }
         text.truncate(to: 0)
         var wasQuote = false
@@ -251,6 +253,8 @@ struct Cell {
     var bytes: UnsafeRawBufferPointer
     var isQuoted: Bool
     var hasDoubledQuotes = false
+    /// Blanks stood behind it.
+    var endsInBlanks = false
 
     var isEmpty: Bool { !isQuoted && bytes.isEmpty }
     /// `\N`.

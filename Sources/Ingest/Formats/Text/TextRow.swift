@@ -36,7 +36,9 @@ struct TextRow {
             while last > start, Self.isBlank(last[-1]) { last -= 1 }
             // A line would end there.
             guard memchr(start, 0x0D, last - start) == nil else { throw ParseFault(.malformedCell) }
-            return Cell(bytes: UnsafeRawBufferPointer(start: start, count: last - start), isQuoted: false)
+            return Cell(
+                bytes: UnsafeRawBufferPointer(start: start, count: last - start), isQuoted: false,
+                endsInBlanks: last < p)
         }
         p += 1
         let start = p
