@@ -153,6 +153,8 @@ import Testing
                 let format = SessionFormat(sample.format)
                 for row in try #require(Self.rows(bytes, format)) {
                     let changed = Self.changed(row, sample.format, &random)
+                    // Two rows are another matter: the frame would say so.
+                    guard Self.rows(changed + [10], format)?.count == 1 else { continue }
                     let outcome = try sample.oracle.fixture().read(changed + [10], as: format, rows: 1)
                     all.append((sample, changed, all.count))
                     made.append((sample.oracle, outcome.blocks))
