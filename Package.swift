@@ -110,8 +110,8 @@ let package = Package(
         .executableTarget(
             name: "sluice",
             dependencies: [
-                "Daemon", "Admin", "Sinks", "Pipeline", "SluiceClient", "ClickHouseNative", "EventGenerator", "CSluice",
-                "CLZ4", "CZstd",
+                "Daemon", "Admin", "Sinks", "Pipeline", "ProducerProtocol", "SluiceClient", "ClickHouseNative",
+                "EventGenerator", "CSluice", "CLZ4", "CZstd",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
@@ -203,8 +203,9 @@ let package = Package(
         .testTarget(
             name: "IntegrationTests",
             dependencies: [
-                "Daemon", "Sinks", "Ingest", "Pipeline", "ClickHouseNative", "EventGenerator", "TestSupport",
-                .product(name: "Logging", package: "swift-log"),
+                "Daemon", "Sinks", "Ingest", "Pipeline", "SluiceClient", "ClickHouseNative", "EventGenerator",
+                "TestSupport", .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
             ],
             swiftSettings: strict),
     ],

@@ -26,6 +26,8 @@ struct DeliveryWindow {
     }
 
     let isNamed: Bool
+    /// Frames are lines, of which those that are there already can be left out; others go again as a whole.
+    let isDivisible: Bool
     private var frames = CircularBuffer<Frame>()
     /// How many of the frames were sent in this session.
     private var sent = 0
@@ -40,7 +42,10 @@ struct DeliveryWindow {
     /// The last row that was taken in.
     private(set) var last: UInt64 = 0
 
-    init(isNamed: Bool) { self.isNamed = isNamed }
+    init(isNamed: Bool, isDivisible: Bool = true) {
+        self.isNamed = isNamed
+        self.isDivisible = isDivisible
+    }
 
     mutating func append(_ payload: ByteBuffer, rows: Int, checksum: UInt32?) {
         frames.append(Frame(first: last + 1, rows: UInt64(rows), payload: payload, checksum: checksum))
@@ -54,7 +59,8 @@ struct DeliveryWindow {
         sent = 0
         sentBytes = 0
         guard isNamed else {
-            base = acked
+            // A frame that goes again as a whole has the number 1 for its first row.
+            base = isDivisible ? acked : frames.first.map { $0.first - 1 } ?? acked
             trim(checksums: checksums)
             return .resumed
         }
@@ -108,7 +114,7 @@ struct DeliveryWindow {
 
     /// Takes the rows that are there already out of the first frame.
     private mutating func trim(checksums: Bool) {
-        guard var first = frames.first, first.first <= acked else { return }
+        guard isDivisible, var first = frames.first, first.first <= acked else { return }
         let rows = acked - first.first + 1
         let length = first.payload.length(ofLines: Int(rows))
         first.payload.moveReaderIndex(forwardBy: length)

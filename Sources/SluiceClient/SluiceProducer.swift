@@ -10,7 +10,7 @@ import ProducerProtocol
 /// try await producer.close()
 /// ```
 ///
-/// - Rows are lines of JSON. They are numbered in the order of the calls, from 1, or from where an earlier run with the
+/// - Rows are lines of JSON, or of another format that the configuration names. They are numbered in the order of the calls, from 1, or from where an earlier run with the
 ///   same name and epoch ended.
 /// - A connection that breaks is made anew, and what is not acked is sent again. With a name nothing is taken twice.
 /// - Memory: `bufferBytesMax`, plus the rows of each `send` that waits.
@@ -82,7 +82,7 @@ public actor SluiceProducer {
         self.eventLoop = eventLoop ?? MultiThreadedEventLoopGroup.singleton.next()
         self.onEvent = onEvent
         epoch = configuration.epoch
-        window = DeliveryWindow(isNamed: configuration.name != nil)
+        window = DeliveryWindow(isNamed: configuration.name != nil, isDivisible: configuration.format.isNDJSON)
     }
 
     // MARK: Calls
@@ -126,7 +126,34 @@ public actor SluiceProducer {
     /// - Throws: `SluiceClientError`, `CancellationError`: the rows were not taken.
     @discardableResult
     public func send(_ rows: ByteBuffer) async throws -> ClosedRange<UInt64> {
-        let rows = try frames(of: rows)
+        guard configuration.format.isNDJSON else {
+            throw SluiceClientError(
+                code: .wrongCall,
+                message: "rows of \(configuration.format.name) go by send(_:rows:), which says how many they are")
+        }
+        return try await send(try frames(of: rows))
+    }
+
+    /// Takes over rows of another format than NDJSON, as one frame: whole by itself, with the header if the format has one.
+    ///
+    /// - Parameters:
+    ///   - payload: at most what the daemon takes as a frame (`receive.frame_bytes_max`, 1 MiB + 64 KiB as it comes). Without bytes: numbers
+    ///     without rows.
+    ///   - rows: how many it has. The daemon rejects all of a frame that has others.
+    /// - Returns: Their numbers.
+    /// - Throws: as `send(_:)`.
+    @discardableResult
+    public func send(_ payload: ByteBuffer, rows: Int) async throws -> ClosedRange<UInt64> {
+        guard rows > 0, rows <= Int(UInt32.max) else {
+            throw SluiceClientError(code: .noRows, message: "there are no rows to send")
+        }
+        guard !configuration.format.isNDJSON else { return try await send(payload) }
+        var frame = Rows(bytes: payload.readableBytes)
+        frame.frames.append((payload, rows, configuration.checksums ? payload.crc32() : nil))
+        return try await send(frame)
+    }
+
+    private func send(_ rows: Rows) async throws -> ClosedRange<UInt64> {
         // The numbers are known when the daemon said where to go on.
         if window.last == 0, window.acked == 0 { try await connect() }
         if case .closed(let error) = phase { throw error }
@@ -306,8 +333,9 @@ public actor SluiceProducer {
         }
         phase = .greeting(channel)
         var fields = [
-            (key: "ack", value: configuration.ack.rawValue), ("format", "ndjson"), ("client", configuration.client),
+            (key: "ack", value: configuration.ack.rawValue), ("client", configuration.client),
         ]
+        fields += configuration.format.fields
         if let name = configuration.name { fields.append(("producer", name)) }
         if let table = configuration.table { fields.append(("table", table)) }
         var hello = ByteBuffer(bytes: FrameHeader.preamble)

@@ -1,3 +1,5 @@
+import ProducerProtocol
+
 /// When the daemon shall say that rows are taken care of (docs/specs/delivery.md).
 public enum SluiceAck: String, Sendable, CaseIterable {
     /// The daemon has the row in memory. It does not survive the daemon.
@@ -23,6 +25,8 @@ public struct SluiceProducerConfiguration: Sendable {
     public var ack: SluiceAck
     /// The table of rows that name none themselves: `mstore`, `analytics.mstore`.
     public var table: String?
+    /// How rows are written; NDJSON without it. Rows of other formats go by `send(_:rows:)` (docs/specs/formats.md).
+    public var format: SluiceFormat = .ndjson
     /// Bytes of rows that are kept until they are acked, default 16 MiB. `send` waits while there is no room.
     public var bufferBytesMax = 16 << 20
     /// Payload of one frame, at least the longest row; default 256 KiB. A longer row makes a frame of its own, up to
@@ -54,6 +58,39 @@ public struct SluiceProducerConfiguration: Sendable {
         self.epoch = epoch
         self.ack = ack
         self.table = table
+    }
+}
+
+/// How rows are written, and what their columns are.
+public struct SluiceFormat: Hashable, Sendable {
+    /// ClickHouse's name of it: `CSV`, `TSV`, `RowBinary`, `Native`, `RowBinaryWithNamesAndTypes`, …
+    public let name: String
+    /// Names of the columns; nil: each frame has them, or they are the table's, in its order. Only for `CSV`, `TSV` and `RowBinary`.
+    public var columns: [String]?
+    /// Names of their types, as many.
+    public var types: [String]?
+    /// Of CSV; nil: a comma.
+    public var delimiter: Character?
+
+    public init(_ name: String, columns: [String]? = nil, types: [String]? = nil, delimiter: Character? = nil) {
+        self.name = name
+        self.columns = columns
+        self.types = types
+        self.delimiter = delimiter
+    }
+
+    /// Lines of JSON, which have numbers each, and can be cut where a line ends.
+    public static let ndjson = SluiceFormat("ndjson")
+
+    var isNDJSON: Bool { RowFormat(name: name) == .ndjson }
+
+    /// As HELLO has it.
+    var fields: [(key: String, value: String)] {
+        var fields = [("format", name)]
+        if let columns { fields.append(("columns", NameList.text(columns))) }
+        if let types { fields.append(("types", NameList.text(types))) }
+        if let delimiter { fields.append(("format_csv_delimiter", delimiter == "\t" ? "\\t" : String(delimiter))) }
+        return fields
     }
 }
 
@@ -96,6 +133,8 @@ public struct SluiceClientError: Error, Hashable, Sendable, CustomStringConverti
         case rowTooLong
         /// Nothing to send.
         case noRows
+        /// The call is for another format.
+        case wrongCall
         /// The daemon has rows under this name and epoch that this producer did not send.
         case numberingInUse
         /// What the daemon sent is not the protocol.

@@ -39,6 +39,15 @@ public enum RejectReason: String, Hashable, Sendable, CaseIterable {
     case ruleRoute = "rule_route"
     /// The table's rules do not fit its columns.
     case ruleInvalid = "rule_invalid"
+    // Of other formats than NDJSON (docs/specs/formats.md):
+    /// Not a row of its format.
+    case malformedRow = "malformed_row"
+    /// It lies behind a row that cannot be read, and where it begins cannot be told.
+    case unreadableRest = "unreadable_rest"
+    /// A frame does not have the rows that it says.
+    case rowCountMismatch = "row_count_mismatch"
+    /// The table's rows cannot be read in this format.
+    case unsupportedFormat = "unsupported_format"
     /// The server refused the row's block for good.
     case refusedByServer = "refused_by_server"
 }
@@ -62,12 +71,16 @@ public struct Rejection: Sendable {
     public var producer: Producer.Identity?
     /// Values of it are not here, as they are not to be kept.
     public var isRedacted = false
+    /// What it takes to read the row again; nil: it is NDJSON.
+    public var form: SessionFormat?
+    /// Rows that `bytes` are, where they could not be told apart: 0 for those whose bytes another one has.
+    public var undividedRows: Int?
 
     /// - Parameter length: nil: `bytes` is the whole row.
     public init(
         table: TableName?, column: String? = nil, reason: RejectReason, message: String, session: UInt64,
         bytes: ByteBuffer, length: Int? = nil, number: UInt64? = nil,
-        producer: Producer.Identity? = nil
+        producer: Producer.Identity? = nil, form: SessionFormat? = nil
     ) {
         self.table = table
         self.column = column
@@ -78,6 +91,7 @@ public struct Rejection: Sendable {
         self.length = length ?? bytes.readableBytes
         self.number = number
         self.producer = producer
+        self.form = form
     }
 }
 

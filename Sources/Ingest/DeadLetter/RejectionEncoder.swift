@@ -3,7 +3,7 @@ import NIOCore
 import Pipeline
 
 /// A rejection as one line of JSON: `{"time","table","column","reason","message","session","producer",
-/// "epoch","number","row"|"row_base64","truncated","redacted"}`.
+/// "epoch","number","format","columns","types","delimiter","rows","row"|"row_base64","truncated","redacted"}`.
 struct RejectionEncoder: Sendable {
     /// Longest message that is kept, in bytes; messages are ours, but names in them are not.
     static let messageBytesMax = 1024
@@ -33,6 +33,8 @@ struct RejectionEncoder: Sendable {
             line.writeString(",\"epoch\":\(producer.epoch)")
         }
         if let number = rejection.number { line.writeString(",\"number\":\(number)") }
+        if let form = rejection.form { encode(form, into: &line) }
+        if let rows = rejection.undividedRows { line.writeString(",\"rows\":\(rows)") }
         if String(validating: kept, as: UTF8.self) != nil {
             line.writeStaticString(",\"row\":")
             line.writeJSONString(kept)
@@ -44,6 +46,26 @@ struct RejectionEncoder: Sendable {
         if kept.count < rejection.length { line.writeString(",\"truncated\":\(rejection.length)") }
         if rejection.isRedacted { line.writeStaticString(",\"redacted\":true") }
         line.writeStaticString("}\n")
+    }
+
+    private func encode(_ form: SessionFormat, into line: inout ByteBuffer) {
+        line.writeStaticString(",\"format\":")
+        line.writeJSONString(form.format.bare.rawValue.utf8)
+        if let columns = form.columns { Self.encode(columns, as: "columns", into: &line) }
+        if form.format.isBinary, let types = form.types { Self.encode(types, as: "types", into: &line) }
+        if form.format.isCSV, form.delimiter != UInt8(ascii: ",") {
+            line.writeStaticString(",\"delimiter\":")
+            line.writeJSONString([form.delimiter])
+        }
+    }
+
+    private static func encode(_ names: [String], as key: String, into line: inout ByteBuffer) {
+        line.writeString(",\"\(key)\":[")
+        for (place, name) in names.enumerated() {
+            if place > 0 { line.writeInteger(UInt8(ascii: ",")) }
+            line.writeJSONString(name.utf8)
+        }
+        line.writeInteger(UInt8(ascii: "]"))
     }
 
     /// The beginning of the row; a cut does not go through a character, or a cut row of text would no longer be text.

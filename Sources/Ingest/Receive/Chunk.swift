@@ -9,7 +9,7 @@ public struct Chunk: Sendable {
     public let number: UInt64
     /// The table that the session's control line named; nil: each row's field, or the stage file's default.
     public let table: String?
-    /// One line or more, each ended by a newline but for the last, which may lack it at the end of a session.
+    /// Rows of `format`. Of NDJSON, which that is nil for, one line or more, each ended by a newline but for the last, which may lack it at the end of a session.
     public let bytes: ByteBuffer
     public let received: ContinuousClock.Instant
     /// Whose rows these are, and their numbers, if the session wants acks: one number for each line, blank ones too.
@@ -17,6 +17,10 @@ public struct Chunk: Sendable {
     /// A line that receive itself rejected, in the place of bytes, which are empty then. Only in sessions with acks: the
     /// line has a number (`numbering`, a range of one), which is settled where those of other rejected rows are.
     public let rejection: Rejection?
+    /// How the rows are written; nil: as NDJSON.
+    public let format: SessionFormat?
+    /// Which rows of `bytes` the chunk is about; only with a format.
+    public let window: RowWindow?
 
     public struct Numbering: Sendable {
         public let producer: Producer
@@ -30,7 +34,7 @@ public struct Chunk: Sendable {
 
     public init(
         session: UInt64, number: UInt64, table: String?, bytes: ByteBuffer, received: ContinuousClock.Instant,
-        numbering: Numbering? = nil, rejection: Rejection? = nil
+        numbering: Numbering? = nil, rejection: Rejection? = nil, format: SessionFormat? = nil, window: RowWindow? = nil
     ) {
         self.session = session
         self.number = number
@@ -39,5 +43,7 @@ public struct Chunk: Sendable {
         self.received = received
         self.numbering = numbering
         self.rejection = rejection
+        self.format = format
+        self.window = window
     }
 }

@@ -48,12 +48,13 @@ enum ControlLine {
             } else if try !greeting.set(key, value) {
                 throw SessionError(
                     .badHello,
-                    "unknown key \(key.quotedForAnswer) in the control line (there are: table, ack, producer, epoch)")
+                    "unknown key \(key.quotedForAnswer) in the control line (there are: table, ack, producer, epoch, format, columns, types, format_csv_delimiter)"
+                )
             }
         }
         guard greeting.producer != nil || !seen.contains("epoch") else {
             throw SessionError(.badHello, "epoch without producer: only a producer with a name has one")
         }
-        return try greeting.checked.get()
+        return try greeting.checked(isFramed: false).get()
     }
 }

@@ -62,6 +62,8 @@ struct FrameReader: Sendable {
     private var lastNumber: UInt64 = 0
     /// Without acks numbers only say that nothing is missing.
     var isAcked = true
+    /// What HELLO said of it; nil: NDJSON.
+    private var format: SessionFormat?
 
     init(limits: Limits, lineBytesMax: Int, headBytesMax: Int) {
         self.limits = limits
@@ -185,9 +187,18 @@ struct FrameReader: Sendable {
         switch FrameKind(rawValue: header.kind) {
         case .hello:
             findings.hello = (header.number, payload)
+            format = try? Greeting.parse(payload, epoch: header.number).get().rows
             phase = .open
         case .data:
             let numbers = try numbers(of: header, payload)
+            guard format == nil else {
+                finish(&run, at: now, into: &pieces)
+                pieces.append(
+                    .rows(
+                        payload.compactIfSparse(), received: now, window: RowWindow(all: Int(header.count)),
+                        numbers: numbers))
+                break
+            }
             append(payload, numbers, to: &run, at: now, into: &pieces)
         case .ping: findings.ping = header.number
         case .bye:
@@ -204,13 +215,7 @@ struct FrameReader: Sendable {
     // MARK: Rows
 
     private mutating func numbers(of header: FrameHeader, _ payload: ByteBuffer) throws(SessionError) -> RowRange {
-        guard payload.readableBytesView.last == ByteBuffer.newline else {
-            throw SessionError(.badFrame, "a DATA frame whose last row is not ended by LF")
-        }
-        let lines = payload.countNewlines()
-        guard lines == header.count else {
-            throw SessionError(.badFrame, "a DATA frame that says \(header.count) rows and has \(lines)")
-        }
+        if let format { try format.check(payload, rows: header.count) } else { try checkLines(payload, header) }
         let (last, overflows) = header.number.addingReportingOverflow(UInt64(header.count) - 1)
         guard header.number > 0, !overflows, last < .max else {
             throw SessionError(.badFrame, "a DATA frame that begins with row number \(header.number)")
@@ -225,6 +230,16 @@ struct FrameReader: Sendable {
         }
         lastNumber = last
         return RowRange(first: header.number, last: last)
+    }
+
+    private func checkLines(_ payload: ByteBuffer, _ header: FrameHeader) throws(SessionError) {
+        guard payload.readableBytesView.last == ByteBuffer.newline else {
+            throw SessionError(.badFrame, "a DATA frame whose last row is not ended by LF")
+        }
+        let lines = payload.countNewlines()
+        guard lines == header.count else {
+            throw SessionError(.badFrame, "a DATA frame that says \(header.count) rows and has \(lines)")
+        }
     }
 
     private func append(
@@ -280,7 +295,7 @@ struct FrameReader: Sendable {
             case .tooLong(let head, let length, _):
                 pieces.append(.tooLong(head: head, length: length, number: next))
                 next += 1
-            case .incomplete: break
+            case .incomplete, .rows: break
             }
         }
     }

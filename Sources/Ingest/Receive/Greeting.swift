@@ -14,6 +14,9 @@ struct Greeting: Hashable, Sendable {
     var epoch: UInt64 = 0
     /// The producer's software, for logs.
     var client: String?
+    var format = GreetedFormat()
+    /// nil: NDJSON.
+    var rows: SessionFormat?
 
     /// Reads the fields of a HELLO.
     static func parse(_ payload: ByteBuffer, epoch: UInt64) -> Result<Greeting, SessionError> {
@@ -21,18 +24,13 @@ struct Greeting: Hashable, Sendable {
         do {
             for (key, value) in try FrameFields(payload).fields {
                 switch key {
-                case "format":
-                    guard value == "ndjson" else {
-                        return .failure(
-                            SessionError(.badHello, "unknown format \(value.quotedForAnswer) (there is: ndjson)"))
-                    }
                 case "client": greeting.client = value
                 default:
                     guard try greeting.set(key, value) else {
                         return .failure(
                             SessionError(
                                 .badHello,
-                                "unknown key \(key.quotedForAnswer) in HELLO (there are: producer, ack, table, format, client)"
+                                "unknown key \(key.quotedForAnswer) in HELLO (there are: producer, ack, table, format, columns, types, format_csv_delimiter, client)"
                             ))
                     }
                 }
@@ -42,7 +40,7 @@ struct Greeting: Hashable, Sendable {
         } catch {
             return .failure(error as? SessionError ?? SessionError(.badHello, "\(error)"))
         }
-        return greeting.checked
+        return greeting.checked(isFramed: true)
     }
 
     /// - Returns: Whether there is such a key.
@@ -67,19 +65,24 @@ struct Greeting: Hashable, Sendable {
                     "a producer's name has 1 to \(Self.producerBytesMax) bytes and no control characters")
             }
             producer = String(value)
+        case _ where GreetedFormat.keys.contains(String(key)): try format.set(key, value)
         default: return false
         }
         return true
     }
 
     /// What must hold between the fields.
-    var checked: Result<Greeting, SessionError> {
+    func checked(isFramed: Bool) -> Result<Greeting, SessionError> {
         guard producer == nil || ack != .none else {
             return .failure(
                 SessionError(
                     .badHello, "a producer with a name is told where to resume: it needs an ack other than none"))
         }
-        return .success(self)
+        return Result { () throws(SessionError) in
+            var greeting = self
+            greeting.rows = try format.checked(isFramed: isFramed)
+            return greeting
+        }
     }
 }
 

@@ -14,6 +14,8 @@ struct LineSplitter: Sendable {
         case tooLong(head: ByteBuffer, length: Int, number: UInt64? = nil)
         /// Of a line that did not come to its end, the same.
         case incomplete(head: ByteBuffer, length: Int)
+        /// Whole rows of another format than NDJSON.
+        case rows(ByteBuffer, received: ContinuousClock.Instant, window: RowWindow, numbers: RowRange? = nil)
     }
 
     private enum Phase: Sendable {

@@ -208,7 +208,9 @@ final class SessionHandler: ChannelInboundHandler {
         switch shared.output.trySend(chunk) {
         case .accepted:
             guard shared.rates.isActive else { break }
-            let rows = chunk.numbering.map { Int(clamping: $0.range.rows) } ?? chunk.bytes.countNewlines()
+            let rows =
+                chunk.numbering.map { Int(clamping: $0.range.rows) } ?? chunk.window?.range.count
+                ?? chunk.bytes.countNewlines()
             charge(rows: rows, bytes: chunk.bytes.readableBytes)
         case .full(let chunk):
             state.forwardRefused(chunk)

@@ -11,6 +11,8 @@ extension SessionState {
         case .lines(let bytes, _, let given):
             numbers =
                 given ?? RowRange(first: nextNumber, last: nextNumber + UInt64(max(1, bytes.countNewlines())) - 1)
+        case .rows(_, _, let window, let given):
+            numbers = given ?? RowRange(first: nextNumber, last: nextNumber + UInt64(window.range.count) - 1)
         case .tooLong(_, _, let given):
             let number = given ?? nextNumber
             numbers = RowRange(first: number, last: number)
@@ -50,6 +52,20 @@ extension SessionState {
                     chunk(
                         ByteBuffer(), now, numbering: claimed,
                         rejection: Self.numbered(tooLong(head, length), range.first)))
+            case .rows(let bytes, let received, let window, _):
+                let start = window.range.lowerBound + Int(first - numbers.first)
+                let end = start + Int(range.rows)
+                if range.last < numbers.last {
+                    pieces.prepend(
+                        .rows(
+                            bytes, received: received,
+                            window: RowWindow(total: window.total, range: end..<window.range.upperBound),
+                            numbers: RowRange(first: range.last + 1, last: numbers.last)))
+                }
+                refused = .chunk(
+                    chunk(
+                        bytes, received, numbering: claimed, window: RowWindow(total: window.total, range: start..<end))
+                )
             case .incomplete: break
             }
         case .nothing:

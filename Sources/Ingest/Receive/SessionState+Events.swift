@@ -18,7 +18,9 @@ extension SessionState {
             } else {
                 firstLineReceived(start: start, since: since, bytes, at: now)
             }
-        case .lines: splitter.bytesReceived(bytes, at: now, into: &pieces)
+        case .lines:
+            splitter.bytesReceived(bytes, at: now, into: &pieces)
+            if format != nil { headerReceived() }
         case .frames: framesReceived(bytes)
         }
     }
@@ -51,6 +53,7 @@ extension SessionState {
             switch piece {
             case .lines(_, _, let given?): numbers = given
             case .tooLong(_, _, let number?): numbers = RowRange(first: number, last: number)
+            case .rows(_, _, _, let given?): numbers = given
             default: continue
             }
             guard numbers.first == expected else {

@@ -8,6 +8,8 @@ extension SessionState {
         table = greeting.table
         tableText = greeting.table?.description
         client = greeting.client
+        format = greeting.rows
+        if dialect == .lines, let format { splitter.read(format) }
         if dialect == .lines, greeting.ack != .none { answers = .json }
         guard greeting.ack != .none else {
             frames.isAcked = false
@@ -55,6 +57,20 @@ extension SessionState {
         guard controlLineReceived(line) else { return }
         bytes.moveReaderIndex(forwardBy: end + 1)
         splitter.bytesReceived(bytes, at: now, into: &pieces)
+        headerReceived()
+    }
+
+    /// Of rows with names: they are those of the session from here on.
+    mutating func headerReceived() {
+        if splitter.rows?.hasBadHeader == true {
+            return fail(SessionError(.badHello, "the header is longer than receive.line_bytes_max"), dropsRest: true)
+        }
+        guard let header = splitter.takeHeader(), let format else { return }
+        do throws(SessionError) {
+            self.format = try format.naming(header)
+        } catch {
+            fail(error, dropsRest: true)
+        }
     }
 
     /// - Returns: Whether the session goes on.

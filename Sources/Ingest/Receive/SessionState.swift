@@ -86,7 +86,7 @@ struct SessionState: Sendable {
     let session: UInt64
     let limits: Limits
     var phase = Phase.firstLine(start: ByteBuffer(), since: nil)
-    var splitter: LineSplitter
+    var splitter: SessionSplitter
     var frames: FrameReader
     var numbering = Numbering.none
     var replies: SessionReplies?
@@ -110,6 +110,8 @@ struct SessionState: Sendable {
     var table: TableName?
     /// As the chunks carry it, made once.
     var tableText: String?
+    /// How rows are written; nil: as NDJSON.
+    var format: SessionFormat?
     var chunks: UInt64 = 0
     var isBlocked = false
     /// Too much came too fast: nothing is read before.
@@ -133,7 +135,7 @@ struct SessionState: Sendable {
         self.session = session
         self.now = now
         self.limits = limits
-        splitter = LineSplitter(lineBytesMax: limits.lineBytesMax, headBytesMax: limits.rowBytesMax)
+        splitter = SessionSplitter(lineBytesMax: limits.lineBytesMax, headBytesMax: limits.rowBytesMax)
         frames = FrameReader(
             limits: limits.frames, lineBytesMax: limits.lineBytesMax, headBytesMax: limits.rowBytesMax)
     }
@@ -142,7 +144,12 @@ struct SessionState: Sendable {
     var bytesHeld: Int {
         var sum = 0
         if case .chunk(let chunk) = refused { sum += chunk.bytes.readableBytes }
-        for case .lines(let bytes, _, _) in pieces { sum += bytes.readableBytes }
+        for piece in pieces {
+            switch piece {
+            case .lines(let bytes, _, _), .rows(let bytes, _, _, _): sum += bytes.readableBytes
+            case .tooLong, .incomplete: break
+            }
+        }
         return sum
     }
 
@@ -207,6 +214,7 @@ struct SessionState: Sendable {
         switch pieces.popFirst() {
         case nil: return nil
         case .lines(let bytes, let received, _): return .forward(chunk(bytes, received))
+        case .rows(let bytes, let received, let window, _): return .forward(chunk(bytes, received, window: window))
         case .tooLong(let head, let length, _): return .reject(tooLong(head, length))
         case .incomplete(let head, let length):
             return .reject(
@@ -216,12 +224,12 @@ struct SessionState: Sendable {
 
     mutating func chunk(
         _ bytes: ByteBuffer, _ received: ContinuousClock.Instant, numbering: Chunk.Numbering? = nil,
-        rejection: Rejection? = nil
+        rejection: Rejection? = nil, window: RowWindow? = nil
     ) -> Chunk {
         defer { chunks += 1 }
         return Chunk(
             session: session, number: chunks, table: tableText, bytes: bytes, received: received, numbering: numbering,
-            rejection: rejection)
+            rejection: rejection, format: format, window: window)
     }
 
     func tooLong(_ head: ByteBuffer, _ length: Int) -> Rejection {
@@ -229,7 +237,8 @@ struct SessionState: Sendable {
     }
 
     func rejection(_ reason: RejectReason, _ message: String, _ head: ByteBuffer, _ length: Int) -> Rejection {
-        Rejection(table: table, reason: reason, message: message, session: session, bytes: head, length: length)
+        Rejection(
+            table: table, reason: reason, message: message, session: session, bytes: head, length: length, form: format)
     }
 
     static func numbered(_ rejection: Rejection, _ number: UInt64) -> Rejection {

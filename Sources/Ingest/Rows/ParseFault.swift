@@ -54,6 +54,22 @@ struct ParseFault: Error {
         case ruleRegex
         case ruleUnknownFields
         case ruleRoute
+        // Other formats than NDJSON:
+        case malformedCell
+        case tooFewCells
+        case tooManyCells
+        /// A header says another type than the column's.
+        case otherType
+        /// Values of the type are not read in this format.
+        case unreadType
+        /// A value cannot be converted to the column's type without loss.
+        case notConvertible
+        case malformedRow
+        case unreadableRest
+        case otherCount
+        case routedFormat
+        /// A column that the table's rules, which are read as JSON, would change.
+        case uncheckedType
     }
 
     let code: Code
@@ -111,6 +127,18 @@ struct ParseFault: Error {
         case .ruleRegex: "regex: the text does not match"
         case .ruleUnknownFields: "unknown_fields: they are larger than bytes_max"
         case .ruleRoute: "route: the field leads to no table"
+        case .malformedCell: "the value is not written as the format has it"
+        case .tooFewCells: "the row has fewer values than there are columns"
+        case .tooManyCells: "the row has more values than there are columns"
+        case .otherType: "the header names another type than the column's"
+        case .unreadType: "values of the column's type are not read in this format"
+        case .notConvertible: "the value cannot become one of the column's type without loss"
+        case .malformedRow: "the row cannot be read"
+        case .unreadableRest: "the row lies behind one that cannot be read, in the same frame"
+        case .otherCount: "the frame does not have the rows that it says"
+        case .routedFormat: "the table has a route, which only rows of JSON can take"
+        case .uncheckedType:
+            "the table's rules, Nested columns and defaults go by text, in which values like those of this column lose something"
         case .badTableName: "the table's name is not a string that can name a table"
         }
     }
@@ -138,6 +166,11 @@ struct ParseFault: Error {
         case .ruleRegex: .ruleRegex
         case .ruleUnknownFields: .ruleUnknownFields
         case .ruleRoute: .ruleRoute
+        case .malformedCell, .tooFewCells, .tooManyCells, .malformedRow: .malformedRow
+        case .otherType, .notConvertible: .typeMismatch
+        case .unreadType, .routedFormat, .uncheckedType: .unsupportedFormat
+        case .unreadableRest: .unreadableRest
+        case .otherCount: .rowCountMismatch
         case .noTable: .noTable
         case .tooManyVariants: .tooManyVariants
         }

@@ -32,7 +32,21 @@ public final class RowReader {
     /// Reads whole lines. Rows for other tables are rejected.
     public func read(_ lines: ByteBuffer) -> [Rejection] {
         guard lines.readableBytes > 0 else { return [] }
-        let chunk = Chunk(session: 0, number: chunks, table: nil, bytes: lines, received: .now)
+        return read(Chunk(session: 0, number: chunks, table: nil, bytes: lines, received: .now))
+    }
+
+    /// Reads whole rows of another format than NDJSON.
+    ///
+    /// - Parameter rows: how many `bytes` are, as a frame would say.
+    public func read(_ bytes: ByteBuffer, as format: SessionFormat, rows: Int) -> [Rejection] {
+        guard rows > 0 else { return [] }
+        return read(
+            Chunk(
+                session: 0, number: chunks, table: nil, bytes: bytes, received: .now, format: format,
+                window: RowWindow(all: rows)))
+    }
+
+    private func read(_ chunk: Chunk) -> [Rejection] {
         chunks += 1
         var offset = 0
         reading: while true {

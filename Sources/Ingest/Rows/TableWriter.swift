@@ -44,7 +44,7 @@ final class TableWriter {
     private var unknownName: UInt64 = 0
     /// So many fields are remembered; for others the table is not asked, until it changes.
     static let askedFieldsMax = 256
-    private let options: RowOptions
+    let options: RowOptions
     private let asked: TableRules?
     /// What is asked of rows, made ready for the structure.
     private var rules: RuleSet?
@@ -261,6 +261,11 @@ final class TableWriter {
         } catch {
             return error
         }
+        return choose(omitted, context)
+    }
+
+    /// Goes on with the block of rows that leave these columns to the server.
+    private func choose(_ omitted: Set<Int>, _ context: Context) -> ParseFault? {
         if let known = variants.firstIndex(where: { $0.plan.omitted == omitted }) {
             current = known
             return nil
@@ -274,6 +279,34 @@ final class TableWriter {
         variants.append(Variant(plan: plan, block: context.pool.take(plan.layout)))
         current = variants.count - 1
         return nil
+    }
+
+    // MARK: - Columns
+
+    var plan: FieldPlan { variants[0].plan }
+
+    /// Appends rows that lie in columns already: of the table's types, and of a table without rules.
+    ///
+    /// - Parameter columns: each of a complete block with so many rows.
+    func append(_ columns: [ColumnFit.Column], rows: Int, _ context: Context) -> ParseFault? {
+        let omitted = Set(plan.expressionColumns).subtracting(columns.map(\.column))
+        if let fault = choose(omitted, context) { return fault }
+        let (block, plan) = (variants[current].block, variants[current].plan)
+        for column in columns {
+            block.append(
+                column: column.block.layout.roots[column.place], of: column.block,
+                to: Int(plan.operations[column.column].root))
+        }
+        block.commitRows(rows)
+        if variants[current].firstReceived == nil { variants[current].firstReceived = context.received }
+        return nil
+    }
+
+    /// Whether a field that the table lacks makes reading stop, and the table be asked for.
+    func waits(forField name: String) -> Bool {
+        var name = name
+        unknownName = name.withUTF8 { KeyIndex.hash(of: UnsafeRawBufferPointer($0)) }
+        return asksForUnknownFields && askedFields.count < Self.askedFieldsMax && !askedFields.contains(unknownName)
     }
 
     /// Rows since the last call that are acked, and kept nowhere.

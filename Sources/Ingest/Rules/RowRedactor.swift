@@ -66,6 +66,8 @@ final class RowRedactor: Sendable {
     func redacted(_ rejection: Rejection) -> Rejection {
         let hidden = hidden(rejection)
         guard !hidden.all.isEmpty else { return rejection }
+        // Where the values are is known of JSON only.
+        guard rejection.form == nil else { return hidden.own.isEmpty ? rejection : withoutBytes(rejection) }
         var line = rejection.bytes
         line.writeInteger(UInt8(0x0A))
         var result = rejection
@@ -87,6 +89,13 @@ final class RowRedactor: Sendable {
         let missing = rejection.bytes.readableBytes - end + (rejection.length - rejection.bytes.readableBytes)
         result.bytes = kept
         result.length = kept.readableBytes + missing
+        return result
+    }
+
+    private func withoutBytes(_ rejection: Rejection) -> Rejection {
+        var result = rejection
+        result.bytes = ByteBuffer()
+        result.isRedacted = true
         return result
     }
 

@@ -16,18 +16,18 @@ final class ChunkReader {
         case needsStructure(TableWriter, offset: Int)
     }
 
-    private let settings: ValidateSettings
+    let settings: ValidateSettings
     /// Seconds since 1970.
-    private let now: @Sendable () -> Int64
+    let now: @Sendable () -> Int64
     private let tableKey: KeyIndex
-    private let pool: BlockPool
-    private let defaultTable: TableName?
-    private let routes: Routes
+    let pool: BlockPool
+    let defaultTable: TableName?
+    let routes: Routes
     /// Some table's rules keep only a sample of its rows.
     private let samples: Bool
-    private var writers: [TableName: TableWriter] = [:]
+    private(set) var writers: [TableName: TableWriter] = [:]
     /// Tables that rows cannot go to, and why.
-    private var refused: [TableName: CatalogError] = [:]
+    private(set) var refused: [TableName: CatalogError] = [:]
     private var last: TableWriter?
     /// Those that have rows, in the order in which they got the first of them.
     private var filled: [TableWriter] = []
@@ -36,7 +36,12 @@ final class ChunkReader {
     private var hasFullTable = false
     private var scratch = ByteRun()
     /// Rows that were refused since `takeRejections()`.
-    private var rejections: [Rejection] = []
+    var rejections: [Rejection] = []
+
+    // Of other formats than NDJSON (Sources/Ingest/Formats), which have no field that names a table:
+    let noTableKey = KeyIndex(["\n"])
+    var cells = CellWriter()
+    var textPlans: [TextPlanKey: (structure: TableStructure, plan: TextPlan)] = [:]
 
     init(settings: ValidateSettings, pool: BlockPool, now: @escaping @Sendable () -> Int64) {
         self.settings = settings
@@ -51,6 +56,8 @@ final class ChunkReader {
     deinit {
         tableKey.deallocate()
         scratch.deallocate()
+        noTableKey.deallocate()
+        cells.deallocate()
     }
 
     // MARK: - Tables
@@ -107,7 +114,7 @@ final class ChunkReader {
     }
 
     /// Rows were read from so much text.
-    private func note(_ writer: TableWriter, rowsBefore: Int, textBytes: Int) {
+    func note(_ writer: TableWriter, rowsBefore: Int, textBytes: Int) {
         let rows = writer.rows
         guard rows > rowsBefore else { return }
         if !writer.isFilled {
@@ -132,6 +139,7 @@ final class ChunkReader {
             rejections.append(rejection)
             return .done
         }
+        if let format = chunk.format { return read(chunk, as: format, from: offset) }
         var bytes = chunk.bytes
         if bytes.getInteger(at: bytes.writerIndex - 1, as: UInt8.self) != 0x0A {
             // Only the last line of a session comes without its newline.

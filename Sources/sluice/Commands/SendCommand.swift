@@ -2,12 +2,13 @@ import ArgumentParser
 import EventGenerator
 import Foundation
 import Pipeline
+import ProducerProtocol
 import SluiceClient
 
 struct SendCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "send",
-        abstract: "Sends newline-delimited JSON to the daemon.",
+        abstract: "Sends rows to the daemon: newline-delimited JSON, or another format.",
         discussion: """
             Reads files, or standard input when there are none, and writes the lines to the daemon's socket. Rows name \
             their table in the field "table", unless --table names it for all of them.
@@ -24,6 +25,12 @@ struct SendCommand: ParsableCommand {
 
               sluice send --producer import-42 --epoch 1 --table events events.ndjson
 
+            --format names another format than NDJSON: CSV, TSV, their variants WithNames and WithNamesAndTypes, Native (bare, \
+            lz4, zstd, or in ClickHouse's compressed frames), RowBinary and its variants.
+
+              sluice send --format CSVWithNames --table events events.csv
+              sluice send --format Native --table events data/events/*.native.lz4
+
             Ends with 0 when all rows were sent, with 65 when all were sent and the daemon told that it rejected some (they are \
             in its dead letter), and with 1 when not all could be sent. Without acks, 0 says that the daemon has taken all \
             lines, and nothing of what it rejects later.
@@ -39,6 +46,30 @@ struct SendCommand: ParsableCommand {
 
     @Option(help: "The table of all rows.")
     var table: String?
+
+    @Option(
+        help: ArgumentHelp("How rows are written, by ClickHouse's name; ndjson without it.", valueName: "format"),
+        transform: { text in
+            guard let format = RowFormat(name: text) else {
+                throw ValidationError("There is no format \(text). There are: \(RowFormat.names).")
+            }
+            return format
+        })
+    var format: RowFormat = .ndjson
+
+    @Option(
+        help: ArgumentHelp(
+            "The columns of CSV, TSV and RowBinary without a header, separated by commas; without it, the table's.",
+            valueName: "names"))
+    var columns: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "Their types, in the same way; a comma within a type has a backslash before it.", valueName: "types"))
+    var types: String?
+
+    @Option(help: ArgumentHelp("What separates the values of CSV, if it is no comma.", valueName: "character"))
+    var delimiter: String?
 
     @Option(
         help: ArgumentHelp(
@@ -111,11 +142,48 @@ struct SendCommand: ParsableCommand {
             guard producers == 1 else { throw ValidationError("One --producer has one connection, not \(producers).") }
             guard ack != AckChoice.none else { throw ValidationError("--producer needs acks.") }
         }
+        try validateFormat()
         guard rate.map({ $0 > 0 }) ?? true else { throw ValidationError("--rate has to be more than 0.") }
+    }
+
+    private func validateFormat() throws {
+        guard format != .ndjson else {
+            guard columns == nil, types == nil, delimiter == nil else {
+                throw ValidationError("--columns, --types and --delimiter need --format.")
+            }
+            return
+        }
+        guard generate == nil else { throw ValidationError("--generate makes NDJSON, not \(format.rawValue).") }
+        guard ack != AckChoice.none else { throw ValidationError("--format needs acks.") }
+        guard delimiter == nil || format.isCSV && delimiter?.utf8.count == 1 else {
+            throw ValidationError("--delimiter takes one character, for CSV.")
+        }
+        guard columns == nil || format.headerRows == 0 && format != .native else {
+            throw ValidationError("\(format.rawValue) says itself what its columns are.")
+        }
+        guard types == nil || columns != nil || format == .rowBinaryWithNames else {
+            throw ValidationError("--types needs --columns.")
+        }
+        for list in [columns, types].compactMap({ $0 }) where NameList.parse(list) == nil {
+            throw ValidationError("\(list) is no list of names separated by commas.")
+        }
+    }
+
+    private func frames() throws -> FormatSource? {
+        guard format != .ndjson else { return nil }
+        do {
+            return try FormatSource(
+                files.isEmpty ? ["-"] : files, format, columns: columns.flatMap { NameList.parse($0) },
+                types: types.flatMap { NameList.parse($0) }, delimiter: delimiter?.utf8.first)
+        } catch {
+            Output.complain("\(error)")
+            throw Exit.failure
+        }
     }
 
     func run() throws {
         Output.ignoreBrokenPipes()
+        let frames = try frames()
         let path = try socket ?? options.load().settings.receive.socketPath
         var plan = Sending.Plan(socketPath: path, table: table, rate: rate, producers: producers)
         switch ack {
@@ -139,7 +207,8 @@ struct SendCommand: ParsableCommand {
         // With a rate, pieces small enough to go out evenly: twenty a second.
         let source = RowSource(
             input, rowsPerPiece: min(RowSource.pieceRows, max(1, (rate ?? .max) / 20 / producers)))
-        let sending = Sending(plan, source: source)
+        if let frames { plan.format = frames.format }
+        let sending = Sending(plan, source: source, frames: frames)
 
         let began = ContinuousClock.now
         let line: (Sending.Progress) -> ProgressLine = {

@@ -1,4 +1,5 @@
 import Foundation
+import SluiceClient
 
 /// A file of a dead letter, as docs/specs/ndjson.md has it.
 struct DeadLetterFile {
@@ -121,17 +122,31 @@ struct RejectedRow: Decodable {
     let truncated: Int?
     /// Values of it are null that were not, as its table does not keep them.
     let redacted: Bool?
+    /// How the row is written, if it is no NDJSON, and what its columns are.
+    let format: String?
+    let columns: [String]?
+    let types: [String]?
+    let delimiter: String?
+    /// These bytes are so many rows that could not be told apart; 0: another line has the bytes.
+    let rows: Int?
 
     enum CodingKeys: String, CodingKey {
         case time, table, column, reason, message, producer, epoch, number, row, truncated, redacted
+        case format, columns, types, delimiter, rows
         case rowBase64 = "row_base64"
     }
 
     /// As it came; nil: what is here is not the row.
     var bytes: [UInt8]? {
-        guard truncated == nil else { return nil }
+        guard truncated == nil, rows == nil else { return nil }
         if let row { return Array(row.utf8) }
         return rowBase64.flatMap { Data(base64Encoded: $0) }.map { Array($0) }
+    }
+
+    /// What a session says that sends it again.
+    var form: SluiceFormat {
+        guard let format else { return .ndjson }
+        return SluiceFormat(format, columns: columns, types: types, delimiter: delimiter?.first)
     }
 
     /// What the row is known by, however often it was rejected: a daemon that died before the ack got it again.

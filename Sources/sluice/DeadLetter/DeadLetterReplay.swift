@@ -1,6 +1,7 @@
 import ClickHouseNative
 import Foundation
 import Pipeline
+import SluiceClient
 
 /// Sends rejected rows to the daemon again. Each lands once, however often, and with whatever filters, this is done.
 struct DeadLetterReplay {
@@ -84,13 +85,19 @@ struct DeadLetterReplay {
 
     // MARK: Rows
 
+    /// Rows that one session can send.
+    private struct Group: Hashable {
+        let table: String?
+        let form: SluiceFormat
+    }
+
     /// Decides which lines are sent, and writes that down.
     ///
     /// - Returns: Whether all of the file is dealt with when the plans are done.
     private mutating func plan(_ file: DeadLetterFile, _ journal: inout ReplayJournal) throws -> Bool {
         var planned = journal.plans.map { ReplayJournal.Cursor($0) }
         var number = journal.nextNumber
-        var fresh: [String?: ReplayJournal.Plan] = [:]
+        var fresh: [Group: ReplayJournal.Plan] = [:]
         var repeated = ReplayJournal.Plan(plan: number, table: nil, lines: [])
         number += 1
         var isWhole = true
@@ -125,12 +132,12 @@ struct DeadLetterReplay {
                 repeated.append(line)
                 return
             }
-            let table = row.table ?? defaultTable
-            if fresh[table] == nil {
-                fresh[table] = ReplayJournal.Plan(plan: number, table: table, lines: [])
+            let group = Group(table: row.table ?? defaultTable, form: row.form)
+            if fresh[group] == nil {
+                fresh[group] = ReplayJournal.Plan(plan: number, table: group.table, lines: [])
                 number += 1
             }
-            fresh[table]?.append(line)
+            fresh[group]?.append(line)
         }
         if !repeated.lines.isEmpty { try journal.add([repeated], areDone: true) }
         try journal.add(fresh.values.sorted { $0.plan < $1.plan })
@@ -138,15 +145,25 @@ struct DeadLetterReplay {
     }
 
     private func send(_ file: DeadLetterFile, _ plan: ReplayJournal.Plan) throws {
+        struct Enough: Error {}
         var cursor = ReplayJournal.Cursor(plan)
-        try replay.run(name: name(file, plan), table: plan.table) { replay in
-            struct Enough: Error {}
+        // All rows of a plan are written in the same way.
+        var form = SluiceFormat.ndjson
+        do {
+            try file.forEachRow { line, row, _ in
+                guard line == plan.lines.first?.first else { return }
+                form = row?.form ?? form
+                throw Enough()
+            }
+        } catch is Enough {}
+        try replay.run(name: name(file, plan), table: plan.table, format: form) { replay in
             do {
                 try file.forEachRow { line, row, _ in
                     guard line <= plan.last else { throw Enough() }
                     if cursor.contains(line), let bytes = row?.bytes {
-                        // A line break can stand in what was kept of a row only if it was none to begin with.
-                        try replay.row(bytes.map { $0 == UInt8(ascii: "\n") ? UInt8(ascii: " ") : $0 })
+                        // A line break can stand in what was kept of a row of NDJSON only if it was none to begin with.
+                        let isLine = form == .ndjson
+                        try replay.row(isLine ? bytes.map { $0 == UInt8(ascii: "\n") ? UInt8(ascii: " ") : $0 } : bytes)
                     } else {
                         try replay.gap()
                     }

@@ -77,6 +77,7 @@ final class AckedConnection: Sendable {
         var configuration = SluiceProducerConfiguration(
             socketPath: plan.socketPath, name: plan.identity?.name, epoch: plan.identity?.epoch ?? 0, ack: ack,
             table: plan.table)
+        configuration.format = plan.format
         configuration.client = "sluice send \(Sluice.version)"
         configuration.rowBytesMax = RowSource.lineBytesMax
         configuration.giveUpAfter = Self.patience
@@ -99,6 +100,15 @@ final class AckedConnection: Sendable {
         let bytes = ByteBuffer(bytes: lines)
         try wait { [producer, state] in
             let numbers = try await producer.send(bytes)
+            state.sent(upTo: numbers.upperBound, bytes: bytes.readableBytes)
+        }
+    }
+
+    /// The same for rows of another format than NDJSON, which are a frame. Without bytes: numbers without rows.
+    func send(_ frame: [UInt8], rows: Int) throws {
+        let bytes = ByteBuffer(bytes: frame)
+        try wait { [producer, state] in
+            let numbers = try await producer.send(bytes, rows: rows)
             state.sent(upTo: numbers.upperBound, bytes: bytes.readableBytes)
         }
     }

@@ -1,5 +1,6 @@
 import ClickHouseNative
 import Foundation
+import ProducerProtocol
 import SluiceClient
 
 /// Sends lines whose numbers are their places in a source that does not change, under a name of the source's: what is sent a
@@ -23,6 +24,10 @@ final class NumberedReplay {
     private(set) var notes: [String] = []
     private var connection: AckedConnection?
     private var piece: [UInt8] = []
+    private var format = SluiceFormat.ndjson
+    /// Of another format than NDJSON: rows in `piece`, and numbers without rows behind them.
+    private var rows = 0
+    private var gaps = 0
     private var number: UInt64 = 0
     private var resume: UInt64 = 0
 
@@ -33,17 +38,22 @@ final class NumberedReplay {
     /// - Parameters:
     ///   - name: at most 128 bytes.
     ///   - table: of rows that name none.
+    ///   - format: of the rows.
     ///   - lines: calls `row` and `gap` for each place, in order.
     /// - Returns: How many rows were rejected.
     /// - Throws: `SendError`, and what `lines` throws.
     @discardableResult
-    func run(name: String, table: String?, _ lines: (NumberedReplay) throws -> Void) throws -> Int {
+    func run(
+        name: String, table: String?, format: SluiceFormat = .ndjson, _ lines: (NumberedReplay) throws -> Void
+    ) throws -> Int {
         var plan = Sending.Plan(socketPath: socketPath, table: table, rate: nil, producers: 1)
         plan.identity = (name, 1)
+        plan.format = format
+        self.format = format
         let connection = AckedConnection(plan, ack: .durable, onAcked: { _, _ in })
         self.connection = connection
         piece = []
-        number = 0
+        (number, rows, gaps) = (0, 0, 0)
         do {
             resume = try connection.open()
             try lines(self)
@@ -73,6 +83,7 @@ final class NumberedReplay {
             return
         }
         totals.rows += 1
+        guard format == .ndjson else { return try frame(line) }
         piece.append(contentsOf: line)
         try endLine()
     }
@@ -80,7 +91,20 @@ final class NumberedReplay {
     /// The next place holds nothing that is to be sent.
     func gap() throws {
         number += 1
-        if number > resume { try endLine() }
+        guard number > resume else { return }
+        guard format == .ndjson else {
+            gaps += 1
+            return
+        }
+        try endLine()
+    }
+
+    private func frame(_ row: some Collection<UInt8>) throws {
+        if gaps > 0 { try flush() }
+        piece.append(contentsOf: row)
+        if RowFormat(name: format.name)?.isText == true { piece.append(UInt8(ascii: "\n")) }
+        rows += 1
+        if piece.count >= Self.pieceBytes { try flush() }
     }
 
     private func endLine() throws {
@@ -89,6 +113,12 @@ final class NumberedReplay {
     }
 
     private func flush() throws {
+        guard format == .ndjson else {
+            if rows > 0 { try connection?.send(piece, rows: rows) }
+            if gaps > 0 { try connection?.send([], rows: gaps) }
+            (piece, rows, gaps) = ([], 0, 0)
+            return
+        }
         guard !piece.isEmpty else { return }
         try connection?.send(piece)
         piece.removeAll(keepingCapacity: true)

@@ -31,7 +31,9 @@ import Testing
         let receiver = try await Receiver.run { receiver in
             let answer = try await receiver.send("#sluice tabel=mstore\n")
             #expect(
-                answer == "error: unknown key \"tabel\" in the control line (there are: table, ack, producer, epoch)\n")
+                answer
+                    == "error: unknown key \"tabel\" in the control line (there are: table, ack, producer, epoch, format, columns, types, format_csv_delimiter)\n"
+            )
         }
         #expect(receiver.allLines.isEmpty)
     }

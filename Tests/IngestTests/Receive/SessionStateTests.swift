@@ -161,7 +161,7 @@ import Testing
     @Test(arguments: [
         (
             "#sluice tabel=x\n",
-            "error: unknown key \"tabel\" in the control line (there are: table, ack, producer, epoch)"
+            "error: unknown key \"tabel\" in the control line (there are: table, ack, producer, epoch, format, columns, types, format_csv_delimiter)"
         ),
         ("#sluice table\n", "error: \"table\" in the control line is not key=value"),
         ("#sluice table=\n", "error: \"\" is not the name of a table"),

@@ -59,6 +59,22 @@ struct RowFixture {
     }
 }
 
+extension RowFixture {
+    /// One chunk of another format.
+    func read(_ bytes: [UInt8], as format: SessionFormat, rows: Int) throws -> Outcome {
+        let reader = try reader()
+        var outcome = Outcome()
+        outcome.rejections = reader.read(ByteBuffer(bytes: bytes), as: format, rows: rows)
+        outcome.blocks = reader.takeBlocks()
+        for block in outcome.blocks where isPrinted {
+            var printed = ByteBuffer()
+            try RowPrinter.print(block, into: &printed)
+            outcome.rows += String(buffer: printed).split(separator: "\n").map(String.init)
+        }
+        return outcome
+    }
+}
+
 extension Block {
     /// The block as a file has it: equal bytes are equal rows.
     var native: [UInt8] {

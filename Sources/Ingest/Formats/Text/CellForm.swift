@@ -1,0 +1,128 @@
+import ClickHouseNative
+
+/// How the text of a type's values becomes JSON that is read as the same value. Made once for a column.
+final class CellForm: Sendable {
+    enum Kind: Sendable {
+        /// Any text.
+        case string
+        /// Integers and decimals.
+        case number
+        case float
+        case bool
+        /// Text of a certain shape, which whoever reads the JSON checks: dates, UUIDs, addresses. It has no escapes.
+        case word
+        /// Of enumerations.
+        case name
+        /// The same; within arrays and the like it may be a number.
+        case time
+        case json
+        case array(CellForm)
+        case map(key: CellForm, value: CellForm)
+        /// What comes before each element; empty where the elements have no names.
+        case tuple([CellForm], keys: [[UInt8]])
+        /// Rows with such a column are not taken.
+        case unread
+    }
+
+    let kind: Kind
+    /// In CSV each part is a cell of its own.
+    let isSpread: Bool
+
+    private init(_ kind: Kind, isSpread: Bool = false) {
+        self.kind = kind
+        self.isSpread = isSpread
+    }
+
+    /// Of a column that the table does not have: whoever reads the JSON decides.
+    static let unknown = CellForm(.string)
+
+    /// - Parameter namesElements: tuples with names are read from objects (`input_format_json_named_tuples_as_objects`).
+    static func of(_ type: DataType, namesElements: Bool) -> CellForm {
+        func form(_ type: DataType) -> CellForm { of(type, namesElements: namesElements) }
+        switch type.underlying {
+        case .int8, .int16, .int32, .int64, .int128, .int256, .uint8, .uint16, .uint32, .uint64, .uint128, .uint256,
+            .decimal, .interval:
+            return CellForm(.number)
+        case .float32, .float64, .bfloat16: return CellForm(.float)
+        case .bool: return CellForm(.bool)
+        case .string, .fixedString: return CellForm(.string)
+        case .enum8, .enum16: return CellForm(.name)
+        case .uuid, .date, .date32, .ipv4, .ipv6, .time, .time64, .dateTime64: return CellForm(.word)
+        case .dateTime: return CellForm(.time)
+        // A tuple that may be NULL is one text.
+        case .nullable(let inner), .lowCardinality(let inner): return CellForm(form(inner).kind)
+        case .array(let element): return CellForm(.array(form(element)))
+        case .map(let key, let value): return CellForm(.map(key: form(key), value: form(value)))
+        case .tuple(let elements) where !elements.isEmpty:
+            let forms = elements.map { form($0.type) }
+            let names = namesElements ? elements.compactMap(\.name) : []
+            return CellForm(.tuple(forms, keys: names.map { JSONKey.bytes($0) }), isSpread: true)
+        case .json: return CellForm(.json)
+        case .tuple, .nested, .named, .nothing, .variant, .dynamic: return CellForm(.unread)
+        }
+    }
+
+    /// No value of it, nor of what it is made of, can be read.
+    var isUnread: Bool {
+        switch kind {
+        case .unread: true
+        case .array(let element): element.isUnread
+        case .map(let key, let value): key.isUnread || value.isUnread
+        case .tuple(let elements, _): elements.contains { $0.isUnread }
+        default: false
+        }
+    }
+}
+
+/// A name as JSON has it before a value.
+enum JSONKey {
+    static func bytes(_ name: String) -> [UInt8] {
+        var bytes: [UInt8] = [UInt8(ascii: "\"")]
+        for byte in name.utf8 {
+            switch byte {
+            case UInt8(ascii: "\""), UInt8(ascii: "\\"): bytes += [UInt8(ascii: "\\"), byte]
+            case ..<0x20:
+                let digits = Array("0123456789abcdef".utf8)
+                bytes += Array("\\u00".utf8) + [digits[Int(byte >> 4)], digits[Int(byte & 15)]]
+            default: bytes.append(byte)
+            }
+        }
+        return bytes + Array("\":".utf8)
+    }
+}
+
+/// How rows with certain columns are read into a table of a certain structure.
+final class TextPlan {
+    struct Column {
+        /// The name, quoted, and a colon.
+        let key: [UInt8]
+        let form: CellForm
+    }
+
+    let columns: [Column]
+    /// By which a rejected row is read again.
+    let form: SessionFormat
+    /// Why no row can be read: the column, and what of it.
+    let obstacle: (column: String, fault: ParseFault)?
+
+    /// - Parameters:
+    ///   - names: of the columns; nil: the table's.
+    ///   - types: what a header says of them.
+    init(_ format: SessionFormat, names: [String]?, types: [String]?, structure: TableStructure, options: RowOptions) {
+        let names = names ?? structure.columns.map(\.definition.name)
+        let known = Dictionary(
+            structure.columns.map { ($0.definition.name, $0.definition.type) }, uniquingKeysWith: { first, _ in first })
+        var obstacle: (String, ParseFault)?
+        columns = names.enumerated().map { place, name in
+            guard let type = known[name] else { return Column(key: JSONKey.bytes(name), form: .unknown) }
+            let form = CellForm.of(type, namesElements: options.namedTuplesAsObjects)
+            if form.isUnread { obstacle = obstacle ?? (name, ParseFault(.unreadType)) }
+            if let types, (try? DataType(parsing: types[place]))?.liesAs(type) != true {
+                obstacle = obstacle ?? (name, ParseFault(.otherType))
+            }
+            return Column(key: JSONKey.bytes(name), form: form)
+        }
+        self.obstacle = obstacle
+        form = SessionFormat(format.format.bare, columns: names, delimiter: format.delimiter)
+    }
+}
