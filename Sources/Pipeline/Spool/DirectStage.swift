@@ -30,7 +30,7 @@ public actor DirectStage: Stage {
             lastLSN += 1
             let lsn = lastLSN
             let spans = intake.numbered.map { ProducerSpan(identity: $0.producer.identity, range: $0.range) }
-            ledger.rowsWritten(lsn: lsn, rows: intake.rows, spans: spans)
+            ledger.rowsWritten(lsn: lsn, rows: intake.rows, spans: spans, at: 0)
             for numbered in intake.numbered {
                 if intake.batches.isEmpty {
                     numbered.producer.becameDurable(numbered.range, refusals: numbered.refusals)
