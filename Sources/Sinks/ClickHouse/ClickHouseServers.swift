@@ -378,14 +378,6 @@ struct Lease: Sendable {
     var insert: InsertStatement { generation.insert }
 }
 
-extension ConnectionError {
-    /// With the cause that the network gives, which a description leaves out; without any text of the server's.
-    var forLog: String {
-        guard code != .refusedByServer, let cause else { return description }
-        return "\(description): \(cause)"
-    }
-}
-
 extension ClickHouseSettings {
     /// Whether connections that were made for these settings do for others: hosts, who we are, and bounds are the same.
     fileprivate func hasSameConnections(as other: ClickHouseSettings) -> Bool {
