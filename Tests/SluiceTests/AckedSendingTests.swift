@@ -137,9 +137,11 @@ import Testing
         try await withDaemon {
             $0.receive.allowedUsers = [other]
         } _: { path, daemon in
-            for _ in 0..<20 {
-                let (report, progress) = try Self.send(Self.rows(0..<10), to: path, acks: .at(.durable))
-                #expect(progress.rows == 0)
+            for acks in [Sending.Acks](repeating: .at(.durable), count: 10)
+                + [Sending.Acks](repeating: .durableIfGranted, count: 10)
+            {
+                let (report, progress) = try Self.send(Self.rows(0..<10), to: path, acks: acks)
+                #expect(progress.rows == 0 && report.notes.isEmpty)
                 #expect(report.problems.count == 1)
                 #expect(report.problems.first?.contains("not_allowed") == true, "\(report.problems)")
                 #expect(report.problems.first?.contains("may not send rows here") == true)

@@ -119,7 +119,8 @@ final class Sending: Sendable {
             resume = try connection.open()
         } catch {
             let code = (error as? SluiceClientError)?.code
-            if orWithoutAcks, code == .refused("no_spool") || code == .refused("not_allowed") {
+            let givesNoAcks = code == .refused("not_allowed") && "\(error)".contains("gives no acks")
+            if orWithoutAcks, code == .refused("no_spool") || givesNoAcks {
                 return Report(
                     notes: ["the daemon has no spool: rows are not acked, and a crash of the daemon may lose some"],
                     problems: produceWithoutAcks())
