@@ -49,7 +49,7 @@ enum AdminRouter {
         let parts = path.split(separator: "/", omittingEmptySubsequences: false)
         if parts.count == 2, parts[0].isEmpty { return ActionRoutes.names.contains(String(parts[1])) }
         return parts.count == 4 && parts[0].isEmpty && parts[1] == "tables" && parts[3] == "flush"
-            && TableName(parsing: String(parts[2])) != nil
+            && parts[2].removingPercentEncoding.flatMap { TableName(parsing: $0) } != nil
     }
 
     private static func metrics(_ site: AdminSite, _ format: MetricsText.Format) -> Response {

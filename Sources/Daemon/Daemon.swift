@@ -179,7 +179,9 @@ public struct Daemon: Sendable {
     public func refreshStructures() { validate.refreshStructures() }
 
     /// Seals now what is open of a table.
-    public func flush(_ table: TableName) async throws { try await batch.flush(table: table) }
+    ///
+    /// - Returns: The rows of each block that was sealed.
+    public func flush(_ table: TableName) async throws -> [Int] { try await batch.flush(table: table) }
 
     /// Takes no more rows; producers wait. Rows that were taken go on to the sink.
     ///

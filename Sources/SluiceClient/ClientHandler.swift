@@ -75,9 +75,14 @@ final class ClientHandler: ChannelInboundHandler {
         }
     }
 
-    func errorCaught(context: ChannelHandlerContext, error: any Error) { end("\(error)", context) }
+    /// A daemon that does not let us in says why and closes; that it read nothing of us shows as a reset, behind what it said.
+    func errorCaught(context: ChannelHandlerContext, error: any Error) { ended(because: "\(error)", context) }
 
     func channelInactive(context: ChannelHandlerContext) {
+        ended(because: "the daemon closed the connection", context)
+    }
+
+    private func ended(because reason: String, _ context: ChannelHandlerContext) {
         if input.readableBytesView.starts(with: Self.textError) {
             let line = String(String(buffer: input).dropFirst(Self.textError.count).prefix { !$0.isNewline })
             // Of what it says in text, this alone does not pass by itself.
@@ -92,7 +97,7 @@ final class ClientHandler: ChannelInboundHandler {
                     code: SessionErrorCode.notAllowed.rawValue, message: String(line.dropFirst(refusal.count)),
                     retryAfter: nil))
         } else {
-            end("the daemon closed the connection", context)
+            end(reason, context)
         }
     }
 

@@ -9,7 +9,7 @@ struct Sluice: AsyncParsableCommand {
         commandName: "sluice",
         abstract: "Takes rows from programs on a Unix socket and ships them to ClickHouse in large blocks.",
         discussion: """
-            Start a daemon that writes Native files, send it a row, and look at what it wrote:
+            Start a daemon that writes Native files, send it a row, and look at what it wrote ten seconds later:
 
               sluice run --config deploy/examples/laptop/sluice.yaml &
               echo '{"table":"mstore","subject":"hello"}' | sluice send
@@ -20,7 +20,8 @@ struct Sluice: AsyncParsableCommand {
         version: version,
         subcommands: [
             RunCommand.self, CheckCommand.self, ConfigCommand.self, SchemaCommand.self, SendCommand.self,
-            TopCommand.self, CatCommand.self, SpoolCommand.self, DlqCommand.self, VersionCommand.self,
+            TopCommand.self, ControlCommand.self, CatCommand.self, SpoolCommand.self, DlqCommand.self,
+            VersionCommand.self,
         ])
 }
 

@@ -69,13 +69,16 @@ import Testing
             #expect(reload.status == .unprocessableContent)
             #expect(String(buffer: reload.body).contains("ship.yaml:12: unknown key"))
             #expect(try await client.execute(uri: "/tables/other/flush", method: .post).status == .notFound)
+            // A name as a path has to write it.
+            #expect(try await client.execute(uri: "/tables/lake.a%20b/flush", method: .post).status == .notFound)
             #expect(try await client.execute(uri: "/tables/a%20b%00/flush", method: .post).status == .notFound)
             let pause = try await client.execute(uri: "/pause", method: .post)
             #expect(pause.status == .notImplemented)
             #expect(String(buffer: pause.body).contains("this daemon cannot pause while it runs"))
         }
+        #expect(doing.calls.values.contains("flush lake.a b"))
         let lines = try String(contentsOfFile: auditPath, encoding: .utf8).split(separator: "\n")
-        #expect(lines.count == 4 && lines.allSatisfy { $0.contains("\"outcome\":\"failed\"") })
+        #expect(lines.count == 5 && lines.allSatisfy { $0.contains("\"outcome\":\"failed\"") })
     }
 
     @Test(.endsEvenIfItHangs) func oneThingIsDoneAtATime() async throws {

@@ -68,6 +68,34 @@ import Testing
         for server in servers { await server.stop() }
     }
 
+    /// An hour would have to pass, and does not.
+    @Test func whoWaitsForHostsThatAreGoneGoesToThoseOfAReload() async throws {
+        let (gone, fresh) = (try await FakeServer.start(), try await FakeServer.start())
+        await gone.stop()
+        var before = settings([gone])
+        before.breakerFailuresMax = 1
+        before.breakerOpenTime = .seconds(3600)
+        let clock = ManualClock()
+        let fixture = try SinkFixture(before, clock: stageClock(clock))
+        let blocks = blocks(1)
+        async let shipped: Void = fixture.ship(blocks)
+        // The waits between attempts pass; what is left is that of the breaker.
+        for _ in 0..<200 {
+            clock.advance(by: .milliseconds(50))
+            await Task.yield()
+        }
+        await eventually { fixture.telemetry.snapshot().hosts.first?.breaker == .open }
+        await fixture.servers.apply(try fixture.servers.prepare(settings([fresh])))
+        await eventually {
+            clock.advance(by: .milliseconds(5))
+            return fixture.committed.values == [0]
+        }
+        try await shipped
+        #expect(fresh.landed.values == [Array(0..<10)])
+        #expect(clock.now - clock.start < .seconds(3600))
+        await fresh.stop()
+    }
+
     @Test func aHostThatFailsFiveTimesIsLeftAloneFor30Seconds() async throws {
         let server = try await FakeServer.start(Array(repeating: .cutBeforeAnswer, count: 5))
         var settings = settings([server])

@@ -12,7 +12,8 @@ import Testing
 /// `sluice send` with acks against the whole daemon, with a spool and without.
 @Suite(.endsEvenIfItHangs) struct AckedSendingTests {
     private func withDaemon<Value: Sendable>(
-        hasSpool: Bool = true, _ body: @escaping @Sendable (String, TelemetrySource) throws -> Value
+        hasSpool: Bool = true, _ change: (inout Settings) -> Void = { _ in },
+        _ body: @escaping @Sendable (String, TelemetrySource) throws -> Value
     ) async throws -> Value {
         let folder = FileManager.default.temporaryDirectory.appendingPathComponent(
             "sluice-" + String(UInt32.random(in: .min ... .max), radix: 36))
@@ -32,6 +33,7 @@ import Testing
         settings.spool.directory = folder.appendingPathComponent("spool").path
         settings.batch.defaults.ageMax = .milliseconds(50)
         settings.ship.sink = .null
+        change(&settings)
         let quiet = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
         let daemon = try Daemon(settings: settings, schema: schema, logger: quiet)
         let running = Task { try await daemon.runtime.run(signals: false) }
@@ -113,6 +115,38 @@ import Testing
                 ])
             let (committed, _) = try Self.send(Self.rows(0..<10), to: path, acks: .at(.committed))
             #expect(committed.problems.isEmpty && committed.ack == .committed)
+        }
+    }
+
+    /// Whoever is too fast waits. Nothing is sent twice, and nobody is told to fear that.
+    @Test func aProducerThatIsTooFastIsHeldAndNothingElse() async throws {
+        try await withDaemon {
+            $0.receive.rateLimit.producerRows = ["*": 2_000]
+            $0.receive.rateLimit.burst = .milliseconds(100)
+        } _: { path, daemon in
+            let (report, progress) = try Self.send(Self.rows(0..<3_000), to: path, acks: .at(.durable))
+            #expect(report.problems.isEmpty && report.notes.isEmpty && progress.rows == 3_000)
+            #expect(daemon.accepted == 3_000)
+            #expect((daemon.telemetry.snapshot().rateLimited["producer_rows"] ?? 0) > 0)
+        }
+    }
+
+    /// It has sent something when the daemon hangs up: what was said must not be lost over that.
+    @Test func whoMayNotConnectIsToldSo() async throws {
+        let other = getuid() == 1 ? "root" : "daemon"
+        try await withDaemon {
+            $0.receive.allowedUsers = [other]
+        } _: { path, daemon in
+            for acks in [Sending.Acks](repeating: .at(.durable), count: 10)
+                + [Sending.Acks](repeating: .durableIfGranted, count: 10)
+            {
+                let (report, progress) = try Self.send(Self.rows(0..<10), to: path, acks: acks)
+                #expect(progress.rows == 0 && report.notes.isEmpty)
+                #expect(report.problems.count == 1)
+                #expect(report.problems.first?.contains("not_allowed") == true, "\(report.problems)")
+                #expect(report.problems.first?.contains("may not send rows here") == true)
+            }
+            #expect(daemon.telemetry.snapshot().sessionsRefused["not_allowed"] == 20)
         }
     }
 

@@ -63,4 +63,24 @@ import Testing
         #expect(written.count == 1)
         #expect(written.first?.hasSuffix(" error ship: but this code=252\n") == true)
     }
+
+    /// The endpoints' server is told to be quiet; a reload speaks to all.
+    @Test func aLoggerThatIsMadeQuieterLeavesTheOthersAsTheyAre() {
+        let lines = Mutex<[String]>([])
+        let logs = StandardErrorLogs(LogSettings(), write: { line in lines.withLock { $0.append(line) } })
+        let ship = logs.logger().of(stage: "ship")
+        var server = logs.logger().of(stage: "admin")
+        server.logLevel = .warning
+
+        server.notice("not this")
+        ship.info("but this")
+        logs.setLevelOfAll(.error)
+        ship.warning("no more")
+        logs.setLevelOfAll(.debug)
+        server.info("still not")
+        ship.debug("and this")
+
+        let written = lines.withLock { $0.map { $0.split(separator: ": ").last.map(String.init) } }
+        #expect(written == ["but this\n", "and this\n"])
+    }
 }

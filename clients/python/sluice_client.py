@@ -249,7 +249,13 @@ class Producer:
             self._sent_bytes += len(frame.payload)
 
     def _read(self):
-        data = self._socket.recv(65536)
+        try:
+            data = self._socket.recv(65536)
+        except ConnectionResetError:
+            # A daemon that does not let us in says why, and closes without reading.
+            if not self._input.startswith(b"error: "):
+                raise
+            data = b""
         if not data:
             said = self._input.partition(b"\n")[0].decode(errors="replace")
             if said.startswith("error: not_allowed: "):

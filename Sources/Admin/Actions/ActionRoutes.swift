@@ -1,3 +1,4 @@
+import Foundation
 import Hummingbird
 import Pipeline
 
@@ -17,7 +18,7 @@ struct ActionRoutes: Sendable {
         add("pause", to: router) { () throws(AdminActionError) in try await actions.pause() }
         add("resume", to: router) { () throws(AdminActionError) in try await actions.resume() }
         router.post("tables/:table/flush") { [self] _, context in
-            let given = context.parameters.get("table") ?? ""
+            let given = context.parameters.get("table").flatMap(\.removingPercentEncoding) ?? ""
             // Names that cannot be a table's do not get into the log either.
             guard let table = TableName(parsing: given) else {
                 let error = AdminActionError(.notFound, "that is not the name of a table")

@@ -5,6 +5,9 @@
 
 const historySeconds = 120;
 const history = [];
+// A block is confirmed every second or two: what happened in one second says little.
+const smoothingSeconds = 5;
+let recentRates = [];
 let tablesBefore = new Map();
 let tablesTime = 0;
 
@@ -24,7 +27,7 @@ function count(value) {
   if (size >= 1e9) return (value / 1e9).toFixed(2) + " G";
   if (size >= 1e6) return (value / 1e6).toFixed(2) + " M";
   if (size >= 1e4) return (value / 1e3).toFixed(1) + " k";
-  return Number.isInteger(value) ? String(value) : value.toFixed(1);
+  return Number.isInteger(value) || size >= 100 ? value.toFixed(0) : value.toFixed(1);
 }
 
 function bytes(value) {
@@ -60,6 +63,17 @@ function body(id, rows, empty) {
     row.append(...cells.map((cell) => (cell instanceof Node ? cell : node("td", cell))));
     return row;
   }));
+}
+
+// The mean of the last seconds' rates.
+function smoothed(rates) {
+  if (!rates) {
+    recentRates = [];
+    return null;
+  }
+  recentRates = [...recentRates, rates].slice(-smoothingSeconds);
+  return Object.fromEntries(Object.keys(rates).map((name) =>
+    [name, recentRates.reduce((sum, second) => sum + second[name], 0) / recentRates.length]));
 }
 
 const errorsText = (errors) => Object.entries(errors).map(([type, number]) => `${type} ${count(number)}`).join(", ") || "none";
@@ -160,20 +174,33 @@ function rejections(data) {
 }
 
 function hosts(data) {
-  if (data.hosts.length === 0) { byId("hosts").replaceChildren(); return; }
-  const table = node("table");
-  const head = node("tr");
-  head.append(node("th", "host"), node("th", "breaker"), node("th", "connections"), node("th", "blocks"), node("th", "failures"));
-  table.append(head, ...data.hosts.map((host) => {
-    const row = node("tr");
-    const state = host.breaker === "closed" ? "closed" : host.breaker.replace("_", " ");
-    row.append(node("td", host.host), node("td", state, host.breaker === "closed" ? "" : host.breaker === "open" ? "bad" : "warn"),
-      node("td", count(host.connections)), node("td", count(host.committed_blocks)), node("td", count(host.failures), host.failures > 0 ? "warn" : ""));
-    return row;
-  }));
-  const scroll = node("div", null, "scroll");
-  scroll.append(table);
-  byId("hosts").replaceChildren(scroll);
+  byId("hosts-section").hidden = data.hosts.length === 0;
+  body("hosts", data.hosts.map((host) => {
+    const state = { closed: "", open: "bad", half_open: "warn" }[host.breaker];
+    const errors = errorsText(host.errors);
+    return [host.host, node("td", host.breaker.replace("_", " "), state), count(host.connections), count(host.blocks_in_flight), count(host.committed_blocks),
+      node("td", errors, errors === "none" ? "quiet" : "warn")];
+  }), "");
+}
+
+// What somebody should know who looks for a second: each a class and a sentence, the worst first.
+function notices(data) {
+  const found = [];
+  const rows = data.rows;
+  const spool = data.spool;
+  if (data.sink === "clickhouse" && data.connections.sink === 0 && data.health !== "initializing") found.push(["bad", "No connection to ClickHouse: rows wait in the spool. The log says what each host answers."]);
+  const open = data.hosts.filter((host) => host.breaker !== "closed");
+  if (open.length > 0) found.push(["warn", `Left alone for now, because it failed again and again: ${open.map((host) => host.host).join(", ")}.`]);
+  if (rows.discarded > 0) found.push(["bad", `${count(rows.discarded)} accepted rows were discarded by a policy that somebody chose.`]);
+  if (rows.dead_lettered > 0) found.push(["bad", `${count(rows.dead_lettered)} accepted rows were refused by the sink; they are in the dead letter.`]);
+  if (spool && (Object.keys(spool.errors).length > 0 || spool.damaged_places > 0)) found.push(["bad", "The spool's disk fails: see Spool."]);
+  if (spool && spool.full) found.push(["bad", "The spool is full: producers wait, or what spool.full_policy says."]);
+  if (data.intake === "paused") found.push(["warn", "Paused: no rows are taken, producers wait. POST /resume ends it."]);
+  if (data.intake === "draining") found.push(["warn", "Draining: what was accepted is shipped, nothing more is taken."]);
+  if (data.backpressure) found.push(["warn", `Backpressure: ${data.backpressure.message}.`]);
+  found.sort(([first], [second]) => (first === second ? 0 : first === "bad" ? -1 : 1));
+  if (found.length === 0) found.push(["", "All is well: nobody waits for room."]);
+  byId("notices").replaceChildren(...found.map(([className, text]) => node("p", text, `notice ${className}`)));
 }
 
 function show(data) {
@@ -186,9 +213,8 @@ function show(data) {
   byId("intake").textContent = data.intake === "open" ? `for ${time(data.health_age_seconds)}` : `intake ${data.intake}`;
   byId("about").textContent = [data.version, `sink ${data.sink}`, `up ${time(data.uptime_seconds)}`].filter(Boolean).join(" · ");
 
-  const notice = byId("backpressure");
-  notice.textContent = data.backpressure ? `Backpressure: ${data.backpressure.message}.` : "No backpressure: nobody waits for room.";
-  notice.className = "notice" + (data.backpressure ? " warn" : "");
+  data.rates = smoothed(data.rates);
+  notices(data);
 
   // What stands in for the spool where there is none has nothing to show.
   const flow = data.stages.filter((entry) => !["dead-letter", "direct"].includes(entry.stage));
@@ -228,8 +254,13 @@ function show(data) {
     spool && ["oldest", time(spool.oldest_age_seconds), spool.oldest_age_seconds > 300 ? "warn" : ""],
     spool && Object.keys(spool.errors).length > 0 && ["disk errors", errorsText(spool.errors), "bad"],
     spool && spool.damaged_places > 0 && ["damaged places", count(spool.damaged_places), "bad"],
-    letter && ["dead letter", `${count(letter.rows)} rows, ${count(letter.blocks)} blocks`],
-    letter && ["not kept there", `${count(discarded)} rows`, discarded > 0 ? "bad" : ""],
+    spool && ["files", count(spool.segments)],
+    spool && ["left by an earlier run", `${count(spool.restored_rows)} rows`],
+  ]);
+  list("letter", [
+    letter ? ["rejected rows", count(letter.rows)] : ["dead letter", "none"],
+    letter && ["refused blocks", count(letter.blocks), letter.blocks > 0 ? "bad" : ""],
+    letter && ["not kept", `${count(discarded)} rows`, discarded > 0 ? "bad" : ""],
     letter && letter.disk_errors > 0 && ["disk errors", count(letter.disk_errors), "bad"],
   ]);
   const process = data.process;
@@ -284,6 +315,8 @@ async function follow() {
 
 async function run() {
   for (;;) {
+    // What was counted before belongs to another connection, perhaps to another process.
+    recentRates = [];
     let why = "the stream ended";
     try {
       if (!(await follow())) return;

@@ -26,6 +26,7 @@ public actor ValidateStage: Stage {
     private let catalog: any TableCatalog
     private let changes: StructureChanges
     private let watch: StructureWatch
+    private let refusals = RefusalLog()
     private let telemetry: Telemetry
     private let clock: StageClock
     private let logger: Logger
@@ -238,9 +239,11 @@ public actor ValidateStage: Stage {
     }
 
     private nonisolated func refuse(_ table: TableName, _ error: CatalogError, _ reader: ChunkReader) {
-        logger.warning(
-            "rows for a table that cannot be written to are rejected",
-            metadata: ["table": "\(table)", "reason": "\(error.code.rawValue)", "detail": "\(error.message)"])
+        if refusals.isWorthALine(table, error.code, at: clock.now) {
+            logger.warning(
+                "rows for a table that cannot be written to are rejected",
+                metadata: ["table": "\(table)", "reason": "\(error.code.rawValue)", "detail": "\(error.message)"])
+        }
         reader.refuse(table, because: error)
     }
 

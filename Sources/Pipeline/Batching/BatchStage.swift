@@ -82,8 +82,14 @@ public actor BatchStage: Stage {
     private func sealWhatIsDue() async throws { try await passOn(planner.deadlineReached(now: clock.now)) }
 
     /// Seals now what is open of a table, or of all, and passes it on.
-    public func flush(table: TableName? = nil) async throws {
-        try await passOn(planner.flushRequested(table))
+    ///
+    /// - Returns: The rows of each block that was sealed.
+    @discardableResult
+    public func flush(table: TableName? = nil) async throws -> [Int] {
+        let sealed = planner.flushRequested(table)
+        let rows = sealed.map(\.rows)
+        try await passOn(sealed)
+        return rows
     }
 
     private enum Event: Sendable {

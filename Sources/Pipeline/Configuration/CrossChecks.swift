@@ -8,6 +8,7 @@ struct CrossChecks {
         checks.adminIsProtected()
         checks.rowBatchFits()
         checks.pairsAreInOrder()
+        checks.spoolHasSeveralFiles()
         checks.strategiesAreInOrder()
         checks.tablesAreNames()
         checks.promisesHold()
@@ -105,6 +106,19 @@ struct CrossChecks {
             require(
                 false, [key, boundKey], "\(name): must be at most \(boundKey), \(format(bound)), got \(format(value))")
         }
+    }
+
+    /// Settled rows go with their whole file, so that a spool of one or two files is full of what nobody needs any more.
+    private mutating func spoolHasSeveralFiles() {
+        let spool = settings.spool
+        let keys = ["spool.bytes_max", "spool.segment_bytes"]
+        guard spool.enabled, spool.bytesMax / 4 < spool.segmentBytes, !assembly.isBroken(keys) else { return }
+        let place = keys.map { assembly.origin($0).place }.first { $0 != .defaults } ?? .defaults
+        assembly.warn(
+            ConfigurationIssue(
+                .conflict, at: place,
+                "bytes_max: \(ByteSize.format(spool.bytesMax)) are fewer than four files of segment_bytes, \(ByteSize.format(spool.segmentBytes)); settled rows go with their whole file, so that this spool may be full though all is confirmed: take a segment_bytes of at most \(ByteSize.format(spool.bytesMax / 4))"
+            ))
     }
 
     private mutating func pairsAreInOrder() {

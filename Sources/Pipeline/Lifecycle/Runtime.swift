@@ -15,6 +15,9 @@ import UnixSignals
 public final class Runtime: Sendable {
     /// After the time limit, cancelled stages have so long to end; then the process does.
     static let cancellationTimeMax: Duration = .seconds(2)
+    /// A signal that follows the first one sooner is the same request: `timeout` and some supervisors signal a process, and
+    /// then the group that it is in.
+    static let signalRepeatTimeMax: Duration = .milliseconds(500)
 
     private let group: ServiceGroup
     private let course: ShutdownCourse
@@ -57,7 +60,10 @@ public final class Runtime: Sendable {
     public func run(signals: Bool = true) async throws -> ExitReason {
         let listening = Task {
             guard signals else { return }
+            var first: StageClock.Instant?
             for await signal in await UnixSignalsSequence(trapping: .sigterm, .sigint) {
+                if let first, clock.now - first < Self.signalRepeatTimeMax { continue }
+                first = first ?? clock.now
                 logger.notice("signal received", metadata: ["signal": "\(signal)"])
                 stop()
             }

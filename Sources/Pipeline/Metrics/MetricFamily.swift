@@ -45,19 +45,19 @@ extension TelemetrySnapshot {
             .counter("sluice_dead_lettered_rows_total", "Accepted rows that the sink refused.", deadLetteredRows),
             .counter(
                 "sluice_discarded_rows_total", "Accepted rows that a chosen policy gave up.",
-                labelled("reason", discardedRows)),
+                labelled("reason", discardedRows, from: KnownReasons.discards)),
             .gauge("sluice_unsettled_rows", "Accepted rows on their way to the sink.", Double(conservation.inFlight)),
             .gauge("sluice_producer_connections", "Open sessions.", Double(producerConnections)),
             .counter("sluice_sessions_opened_total", "Sessions that were opened.", sessionsOpened),
             .counter(
                 "sluice_sessions_refused_total", "Sessions that were turned away.",
-                labelled("reason", sessionsRefused)),
+                labelled("reason", sessionsRefused, from: KnownReasons.refusedSessions)),
             .counter(
                 "sluice_rate_limited_total", "How often a session was held or sent away for being too fast.",
-                labelled("limit", rateLimited)),
+                labelled("limit", rateLimited, from: KnownReasons.rateLimits)),
             .counter(
                 "sluice_rate_limited_seconds_total", "For so long, summed over them.",
-                rateLimitedTime.sorted { $0.key < $1.key }.map {
+                KnownReasons.filled(rateLimitedTime, with: KnownReasons.rateLimits).sorted { $0.key < $1.key }.map {
                     .init([("limit", $0.key)], Double($0.value) / 1000)
                 }),
             .counter(
@@ -82,7 +82,9 @@ extension TelemetrySnapshot {
                 deadLetter.map { [.init([], $0.blocks)] } ?? []),
             .counter(
                 "sluice_dead_letter_discarded_rows_total", "Rows that the dead letter keeps no longer, or never kept.",
-                labelled("reason", deadLetter?.discardedRows ?? [:])),
+                deadLetter.map {
+                    labelled("reason", $0.discardedRows, from: KnownReasons.deadLetterDiscards)
+                } ?? []),
             .counter(
                 "sluice_dead_letter_disk_errors_total", "Writes to the dead letter that failed.",
                 deadLetter.map { [.init([], $0.diskErrors)] } ?? []),
@@ -98,12 +100,14 @@ extension TelemetrySnapshot {
                 "sluice_spool_unsettled_rows", "Rows in the spool that are not settled.", Double(spool.unsettledRows)),
             .gauge(
                 "sluice_spool_oldest_timestamp_seconds",
-                "When the oldest file with unsettled rows was begun, since 1970; 0: there is none.",
+                "When the oldest row that is not settled was written, since 1970; 0: there is none.",
                 Double(spool.oldest) / 1000),
             .gauge("sluice_spool_full", "1 while rows wait because the spool has no room.", spool.isFull ? 1 : 0),
             .counter("sluice_spool_restored_rows_total", "Rows that an earlier run left.", spool.restoredRows),
             .counter("sluice_spool_commits_total", "Groups that were written.", spool.commits),
-            .counter("sluice_spool_errors_total", "Calls of the disk that failed.", labelled("reason", spool.errors)),
+            .counter(
+                "sluice_spool_errors_total", "Calls of the disk that failed.",
+                spool.bytesMax > 0 ? labelled("reason", spool.errors, from: KnownReasons.spoolErrors) : []),
             .counter(
                 "sluice_spool_damaged_places_total", "Places where the disk lost something that was whole.",
                 spool.damagedPlaces),
@@ -233,8 +237,11 @@ extension TelemetrySnapshot {
         tables.map { .init([("table", $0.table)], $0[keyPath: figure]) }
     }
 
-    private func labelled(_ label: String, _ figures: [String: UInt64]) -> [MetricFamily.Sample] {
-        figures.sorted { $0.key < $1.key }.map { .init([(label, $0.key)], $0.value) }
+    /// - Parameter known: values of the label that have a series before they happen.
+    private func labelled(
+        _ label: String, _ figures: [String: UInt64], from known: [String] = []
+    ) -> [MetricFamily.Sample] {
+        KnownReasons.filled(figures, with: known).sorted { $0.key < $1.key }.map { .init([(label, $0.key)], $0.value) }
     }
 
     private func perStream(_ figure: (BoundedStreamSnapshot) -> Double) -> [MetricFamily.Sample] {

@@ -7,7 +7,7 @@ public final class SpoolTelemetry: Sendable {
     public let segments = Gauge()
     /// Rows on disk that are not settled.
     public let unsettledRows = Gauge()
-    /// When the oldest segment with such rows was begun, in milliseconds since 1970; 0: there is none.
+    /// When the oldest of them was written, in milliseconds since 1970; 0: there is none.
     public let oldest = Gauge()
     /// 1 while rows wait because there is no room.
     public let isFull = Gauge()

@@ -31,7 +31,7 @@ public actor DirectStage: Stage {
             let lsn = lastLSN
             let spans = intake.numbered.map { ProducerSpan(identity: $0.producer.identity, range: $0.range) }
             ledger.rowsWritten(
-                lsn: lsn, at: SpoolLocation(segment: 1, offset: 0), rows: intake.rows, spans: spans)
+                lsn: lsn, rows: intake.rows, spans: spans, location: SpoolLocation(segment: 1, offset: 0), at: 0)
             for numbered in intake.numbered {
                 if intake.batches.isEmpty {
                     numbered.producer.becameDurable(numbered.range, refusals: numbered.refusals)

@@ -117,8 +117,8 @@ public final class SpoolCore {
     public var segments: Int { ledger.segments.count }
     public var unsettledRows: Int { ledger.unsettledRows }
     public var totals: SpoolTotals { ledger.totals }
-    /// When the oldest segment was begun, in milliseconds since 1970; nil: there is nothing that waits.
-    public var oldest: Int64? { ledger.segments.first { $0.unsettledRows > 0 }?.created }
+    /// When the oldest row that is not settled was written, in milliseconds since 1970; nil: there is nothing that waits.
+    public var oldest: Int64? { ledger.oldest }
     /// Records that were handed on and are not settled.
     public var recordsHeld: Int { ledger.records.count }
     public var lastLSN: UInt64 { nextLSN - 1 }
@@ -270,12 +270,13 @@ public final class SpoolCore {
     private func apply(_ entries: [SpoolEntry], _ places: [(lsn: UInt64, location: SpoolLocation)]) -> Commit {
         var commit = Commit(places: places)
         var next = places.makeIterator()
+        let now = wallClock()
         for entry in entries {
             switch entry {
             case .rows(_, let rows, let spans):
                 guard let place = next.next() else { break }
                 ledger.rowsWritten(
-                    lsn: place.lsn, at: place.location, rows: rows.reduce(0, +), spans: spans)
+                    lsn: place.lsn, rows: rows.reduce(0, +), spans: spans, location: place.location, at: now)
                 if rows.isEmpty { commit.settled += spans }
             case .seal(let blocks): ledger.sealed(blocks)
             case .settled(let id, let outcome): commit.settled += ledger.settled(id, as: outcome)

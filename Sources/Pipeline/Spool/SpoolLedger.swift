@@ -25,6 +25,7 @@ struct SpoolLedger: Sendable {
     private(set) var blocks: [UInt64: SealedParts] = [:]
     var lastBlock: UInt64 = 0
     private(set) var totals = SpoolTotals()
+    private var ages = SpoolAges()
 
     init() {}
 
@@ -37,10 +38,13 @@ struct SpoolLedger: Sendable {
         self.blocks = blocks
         self.lastBlock = lastBlock
         self.totals = totals
+        ages = SpoolAges(segments)
     }
 
     var bytes: Int { segments.reduce(0) { $0 + $1.bytes } }
     var unsettledRows: Int { segments.reduce(0) { $0 + $1.unsettledRows } }
+    /// When the oldest row that is not settled was written, in milliseconds since 1970; nil: there is none.
+    var oldest: Int64? { ages.oldest }
 
     // MARK: What was written
 
@@ -51,9 +55,13 @@ struct SpoolLedger: Sendable {
     /// The last segment ends here: what is behind is void.
     mutating func cut(toBytes bytes: Int) { segments[segments.count - 1].bytes = bytes }
 
-    mutating func rowsWritten(lsn: UInt64, at location: SpoolLocation, rows: Int, spans: [ProducerSpan]) {
+    /// - Parameter time: milliseconds since 1970.
+    mutating func rowsWritten(
+        lsn: UInt64, rows: Int, spans: [ProducerSpan], location: SpoolLocation, at time: Int64
+    ) {
         totals.accepted += UInt64(rows)
         guard rows > 0 else { return }
+        ages.written(rows: rows, lsn: lsn, at: time)
         segments[segments.count - 1].unsettledRows += rows
         records[lsn] = Record(location: location, unsettledRows: rows, spans: spans)
     }
@@ -88,6 +96,7 @@ struct SpoolLedger: Sendable {
         for part in parts {
             guard var record = records[part.lsn] else { continue }
             record.unsettledRows -= part.rows
+            ages.settled(rows: part.rows, lsn: part.lsn)
             if let place = segments.firstIndex(where: { $0.number == record.location.segment }) {
                 segments[place].unsettledRows -= part.rows
             }

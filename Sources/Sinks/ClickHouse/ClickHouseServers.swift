@@ -193,7 +193,8 @@ public final class ClickHouseServers: Sendable {
                     last = error
                 }
             case .wait: try await room(after: change)
-            case .allOpen(let until): throw HostsUnavailable(until: until)
+            case .allOpen(let until):
+                throw HostsUnavailable(until: until, generation: generation.number, change: change)
             case .exhausted:
                 health.connectingFailed()
                 throw last ?? ConnectionError(.connectionClosed)
@@ -307,6 +308,25 @@ public final class ClickHouseServers: Sendable {
         }
     }
 
+    /// Waits until the first breaker lets one through, or until a reload has brought other hosts: those need not wait for
+    /// what the ones before did.
+    func wait(after refusal: HostsUnavailable) async throws {
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask { [clock] in try await clock.sleep(until: refusal.until) }
+            group.addTask { [self] in
+                var change = refusal.change
+                while true {
+                    try await room(after: change)
+                    let (number, now) = state.withLock { ($0.current.number, $0.change) }
+                    if number != refusal.generation { return }
+                    change = now
+                }
+            }
+            try await group.next()
+            group.cancelAll()
+        }
+    }
+
     // MARK: Waiting for room
 
     @discardableResult
@@ -345,6 +365,9 @@ public final class ClickHouseServers: Sendable {
 /// All hosts failed so often that none is tried for now.
 struct HostsUnavailable: Error, CustomStringConvertible {
     let until: StageClock.Instant
+    /// Of the hosts that this is said of, and how many changes there were until then.
+    fileprivate let generation: UInt64
+    fileprivate let change: UInt64
 
     var description: String { "every host failed several times in a row and is left alone for a while" }
 }
@@ -376,14 +399,6 @@ struct Lease: Sendable {
     var host: HostTelemetry { generation.hosts[ticket.host] }
     /// The INSERT as it was configured then.
     var insert: InsertStatement { generation.insert }
-}
-
-extension ConnectionError {
-    /// With the cause that the network gives, which a description leaves out; without any text of the server's.
-    var forLog: String {
-        guard code != .refusedByServer, let cause else { return description }
-        return "\(description): \(cause)"
-    }
 }
 
 extension ClickHouseSettings {

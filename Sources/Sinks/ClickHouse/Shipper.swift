@@ -285,7 +285,7 @@ struct Shipper: Sendable {
             } catch let error as HostsUnavailable {
                 shared.logger.warning(
                     "no host may be tried for now", metadata: block.metadata.merging(["error": "\(error)"]) { $1 })
-                try await shared.clock.sleep(until: error.until)
+                try await shared.servers.wait(after: error)
             } catch {
                 if error is CancellationError || Task.isCancelled { throw CancellationError() }
                 let isOverloaded = (error as? ConnectionError)?.exception?.code.treatment == .backOff

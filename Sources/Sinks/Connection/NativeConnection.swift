@@ -54,7 +54,8 @@ public final class NativeConnection: Sendable {
                     .channelInitializer { channel in
                         channel.eventLoop.makeCompletedFuture {
                             if let security {
-                                try channel.pipeline.syncOperations.addHandler(security.handler(for: host.name))
+                                try channel.pipeline.syncOperations.addHandlers(
+                                    security.handler(for: host.name), FaultKeeper(attempt))
                             }
                             attempt.began(channel)
                         }
@@ -68,6 +69,9 @@ public final class NativeConnection: Sendable {
             // Nobody may be left waiting for a login that will not be.
             login.fail(error)
             if Task.isCancelled { throw ConnectionError(.cancelled) }
+            if let fault = attempt.fault, (error as? ConnectionError)?.code != .refusedByServer {
+                throw ConnectionError(connecting: fault)
+            }
             throw (error as? ConnectionError) ?? ConnectionError(connecting: error)
         }
     }
@@ -163,9 +167,14 @@ private struct UncheckedRequest: @unchecked Sendable {
     init(_ value: NativeRequest) { self.value = value }
 }
 
-/// The channels of a connect that is under way, so that cancelling closes them.
+/// The channels of a connect that is under way, so that cancelling closes them; and what TLS said first.
 private final class ConnectAttempt: Sendable {
     private let state = Mutex<(channels: [any Channel], isCancelled: Bool)>(([], false))
+    private let firstFault = Mutex<(any Error)?>(nil)
+
+    var fault: (any Error)? { firstFault.withLock { $0 } }
+
+    func failed(_ error: any Error) { firstFault.withLock { $0 = $0 ?? error } }
 
     func began(_ channel: any Channel) {
         let isCancelled = state.withLock { state in
@@ -182,6 +191,20 @@ private final class ConnectAttempt: Sendable {
             return state.channels
         }
         for channel in channels { channel.close(promise: nil) }
+    }
+}
+
+/// Notes an error of the handshake, which may come before anybody else is there to hear it.
+private final class FaultKeeper: ChannelInboundHandler {
+    typealias InboundIn = ByteBuffer
+
+    private let attempt: ConnectAttempt
+
+    init(_ attempt: ConnectAttempt) { self.attempt = attempt }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        attempt.failed(error)
+        context.fireErrorCaught(error)
     }
 }
 

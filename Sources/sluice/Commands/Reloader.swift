@@ -128,12 +128,17 @@ final class Reloader: AdminActions {
 
     func flush(_ table: TableName) async throws(AdminActionError) -> AdminActionResult {
         let daemon = try daemon()
+        let rows: [Int]
         do {
-            try await daemon.flush(table)
+            rows = try await daemon.flush(table)
         } catch {
             throw AdminActionError(.failed, "\(error)")
         }
-        return AdminActionResult("what was open of \(table) is sealed")
+        let blocks = rows.count == 1 ? "a block" : "\(rows.count) blocks"
+        return AdminActionResult(
+            rows.isEmpty
+                ? "nothing was open of \(table) (the name as producers write it)"
+                : "\(blocks) of \(table) sealed, rows: \(rows.reduce(0, +))")
     }
 }
 

@@ -36,7 +36,7 @@ struct RunCommand: AsyncParsableCommand {
 
         let daemon: Daemon
         let main = configuration.mainFile
-        let reloader = Reloader(configuration, logger: logger, setLogLevel: { logs.logLevel = $0 }) {
+        let reloader = Reloader(configuration, logger: logger, setLogLevel: logs.setLevelOfAll) {
             () throws(ConfigurationFailure) in
             // From where it was read first, whatever the working directory has meanwhile.
             try ConfigurationLoader(environment: ProcessInfo.processInfo.environment).loadWithRules(main)
@@ -70,6 +70,11 @@ struct RunCommand: AsyncParsableCommand {
         logger.notice("starting", metadata: configuration.startMetadata)
         // The stages must not share the main thread's executor: hops from it and back cost twenty times as much.
         let running = Task.detached { try await daemon.runtime.run() }
+        // Not waited for: a daemon that fails never listens.
+        Task.detached {
+            await daemon.listening.wait()
+            ServiceManager.notify("READY=1")
+        }
         let reason: ExitReason
         do {
             reason = try await running.value

@@ -17,16 +17,7 @@ struct TopCommand: ParsableCommand {
             With --once it ends with 0 when the daemon takes rows and with 1 when it does not, or does not answer.
             """)
 
-    @OptionGroup var options: ConfigurationOptions
-
-    @Option(help: ArgumentHelp("The daemon's admin socket.", valueName: "path"))
-    var socket: String?
-
-    @Option(help: ArgumentHelp("Address of the daemon's endpoints, without TLS.", valueName: "http://host:port"))
-    var url: String?
-
-    @Option(name: .customLong("token-file"), help: ArgumentHelp("File that holds the token.", valueName: "path"))
-    var tokenFile: String?
+    @OptionGroup var endpoints: EndpointOptions
 
     @Flag(help: "Show it once, and end.")
     var once = false
@@ -35,11 +26,7 @@ struct TopCommand: ParsableCommand {
     var quiet = false
 
     func validate() throws {
-        guard socket == nil || url == nil else { throw ValidationError("Give --socket or --url, not both.") }
         guard once || !quiet else { throw ValidationError("--quiet is for --once.") }
-        if let url, AdminAddress(parsing: url) == nil {
-            throw ValidationError("\(url) is no address such as http://127.0.0.1:8090.")
-        }
     }
 
     func run() throws {
@@ -52,23 +39,8 @@ struct TopCommand: ParsableCommand {
         }
     }
 
-    private func target() throws -> (AdminAddress, token: String?) {
-        var token: String?
-        if let tokenFile {
-            guard let text = try? String(contentsOfFile: tokenFile, encoding: .utf8) else {
-                throw TopError("cannot read \(tokenFile)")
-            }
-            token = text.trimmingCharacters(in: .newlines)
-        }
-        if let socket { return (.socket(socket), token) }
-        if let address = url.flatMap(AdminAddress.init(parsing:)) { return (address, token) }
-        let admin = try options.load().settings.admin
-        let own = admin.token.revealed
-        return (try AdminAddress(admin), token ?? (own.isEmpty ? nil : own))
-    }
-
     private func showOnce() throws {
-        let (address, token) = try target()
+        let (address, token) = try endpoints.target()
         let connection = try AdminConnection(to: address, path: "/status", token: token)
         var body: [UInt8] = []
         while let more = try connection.next() { body += more }
@@ -83,7 +55,7 @@ struct TopCommand: ParsableCommand {
     }
 
     private func show() throws {
-        let (address, token) = try target()
+        let (address, token) = try endpoints.target()
         let isTerminal = TerminalSize.current != nil
         if isTerminal { Terminal.begin() }
         defer { if isTerminal { Terminal.end() } }

@@ -13,12 +13,14 @@ private final class SharedLevel: Sendable {
 
 /// Writes each log entry to standard error at once, as one line.
 struct StandardErrorLogs: LogHandler {
-    /// One for all loggers that were made of this, so that a reload reaches them.
+    /// Of one logger and what is copied from it: it may be quieter than the others, never louder.
     var logLevel: Logger.Level {
-        get { level.withLock { $0 } }
-        nonmutating set { level.withLock { $0 = newValue } }
+        get { max(common.withLock { $0 }, own) }
+        set { own = newValue }
     }
-    private let level: SharedLevel
+    /// One for all loggers that were made of this, so that a reload reaches them.
+    private let common: SharedLevel
+    private var own = Logger.Level.trace
     var metadata: Logger.Metadata = [:]
     private let format: LogSettings.Format
     private let write: @Sendable (String) -> Void
@@ -28,12 +30,15 @@ struct StandardErrorLogs: LogHandler {
         _ settings: LogSettings,
         write: @escaping @Sendable (String) -> Void = { Output.writeAll(Array($0.utf8), to: STDERR_FILENO) }
     ) {
-        level = SharedLevel(Logger.Level(rawValue: settings.level.rawValue) ?? .info)
+        common = SharedLevel(Logger.Level(rawValue: settings.level.rawValue) ?? .info)
         format = settings.format
         self.write = write
     }
 
     func logger() -> Logger { Logger(label: "sluice") { _ in self } }
+
+    /// What all loggers leave out from now on: what is below this.
+    func setLevelOfAll(_ level: Logger.Level) { common.withLock { $0 = level } }
 
     subscript(metadataKey key: String) -> Logger.Metadata.Value? {
         get { metadata[key] }

@@ -33,6 +33,8 @@ final class AckedConnection: Sendable {
         func heard(_ event: SluiceEvent) {
             switch event {
             case .connected: break
+            // Before it says so, the daemon acks all that it has taken: nothing is sent twice.
+            case .disconnected(let reason) where reason.hasPrefix("rate_limit: "): break
             case .disconnected: state.withLock { $0.reconnects += 1 }
             case .acked(let number): acked(number)
             case .rejected(let rejection):

@@ -129,7 +129,8 @@ final class Sending: Sendable {
                 report.notes.insert("the daemon has no spool: rows count as sent when it has them in memory", at: 0)
                 return report
             }
-            if orWithoutAcks, frames == nil, code == .refused("no_spool") || code == .refused("not_allowed") {
+            let givesNoAcks = code == .refused("not_allowed") && "\(error)".contains("gives no acks")
+            if orWithoutAcks, frames == nil, code == .refused("no_spool") || givesNoAcks {
                 return Report(
                     notes: ["the daemon has no spool: rows are not acked, and a crash of the daemon may lose some"],
                     problems: produceWithoutAcks())

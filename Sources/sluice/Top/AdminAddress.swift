@@ -55,7 +55,7 @@ enum AdminAddress: Equatable {
     }
 }
 
-/// Why `sluice top` has nothing to show.
+/// Why `sluice top` has nothing to show, or `sluice ctl` was not heard.
 struct TopError: Error, CustomStringConvertible {
     let description: String
 

@@ -6,12 +6,16 @@ final class AdminConnection {
     private var answer = HTTPAnswer()
 
     /// Connects and asks.
-    init(to address: AdminAddress, path: String, token: String?) throws(TopError) {
+    ///
+    /// - Parameter patience: seconds without a byte of the answer, after which the daemon is taken to hang.
+    init(
+        to address: AdminAddress, method: String = "GET", path: String, token: String?, patience: Int = 10
+    ) throws(TopError) {
         descriptor = try Self.connect(address)
         // Somebody may watch for days; an answer that does not begin is a daemon that hangs.
-        var timeout = timeval(tv_sec: 10, tv_usec: 0)
+        var timeout = timeval(tv_sec: patience, tv_usec: 0)
         setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &timeout, socklen_t(MemoryLayout<timeval>.size))
-        var request = "GET \(path) HTTP/1.1\r\nHost: \(address.name)\r\nConnection: close\r\n"
+        var request = "\(method) \(path) HTTP/1.1\r\nHost: \(address.name)\r\nConnection: close\r\n"
         if let token { request += "Authorization: Bearer \(token)\r\n" }
         guard Output.writeAll(Array((request + "\r\n").utf8), to: descriptor) else {
             close(descriptor)
@@ -27,20 +31,37 @@ final class AdminConnection {
     func next() throws(TopError) -> [UInt8]? {
         while true {
             if let status = answer.status, status != 200 {
-                throw TopError(
-                    status == 401
-                        ? "the daemon asks for a token: give --token-file, or --socket"
-                        : "the daemon answered \(status)")
+                throw TopError(status == 401 ? Self.asksForToken : "the daemon answered \(status)")
             }
             let body = answer.takeBody()
             if !body.isEmpty { return body }
             if answer.isComplete { return nil }
-            var chunk = [UInt8](repeating: 0, count: 64 << 10)
+            guard try receive() else { return nil }
+        }
+    }
+
+    /// The whole answer, whatever it is.
+    func whole() throws(TopError) -> (status: Int, body: [UInt8]) {
+        var body: [UInt8] = []
+        while !answer.isComplete, try receive() { body += answer.takeBody() }
+        guard let status = answer.status else { throw TopError("the daemon hung up without an answer") }
+        if status == 401 { throw TopError(Self.asksForToken) }
+        return (status, body + answer.takeBody())
+    }
+
+    private static let asksForToken = "the daemon asks for a token: give --token-file, or --socket"
+
+    /// - Returns: false at the end.
+    private func receive() throws(TopError) -> Bool {
+        var chunk = [UInt8](repeating: 0, count: 64 << 10)
+        while true {
             let count = chunk.withUnsafeMutableBytes { read(descriptor, $0.baseAddress, $0.count) }
             if count < 0, errno == EINTR { continue }
+            if count < 0, errno == EAGAIN { throw TopError("the daemon takes too long to answer") }
             guard count >= 0 else { throw TopError("no answer: \(SystemError.text)") }
-            guard count > 0 else { return nil }
+            guard count > 0 else { return false }
             guard answer.receive(chunk[..<count]) else { throw TopError("that is no answer of HTTP") }
+            return true
         }
     }
 

@@ -36,9 +36,14 @@ struct TopScreen {
             first += "  cpu \(String(format: "%.1f", rates.cores * 100)) %"
         }
         first += "  memory \(Figure.bytes(status.process.residentBytes))"
-        let second =
-            status.backpressure.map { colored("backpressure: \($0.message)", .warn) }
-            ?? "no backpressure: nobody waits for room"
+        let second: String
+        if let held = status.backpressure {
+            second = colored("backpressure: \(held.message)", .warn)
+        } else if status.spool?.full == true {
+            second = colored("the spool is full (spool.bytes_max)", .bad)
+        } else {
+            second = "no backpressure: nobody waits for room"
+        }
         return [first, second]
     }
 
@@ -213,6 +218,7 @@ enum Figure {
         case 1e9...: String(format: "%.2f G", value / 1e9)
         case 1e6...: String(format: "%.2f M", value / 1e6)
         case 1e4...: String(format: "%.1f k", value / 1e3)
+        case 100...: String(format: "%.0f", value)
         default: value == value.rounded() ? String(format: "%.0f", value) : String(format: "%.1f", value)
         }
     }

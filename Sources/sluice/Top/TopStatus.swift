@@ -45,6 +45,7 @@ struct TopStatus: Decodable {
     struct Spool: Decodable {
         var unsettledRows, bytes, bytesMax: Int
         var oldestAgeSeconds: Double
+        var full: Bool
     }
 
     struct Latency: Decodable {

@@ -91,7 +91,7 @@ import TestSupport
         var rows: [Int] = []
         for await block in output { rows.append(block.rows) }
         #expect(rows.sorted() == [1, 2])
-        try await flushing.value
+        #expect(try await flushing.value.sorted() == [1, 2])
         try await running.value
     }
 

@@ -275,4 +275,13 @@ import Testing
         #expect(loaded.settings.validate.schemaFiles == ["stages/../schema/a.sql", "/abs/b.sql"])
         #expect(loaded.schema.tables.map(\.description) == ["a", "b"])
     }
+
+    @Test func aSpoolOfFewFilesIsWarnedOf() throws {
+        let small = try loadConfiguration(["stages/spool.yaml": "bytes_max: 40MiB\n"])
+        #expect(small.warnings.count == 1)
+        #expect(small.warnings.first?.description.contains("take a segment_bytes of at most 10MiB") == true)
+        let fine = try loadConfiguration(["stages/spool.yaml": "bytes_max: 40MiB\nsegment_bytes: 10MiB\n"])
+        #expect(fine.warnings.isEmpty)
+        #expect(try loadConfiguration(["stages/spool.yaml": "enabled: false\nbytes_max: 40MiB\n"]).warnings.isEmpty)
+    }
 }

@@ -65,7 +65,7 @@ import Testing
     @Test func aMainFileThatIsNoMapIsRefused() {
         #expect(
             configurationErrors(["sluice.yaml": "- a\n"]) == [
-                "sluice.yaml:1:1: expected a map with the keys admin, audit, database, log, shutdown_timeout, stages, got a list"
+                "sluice.yaml:1:1: expected a map with the keys admin, audit, database, log, shutdown_timeout, stages, watch_interval, got a list"
             ])
         #expect(
             configurationErrors(["sluice.yaml": "log: {}\n---\nlog: {}\n"]) == [

@@ -34,22 +34,18 @@ import Testing
         let telemetry = Telemetry()
         let table = telemetry.table(TableName(table: "t"))
         table.rejectedRows.add(reason: "r")
-        telemetry.discardedRows.add(reason: "r")
         telemetry.sealedBlocks.add(reason: "r")
         telemetry.adminRequests.add(reason: "ok")
         telemetry.observe(BoundedStream<Int>(elementsMax: 1, bytesMax: 1) { $0 }, as: "batch", rows: { $0 })
         let stage = Nothing()
         telemetry.observe(stage)
         defer { withExtendedLifetime(stage) {} }
-        telemetry.spool.errors.add(reason: "r")
+        telemetry.spool.bytesMax.set(1)
         telemetry.sessionErrors.add(reason: "c")
         telemetry.splitBlocks.add(reason: "r")
         telemetry.duplicateBlocks.add(reason: "r")
         telemetry.refittedBlocks.add(reason: "r")
         telemetry.observe(hosts: [HostTelemetry(host: "h:9000")])
-        telemetry.sessionsRefused.add(reason: "r")
-        telemetry.rateLimited.add(reason: "r")
-        telemetry.rateLimitedTime.add(reason: "r")
         telemetry.observe {
             $0.deadLetter = { DeadLetterStatus(rows: 1, blocks: 1, discardedRows: ["r": 1], diskErrors: 1) }
         }
@@ -73,5 +69,30 @@ import Testing
         #expect(missing == [], "not on the page, or otherwise")
         #expect(extra == [], "on the page, and not in the program")
         for family in families() { #expect(!family.samples.isEmpty, "\(family.name) has no sample to look at") }
+    }
+
+    /// What alerts look at is there before it happens: a counter that begins with its first event never increases.
+    @Test func whatAlertsAreMadeOfBeginsAtZero() {
+        let telemetry = Telemetry()
+        telemetry.spool.bytesMax.set(1)
+        telemetry.observe {
+            $0.deadLetter = { DeadLetterStatus(rows: 0, blocks: 0, discardedRows: [:], diskErrors: 0) }
+        }
+        let families = Dictionary(telemetry.snapshot().families.map { ($0.name, $0.samples) }) { $1 }
+        for name in [
+            "sluice_discarded_rows_total", "sluice_sessions_refused_total", "sluice_rate_limited_total",
+            "sluice_dead_letter_discarded_rows_total", "sluice_spool_errors_total", "sluice_dead_lettered_rows_total",
+            "sluice_insert_errors_total", "sluice_audit_errors_total", "sluice_spool_damaged_places_total",
+        ] {
+            let samples = families[name] ?? []
+            #expect(!samples.isEmpty && samples.allSatisfy { $0.value == 0 }, "\(name)")
+        }
+    }
+
+    @Test func whatHappenedIsCountedAndTheRestStaysZero() {
+        let telemetry = Telemetry()
+        telemetry.discardedRows.add(50, reason: "too_old")
+        let family = telemetry.snapshot().families.first { $0.name == "sluice_discarded_rows_total" }
+        #expect(family?.samples.map(\.value) == [0, 0, 50])
     }
 }
