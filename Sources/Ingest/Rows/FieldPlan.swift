@@ -263,13 +263,3 @@ final class FieldPlan: @unchecked Sendable {
         }
     }
 }
-
-extension DataType {
-    /// Null is one of its values.
-    fileprivate var takesNull: Bool {
-        switch underlying {
-        case .nullable, .variant, .dynamic: true
-        default: underlying.isNullableDictionary
-        }
-    }
-}
