@@ -116,12 +116,16 @@ final class RowRedactor: Sendable {
             copied = end
         }
         var changed = false
+        var isCut = false
         var safe = base
         let isWhole: Bool
         do throws(ParseFault) {
             try cursor.forEachField(scratch: &scratch, depthMax: depthMax) { name, value in
                 var behind = value
-                guard (try? behind.skipValue(depthMax: depthMax)) != nil else { return false }
+                guard (try? behind.skipValue(depthMax: depthMax)) != nil else {
+                    isCut = true
+                    return false
+                }
                 if hidden.contains(lowered(name)) {
                     copy(to: value.p)
                     kept.writeStaticString("null")
@@ -132,7 +136,7 @@ final class RowRedactor: Sendable {
                 return true
             }
             cursor.skipSpace()
-            isWhole = cursor.p.pointee == 0x0A && cursor.p == base + line.count - 1
+            isWhole = !isCut && cursor.p.pointee == 0x0A && cursor.p == base + line.count - 1
         } catch {
             isWhole = false
         }
