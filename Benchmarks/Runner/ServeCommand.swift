@@ -30,7 +30,7 @@ struct ServeCommand: AsyncParsableCommand {
 
         let watching = Task {
             await daemon.listening.wait()
-            let cpu = Clocks.processCPU
+            let (cpu, system) = (Clocks.processCPU, SystemCounts.ofThisProcess)
             say(Self.listening)
             while true {
                 let figures = daemon.telemetry.snapshot()
@@ -40,16 +40,17 @@ struct ServeCommand: AsyncParsableCommand {
                 try await Task.sleep(for: Self.pollInterval)
             }
             daemon.runtime.stop()
-            return cpu
+            return (cpu, system)
         }
         _ = try await daemon.runtime.run(signals: true)
         // Ended from outside, it has nothing to report.
         watching.cancel()
-        guard let cpu = try? await watching.value else { return }
+        guard let (cpu, system) = try? await watching.value else { return }
         let outcome = ServeOutcome(
             committedRows: Int(daemon.telemetry.snapshot().committedRows), cpuSeconds: Clocks.processCPU - cpu,
             end: Clocks.wall, peakResidentBytes: Self.peakResidentBytes,
-            rowBatches: Int(daemon.telemetry.snapshot().acceptLatency.count))
+            rowBatches: Int(daemon.telemetry.snapshot().acceptLatency.count),
+            system: SystemCounts.ofThisProcess - system)
         say(String(decoding: try JSONEncoder().encode(outcome), as: UTF8.self))
     }
 
