@@ -11,7 +11,7 @@ struct ServeCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(commandName: "serve", shouldDisplay: false)
     static let listening = "listening"
     /// How often the daemon looks whether all rows are there.
-    private static let pollInterval: Duration = .milliseconds(2)
+    private static let pollInterval: Duration = .milliseconds(10)
 
     @Argument var job: String
 

@@ -90,7 +90,8 @@ struct Report: Encodable {
                     name: $0.name, unit: $0.unit, count: $0.count, bytes: $0.bytes, unitsPerSecond: $0.unitsPerSecond,
                     megabytesPerSecond: $0.megabytesPerSecond, cpuSecondsPerMillion: $0.cpu,
                     peakResidentBytes: $0.peakResidentBytes,
-                    rowsPerBatch: $0.rowsPerBatch, waitsPerMillion: $0.waitsPerMillion, ratio: $0.ratio, fault: $0.fault, rounds: $0.rounds)
+                    rowsPerBatch: $0.rowsPerBatch, waitsPerMillion: $0.waitsPerMillion, ratio: $0.ratio,
+                    fault: $0.fault, rounds: $0.rounds)
             }, forKey: .measurements)
     }
 

@@ -6,7 +6,8 @@ enum PeerProgramSuite {
     static let benchmarks: [Benchmark] = [
         Benchmark(
             name: "clickhouse-client/plain",
-            about: "the client takes the rows from a file and inserts them (with --clickhouse; fewer columns, a Null table)",
+            about:
+                "the client takes the rows from a file and inserts them (with --clickhouse; fewer columns, a Null table)",
             needsServer: true, program: "clickhouse-client", run: insertByClient),
         Benchmark(
             name: "syslog-ng/file",

@@ -31,14 +31,14 @@ enum SendSuite {
                 let columns = blocks[0].layout.columns
                 let rounds = try await plan.rounds.measureProcess {
                     for _ in 0..<times {
-                        let body = try BlockEncoder.encode(blocks, as: encoding).body
-                        _ = try await connection.insert(query, columns: columns, body: body, timeout: timeout)
+                        let bytes = try BlockEncoder.encode(blocks, as: encoding).bytes
+                        _ = try await connection.insert(query, columns: columns, bytes: bytes, timeout: timeout)
                     }
                 }
                 let raw = try BlockEncoder.encode(blocks, as: encoding)
                 return Measurement(
                     name: "send/prebuilt", unit: .row, count: rows * times, bytes: raw.rawBytes * times,
-                    rounds: rounds, ratio: Double(raw.body.readableBytes) / Double(raw.rawBytes))
+                    rounds: rounds, ratio: Double(raw.bytes.readableBytes) / Double(raw.rawBytes))
             }
         }
     ]
