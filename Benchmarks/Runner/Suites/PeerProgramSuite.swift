@@ -35,6 +35,20 @@ enum PeerProgramSuite {
     /// Columns that the client of 18.16 cannot read from these rows; it skips their fields.
     private static let skippedColumns = ["mtypes", "data"]
 
+    /// The CREATE TABLE statement with columns that the client reads from these rows: Nullable, for it takes no null for a default.
+    private static func asClientsReadIt(_ statement: String) -> String {
+        statement.split(separator: "\n").filter { line in
+            !skippedColumns.contains { line.contains(" \($0) ") }
+        }.map { line in
+            let words = line.split(separator: " ", maxSplits: 1)
+            guard line.hasPrefix("    "), words.count == 2 else { return String(line) }
+            let isLast = !words[1].hasSuffix(",")
+            let type = (isLast ? words[1] : words[1].dropLast()).replacingOccurrences(
+                of: "DateTime64(3, 'UTC')", with: "String")
+            return "    \(words[0]) Nullable(\(type))\(isLast ? "" : ",")"
+        }.joined(separator: "\n")
+    }
+
     @Sendable private static func insertByClient(_ plan: Plan) async throws -> Measurement {
         guard let program = path(of: "clickhouse-client") else { throw BenchmarkError("no clickhouse-client") }
         guard let server = plan.clickhouse else { throw BenchmarkError("give --clickhouse host:port") }
@@ -43,11 +57,7 @@ enum PeerProgramSuite {
             let input = folder + "/rows.ndjson"
             try load.write(to: input)
             return try await server.withDatabase { database in
-                try await database.recreate(.plain, plan.schema, keepsRows: false) { statement in
-                    statement.split(separator: "\n").filter { line in
-                        !skippedColumns.contains { line.contains(" \($0) ") }
-                    }.joined(separator: "\n").replacingOccurrences(of: "DateTime64(3, 'UTC')", with: "String")
-                }
+                try await database.recreate(.plain, plan.schema, keepsRows: false) { asClientsReadIt($0) }
                 var rounds: [Round] = []
                 for round in 0...plan.rounds.count {
                     let (wall, cpu) = (Clocks.wall, Clocks.childrenCPU)
@@ -122,7 +132,8 @@ enum PeerProgramSuite {
         process.standardError = FileHandle.nullDevice
         try process.run()
         defer {
-            process.terminate()
+            // It has nothing to lose, and may not heed less.
+            kill(process.processIdentifier, SIGKILL)
             process.waitUntilExit()
         }
         while !FileManager.default.fileExists(atPath: socket) {
