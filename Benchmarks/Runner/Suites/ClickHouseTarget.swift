@@ -28,15 +28,10 @@ struct ClickHouseTarget: Sendable {
 
         /// Makes the table, empty.
         ///
-        /// - Parameters:
-        ///   - keepsRows: whether it is what the schema says; otherwise the server drops what it is given.
-        ///   - edit: of the statement.
-        func recreate(
-            _ table: Workload.Table, _ schema: SchemaFolder, keepsRows: Bool = true,
-            edit: (String) -> String = { $0 }
-        ) async throws {
+        /// - Parameter keepsRows: whether it is what the schema says; otherwise the server drops what it is given.
+        func recreate(_ table: Workload.Table, _ schema: SchemaFolder, keepsRows: Bool = true) async throws {
             try await run("DROP TABLE IF EXISTS \(databaseName).\(table.rawValue)")
-            let statement = edit(try schema.statement(of: table).withoutComments)
+            let statement = try schema.statement(of: table).withoutComments
             guard !keepsRows else {
                 try await run(statement)
                 return

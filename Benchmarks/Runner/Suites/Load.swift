@@ -38,14 +38,6 @@ final class Load: Sendable {
         self.shares = shares
     }
 
-    /// The same rows as a file.
-    func write(to path: String) throws {
-        _ = FileManager.default.createFile(atPath: path, contents: nil)
-        let file = try FileHandle(forWritingTo: URL(fileURLWithPath: path))
-        for _ in 0..<rows / workload.rows { try file.write(contentsOf: workload.bytes) }
-        try file.close()
-    }
-
     /// Returns when everything is written; up to `threadsMax` producers on a thread of their own.
     func send(to path: String) async throws {
         guard dialect == .lines else { return try await sendFrames(to: path) }

@@ -1,23 +1,16 @@
 import Foundation
 import Workloads
 
-/// Programs of others that do a part of sluice's work, each only where it is installed.
+/// Programs of others that do a part of sluice's work, only where they are installed.
 enum PeerProgramSuite {
     static let benchmarks: [Benchmark] = [
         Benchmark(
-            name: "clickhouse-client/plain",
-            about:
-                "the client takes the rows from a file and inserts them (with --clickhouse; fewer columns, a Null table)",
-            needsServer: true, program: "clickhouse-client", run: insertByClient),
-        Benchmark(
             name: "syslog-ng/file",
             about: "syslog-ng takes the lines from a Unix socket and writes them to a file, as they are",
-            program: "syslog-ng", run: writeBySyslog),
+            program: "syslog-ng", run: writeBySyslog)
     ]
 
     static let pairs = [
-        (peer: "clickhouse-client/plain", ours: "clickhouse/plain"),
-        (peer: "clickhouse-client/plain", ours: "clickhouse/plain-nospool"),
         (peer: "syslog-ng/file", ours: "clickhouse/plain"), (peer: "syslog-ng/file", ours: "null/plain"),
         (peer: "syslog-ng/file", ours: "null/plain-nospool"),
     ]
@@ -27,70 +20,6 @@ enum PeerProgramSuite {
     private static func path(of program: String) -> String? {
         ["/usr/bin/", "/usr/sbin/", "/usr/local/bin/", "/usr/local/sbin/"].map { $0 + program }.first {
             FileManager.default.isExecutableFile(atPath: $0)
-        }
-    }
-
-    // MARK: clickhouse-client
-
-    /// Columns that the client of 18.16 cannot read from these rows; it skips their fields.
-    private static let skippedColumns = ["mtypes", "data"]
-
-    /// The CREATE TABLE statement with columns that the client reads from these rows: Nullable, for it takes no null for a default.
-    private static func asClientsReadIt(_ statement: String) -> String {
-        statement.split(separator: "\n").filter { line in
-            !skippedColumns.contains { line.contains(" \($0) ") }
-        }.map { line in
-            let words = line.split(separator: " ", maxSplits: 1)
-            guard line.hasPrefix("    "), words.count == 2 else { return String(line) }
-            let isLast = !words[1].hasSuffix(",")
-            let type = (isLast ? words[1] : words[1].dropLast()).replacingOccurrences(
-                of: "DateTime64(3, 'UTC')", with: "String")
-            return "    \(words[0]) Nullable(\(type))\(isLast ? "" : ",")"
-        }.joined(separator: "\n")
-    }
-
-    @Sendable private static func insertByClient(_ plan: Plan) async throws -> Measurement {
-        guard let program = path(of: "clickhouse-client") else { throw BenchmarkError("no clickhouse-client") }
-        guard let server = plan.clickhouse else { throw BenchmarkError("give --clickhouse host:port") }
-        let load = Load(rows: plan.rows, producers: 1)
-        return try await withFolder { folder in
-            let input = folder + "/rows.ndjson"
-            try load.write(to: input)
-            return try await server.withDatabase { database in
-                try await database.recreate(.plain, plan.schema, keepsRows: false) { asClientsReadIt($0) }
-                var rounds: [Round] = []
-                for round in 0...plan.rounds.count {
-                    let (wall, cpu) = (Clocks.wall, Clocks.childrenCPU)
-                    try run(
-                        program,
-                        [
-                            "--host", server.host.name, "--port", "\(server.host.port)", "--database",
-                            ClickHouseTarget.databaseName, "--input_format_skip_unknown_fields", "1", "--query",
-                            "INSERT INTO plain FORMAT JSONEachRow",
-                        ], input: input)
-                    guard round > 0 else { continue }
-                    rounds.append(
-                        Round(wallSeconds: Clocks.wall - wall, cpuSeconds: Clocks.childrenCPU - cpu))
-                }
-                return Measurement(
-                    name: "clickhouse-client/plain", unit: .row, count: load.rows, bytes: load.bytes, rounds: rounds)
-            }
-        }
-    }
-
-    private static func run(_ program: String, _ arguments: [String], input: String) throws {
-        let process = Process()
-        process.executableURL = URL(fileURLWithPath: program)
-        process.arguments = arguments
-        process.standardInput = try FileHandle(forReadingFrom: URL(fileURLWithPath: input))
-        process.standardOutput = FileHandle.nullDevice
-        let errors = Pipe()
-        process.standardError = errors
-        try process.run()
-        let said = try errors.fileHandleForReading.readToEnd() ?? Data()
-        process.waitUntilExit()
-        guard process.terminationStatus == 0 else {
-            throw BenchmarkError("\(program): \(String(decoding: said.prefix(500), as: UTF8.self))")
         }
     }
 
