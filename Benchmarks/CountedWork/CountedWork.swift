@@ -104,7 +104,7 @@ public struct CountedWork {
 
     private static func encode(_ schema: SchemaFolder) throws -> CountedWork {
         let blocks = try blocks(schema)
-        return CountedWork(rows: rows) { try BlockEncoder.encode(blocks, as: sent).body.readableBytes }
+        return CountedWork(rows: rows) { try BlockEncoder.encode(blocks, as: sent).bytes.readableBytes }
     }
 
     private static func store(_ schema: SchemaFolder) throws -> CountedWork {
@@ -116,7 +116,7 @@ public struct CountedWork {
 
     private static func join(_ schema: SchemaFolder) throws -> CountedWork {
         let parts = try blocks(schema).map { try BlockEncoder.encodeAsPart($0, as: stored).part }
-        return CountedWork(rows: rows) { try BlockEncoder.encode(parts, as: sent).body.readableBytes }
+        return CountedWork(rows: rows) { try BlockEncoder.encode(parts, as: sent).bytes.readableBytes }
     }
 
     /// All that happens to a row between the socket and the server, but for what the system does.
@@ -132,7 +132,7 @@ public struct CountedWork {
                 parts += try blocks.map { try BlockEncoder.encodeAsPart($0, as: stored).part }
                 reader.recycle(blocks.filter { block in !parts.contains { $0.whole === block } })
             }
-            return try BlockEncoder.encode(parts, as: sent).body.readableBytes
+            return try BlockEncoder.encode(parts, as: sent).bytes.readableBytes
         }
     }
 }

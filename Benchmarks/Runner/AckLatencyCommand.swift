@@ -163,10 +163,7 @@ private final class AckedProducer: Sendable {
     private func awaitWelcome() throws {
         var input = ByteBuffer()
         while true {
-            let count = input.writeWithUnsafeMutableBytes(minimumWritableBytes: 4096) {
-                max(0, Foundation.read(socket.descriptor, $0.baseAddress!, $0.count))
-            }
-            guard count > 0 else { throw BenchmarkError("the daemon closed the connection") }
+            guard socket.read(into: &input) else { throw BenchmarkError("the daemon closed the connection") }
             guard let header = FrameHeader(peeking: input),
                 input.readableBytes >= FrameHeader.bytes + Int(header.length)
             else { continue }
@@ -183,10 +180,7 @@ private final class AckedProducer: Sendable {
         var next = 0
         let warm = Int(1 / interval)
         while next < frames {
-            let count = input.writeWithUnsafeMutableBytes(minimumWritableBytes: 4096) {
-                max(0, Foundation.read(socket.descriptor, $0.baseAddress!, $0.count))
-            }
-            guard count > 0 else { throw BenchmarkError("the daemon closed the connection") }
+            guard socket.read(into: &input) else { throw BenchmarkError("the daemon closed the connection") }
             let now = Clocks.wall
             while let header = FrameHeader(peeking: input),
                 input.readableBytes >= FrameHeader.bytes + Int(header.length)

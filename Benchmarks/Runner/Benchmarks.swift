@@ -16,7 +16,7 @@ struct Benchmarks: AsyncParsableCommand {
 struct RunCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(commandName: "run", abstract: "Measures; the default.")
 
-    @Option(help: "Measure only benchmarks whose name contains this. May be repeated.")
+    @Option(help: "Measure only the benchmark of this name, or those whose names contain it. May be repeated.")
     var only: [String] = []
 
     @Option(help: "How often each benchmark is measured, after a round that only warms up.")
@@ -45,11 +45,13 @@ struct RunCommand: AsyncParsableCommand {
     }
 
     func run() async throws {
+        let names = Set(Suites.all.map(\.name))
         let chosen = Suites.all.filter { benchmark in
             only.isEmpty
-                ? (clickhouse != nil || !benchmark.name.hasPrefix("clickhouse/"))
+                ? (clickhouse != nil || !benchmark.needsServer)
                     && (PeerSuite.isInstalled || !benchmark.name.hasPrefix("chdb/"))
-                : only.contains { benchmark.name.contains($0) }
+                    && (benchmark.program.map { PeerProgramSuite.isInstalled($0) } ?? true)
+                : only.contains { names.contains($0) ? benchmark.name == $0 : benchmark.name.contains($0) }
         }
         guard !chosen.isEmpty else { throw ValidationError("no benchmark has such a name; --list shows them") }
         if list {

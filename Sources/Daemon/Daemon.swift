@@ -48,7 +48,7 @@ public struct Daemon: Sendable {
         let intakes = BoundedStream<Intake>(settings.spool.queue, weight: { $0.memory })
         let rowBatches = BoundedStream<RowBatch>(settings.validate.queue, weight: { $0.memory })
         let sealed = BoundedStream<SealedBlock>(settings.batch.queue, weight: { $0.memory })
-        let encoded = BoundedStream<EncodedBlock>(settings.compress.queue, weight: { $0.body.capacity })
+        let encoded = BoundedStream<EncodedBlock>(settings.compress.queue, weight: { $0.bytes.readableBytes })
 
         let deadLetter = try DeadLetter(
             settings: settings.validate.deadLetter, logger: logger.of(stage: "dead-letter"))

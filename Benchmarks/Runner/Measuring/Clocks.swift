@@ -14,6 +14,18 @@ enum Clocks {
     /// What the calling thread has used.
     static var threadCPU: Double { read(CLOCK_THREAD_CPUTIME_ID) }
 
+    /// What child processes have used that have ended.
+    static var childrenCPU: Double {
+        var usage = rusage()
+        #if canImport(Darwin)
+            getrusage(RUSAGE_CHILDREN, &usage)
+        #else
+            getrusage(__rusage_who_t(RUSAGE_CHILDREN.rawValue), &usage)
+        #endif
+        func seconds(_ time: timeval) -> Double { Double(time.tv_sec) + Double(time.tv_usec) / 1e6 }
+        return seconds(usage.ru_utime) + seconds(usage.ru_stime)
+    }
+
     private static func read(_ clock: clockid_t) -> Double {
         var time = timespec()
         clock_gettime(clock, &time)

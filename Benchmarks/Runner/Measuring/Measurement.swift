@@ -6,6 +6,8 @@ struct Round: Codable, Sendable {
     var peakResidentBytes: Int?
     /// That it made of the rows.
     var rowBatches: Int?
+    /// Of a child process.
+    var system: SystemCounts?
 }
 
 /// What a benchmark counts.
@@ -38,6 +40,11 @@ struct Measurement: Codable, Sendable {
     var unitsPerSecond: Double { Double(count) / Spread(rounds.map(\.wallSeconds)).median }
     var megabytesPerSecond: Double { Double(bytes) / 1e6 / Spread(rounds.map(\.wallSeconds)).median }
     var peakResidentBytes: Int? { rounds.compactMap(\.peakResidentBytes).max() }
+    /// Threads that went to sleep and came back, for a million units; nil: not counted.
+    var waitsPerMillion: Double? {
+        let counts = rounds.compactMap { $0.system.map { Double($0.waits) / (Double(count) / 1e6) } }
+        return counts.isEmpty ? nil : Spread(counts).median
+    }
     /// Rows of a row batch, on average; nil: none were counted.
     var rowsPerBatch: Double? {
         let counts = rounds.compactMap { $0.rowBatches.map { Double(count) / Double(max(1, $0)) } }

@@ -14,9 +14,9 @@ struct Report: Encodable {
     // MARK: A table
 
     private static let heads = [
-        "benchmark", "unit", "units/s", "MB/s", "CPU-s/M", "min", "max", "peak MiB", "batch", "ratio",
+        "benchmark", "unit", "units/s", "MB/s", "CPU-s/M", "min", "max", "peak MiB", "batch", "waits/M", "ratio",
     ]
-    private static let widths = [26, 8, 12, 9, 9, 9, 9, 9, 7, 7]
+    private static let widths = [26, 8, 12, 9, 9, 9, 9, 9, 7, 8, 7]
 
     static var header: String { line(heads) }
 
@@ -30,6 +30,7 @@ struct Report: Encodable {
             number(cpu.median, 3), number(cpu.min, 3), number(cpu.max, 3),
             measurement.peakResidentBytes.map { number(Double($0) / 1_048_576, 0) } ?? "",
             measurement.rowsPerBatch.map { number($0, 0) } ?? "",
+            measurement.waitsPerMillion.map { number($0, 0) } ?? "",
             measurement.ratio.map { number($0, 2) } ?? "",
         ])
         if let fault = measurement.fault { text += "  FAULT: \(fault)" }
@@ -37,7 +38,7 @@ struct Report: Encodable {
     }
 
     static let footnote =
-        "CPU-s/M: CPU seconds for a million units (bytes: for a GB), median, least and most of the rounds; batch: rows of a row batch."
+        "CPU-s/M: CPU seconds for a million units (bytes: for a GB), median, least and most of the rounds; batch: rows of a row batch; waits/M: times that a thread went to sleep."
 
     /// What peers needed for what sluice needed, each by its median.
     var ratios: String {
@@ -72,6 +73,7 @@ struct Report: Encodable {
         let cpuSecondsPerMillion: Spread
         let peakResidentBytes: Int?
         let rowsPerBatch: Double?
+        let waitsPerMillion: Double?
         let ratio: Double?
         let fault: String?
         let rounds: [Round]
@@ -88,7 +90,8 @@ struct Report: Encodable {
                     name: $0.name, unit: $0.unit, count: $0.count, bytes: $0.bytes, unitsPerSecond: $0.unitsPerSecond,
                     megabytesPerSecond: $0.megabytesPerSecond, cpuSecondsPerMillion: $0.cpu,
                     peakResidentBytes: $0.peakResidentBytes,
-                    rowsPerBatch: $0.rowsPerBatch, ratio: $0.ratio, fault: $0.fault, rounds: $0.rounds)
+                    rowsPerBatch: $0.rowsPerBatch, waitsPerMillion: $0.waitsPerMillion, ratio: $0.ratio,
+                    fault: $0.fault, rounds: $0.rounds)
             }, forKey: .measurements)
     }
 

@@ -24,12 +24,22 @@ struct ClickHouseTarget: Sendable {
 
     /// The database of the measurement, while it exists.
     struct Database: Sendable {
-        fileprivate let connection: NativeConnection
+        let connection: NativeConnection
 
         /// Makes the table, empty.
-        func recreate(_ table: Workload.Table, _ schema: SchemaFolder) async throws {
+        ///
+        /// - Parameter keepsRows: whether it is what the schema says; otherwise the server drops what it is given.
+        func recreate(_ table: Workload.Table, _ schema: SchemaFolder, keepsRows: Bool = true) async throws {
             try await run("DROP TABLE IF EXISTS \(databaseName).\(table.rawValue)")
-            try await run(try schema.statement(of: table).withoutComments)
+            let statement = try schema.statement(of: table).withoutComments
+            guard !keepsRows else {
+                try await run(statement)
+                return
+            }
+            guard let engine = statement.range(of: "\nENGINE = ") else {
+                throw BenchmarkError("\(schema.file(of: table)) names no engine")
+            }
+            try await run(String(statement[..<engine.lowerBound]) + "\nENGINE = Null")
         }
 
         func count(_ table: Workload.Table) async throws -> Int {

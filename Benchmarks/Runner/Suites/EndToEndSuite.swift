@@ -8,9 +8,15 @@ enum EndToEndSuite {
     static let benchmarks: [Benchmark] = [
         benchmark("null/1", "one producer, the tracker's mstore, a sink that drops", .null, producers: 1),
         benchmark("null/nospool", "the same without the spool", .null, producers: 1, hasSpool: false),
+        benchmark("null/acked", "in frames with durable acks", .null, producers: 1, dialect: .frames),
         benchmark("null/8", "eight producers", .null, producers: 8),
         benchmark("null/plain", "one producer, 24 columns of plain types", .null, producers: 1, table: .plain),
-        benchmark("null/1000", "a thousand producers", .null, producers: 1000),
+        benchmark(
+            "null/plain-nospool", "the same without the spool", .null, producers: 1, table: .plain, hasSpool: false),
+        benchmark(
+            "null/plain-acked", "in frames with durable acks", .null, producers: 1, table: .plain, dialect: .frames),
+        benchmark("null/plain-1000", "a thousand producers", .null, producers: 1000, table: .plain),
+        benchmark("null/1000", "a thousand producers of mstore", .null, producers: 1000),
         benchmark(
             "null/tables-1", "one producer, each row names its table, of 24 plain columns", .null, producers: 1,
             table: .plain, tables: 1),
@@ -22,13 +28,22 @@ enum EndToEndSuite {
         benchmark(
             "clickhouse/nospool", "the same without the spool", .clickhouse, producers: 1, hasSpool: false),
         benchmark("clickhouse/8", "eight producers, a server (with --clickhouse)", .clickhouse, producers: 8),
+        benchmark(
+            "clickhouse/acked", "in frames with durable acks", .clickhouse, producers: 1, dialect: .frames),
+        benchmark("clickhouse/plain", "24 columns of plain types", .clickhouse, producers: 1, table: .plain),
+        benchmark(
+            "clickhouse/plain-nospool", "the same without the spool", .clickhouse, producers: 1, table: .plain,
+            hasSpool: false),
+        benchmark(
+            "clickhouse/plain-acked", "in frames with durable acks", .clickhouse, producers: 1, table: .plain,
+            dialect: .frames),
     ]
 
     private static func benchmark(
         _ name: String, _ about: String, _ sink: ShipSettings.Sink, producers: Int, table: Workload.Table = .mstore,
-        hasSpool: Bool = true, tables: Int = 0
+        hasSpool: Bool = true, tables: Int = 0, dialect: Load.Dialect = .lines
     ) -> Benchmark {
-        Benchmark(name: name, about: about) { plan in
+        Benchmark(name: name, about: about, needsServer: sink == .clickhouse) { plan in
             if sink == .clickhouse {
                 guard let server = plan.clickhouse else { throw BenchmarkError("give --clickhouse host:port") }
                 return try await server.withDatabase { try await measure(plan, $0) }
@@ -36,7 +51,7 @@ enum EndToEndSuite {
             return try await measure(plan, nil)
 
             @Sendable func measure(_ plan: Plan, _ server: ClickHouseTarget.Database?) async throws -> Measurement {
-                let load = Load(rows: plan.rows, producers: producers, tables: tables)
+                let load = Load(rows: plan.rows, producers: producers, tables: tables, dialect: dialect)
                 var rounds: [Round] = []
                 var fault: String?
                 // The first round only warms the caches of the system up.
@@ -74,7 +89,8 @@ enum EndToEndSuite {
         return (
             Round(
                 wallSeconds: outcome.end - begin, cpuSeconds: outcome.cpuSeconds,
-                peakResidentBytes: outcome.peakResidentBytes, rowBatches: outcome.rowBatches), outcome.committedRows
+                peakResidentBytes: outcome.peakResidentBytes, rowBatches: outcome.rowBatches, system: outcome.system),
+            outcome.committedRows
         )
     }
 }

@@ -1,9 +1,16 @@
 import Workloads
 import Foundation
-import Synchronization
 
 /// Rows that producers push into the socket as fast as it takes them.
 final class Load: Sendable {
+    /// How producers hand over their rows.
+    enum Dialect: String, Sendable {
+        /// Bare lines: nobody says what became of them.
+        case lines
+        /// Frames with numbers and checksums, of a producer with a name that wants `durable` acks.
+        case frames
+    }
+
     /// Bytes of a write: a producer that hands over some hundred rows at a time.
     private static let writeBytes = 64 << 10
 
@@ -13,11 +20,13 @@ final class Load: Sendable {
     let rows: Int
     let bytes: Int
     private let workload: Workload
+    private let dialect: Dialect
     /// For each producer, pieces of whole lines.
     private let shares: [[Range<Int>]]
 
     /// Whole multiples of the distinct rows, so the rows may become some fewer than asked for.
-    init(rows wanted: Int, producers: Int, tables: Int = 0) {
+    init(rows wanted: Int, producers: Int, tables: Int = 0, dialect: Dialect = .lines) {
+        self.dialect = dialect
         let distinct = min(wanted, Workload.distinctRowsMax)
         let times = max(1, wanted / distinct)
         workload = Workload(rows: distinct, tables: tables)
@@ -31,6 +40,7 @@ final class Load: Sendable {
 
     /// Returns when everything is written; up to `threadsMax` producers on a thread of their own.
     func send(to path: String) async throws {
+        guard dialect == .lines else { return try await sendFrames(to: path) }
         let threads = min(shares.count, Self.threadsMax)
         try await withThrowingTaskGroup(of: Void.self) { group in
             for number in 0..<threads {
@@ -38,6 +48,27 @@ final class Load: Sendable {
                 group.addTask {
                     try await withCheckedThrowingContinuation { continuation in
                         Thread { continuation.resume(with: Result { try self.push(mine, to: path) }) }.start()
+                    }
+                }
+            }
+            try await group.waitForAll()
+        }
+    }
+
+    /// Each producer on a thread of its own; returns when everything is acked.
+    private func sendFrames(to path: String) async throws {
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            for (number, share) in shares.enumerated() {
+                group.addTask {
+                    try await withCheckedThrowingContinuation { continuation in
+                        Thread {
+                            continuation.resume(
+                                with: Result {
+                                    let producer = try FramedProducer(path, name: "bench-\(number)")
+                                    defer { producer.close() }
+                                    try producer.push(share, of: self.workload.bytes)
+                                })
+                        }.start()
                     }
                 }
             }
@@ -57,44 +88,4 @@ final class Load: Sendable {
             }
         }
     }
-}
-
-/// A blocking connection to a Unix socket.
-struct UnixSocket: Sendable {
-    let descriptor: Int32
-
-    init(connectingTo path: String) throws {
-        var address = sockaddr_un()
-        address.sun_family = sa_family_t(AF_UNIX)
-        let room = MemoryLayout.size(ofValue: address.sun_path)
-        guard path.utf8.count < room else { throw BenchmarkError("the socket's path is too long") }
-        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8) }
-        #if canImport(Darwin)
-            descriptor = socket(AF_UNIX, SOCK_STREAM, 0)
-        #else
-            descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
-        #endif
-        guard descriptor >= 0 else { throw BenchmarkError("no socket: errno \(errno)") }
-        let result = withUnsafePointer(to: &address) {
-            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
-            }
-        }
-        guard result == 0 else {
-            close()
-            throw BenchmarkError("cannot connect: errno \(errno)")
-        }
-    }
-
-    func write(_ bytes: UnsafeRawBufferPointer) throws {
-        var rest = bytes
-        while let start = rest.baseAddress, rest.count > 0 {
-            let written = Foundation.write(descriptor, start, rest.count)
-            if written < 0, errno == EINTR { continue }
-            guard written > 0 else { throw BenchmarkError("the daemon closed the socket: errno \(errno)") }
-            rest = UnsafeRawBufferPointer(rebasing: rest[written...])
-        }
-    }
-
-    func close() { _ = Foundation.close(descriptor) }
 }

@@ -72,7 +72,7 @@ enum EncodeSuite {
             let rounds = try plan.rounds.measure {
                 for _ in 0..<times {
                     let result = try BlockEncoder.encode(blocks, as: encoding)
-                    (raw, encoded) = (result.rawBytes, result.body.readableBytes)
+                    (raw, encoded) = (result.rawBytes, result.bytes.readableBytes)
                 }
             }
             return Measurement(

@@ -13,7 +13,8 @@ enum PeerSuite {
     static let benchmarks: [Benchmark] = tables.map(path) + tables.map(chdb)
 
     /// Whose CPU is divided by whose, where both were measured.
-    static let pairs = tables.map { (peer: "chdb/\($0.rawValue)", ours: "path/\($0.rawValue)") }
+    static let pairs =
+        tables.map { (peer: "chdb/\($0.rawValue)", ours: "path/\($0.rawValue)") } + PeerProgramSuite.pairs
 
     /// Whether chdb was installed for the tests before; measuring does not install it.
     static var isInstalled: Bool {
@@ -116,25 +117,13 @@ enum PeerSuite {
         process.standardOutput = FileHandle.nullDevice
         let errors = Pipe()
         process.standardError = errors
-        let (wall, cpu) = (Clocks.wall, childrenCPU)
+        let (wall, cpu) = (Clocks.wall, Clocks.childrenCPU)
         try process.run()
         let said = try errors.fileHandleForReading.readToEnd() ?? Data()
         process.waitUntilExit()
         guard process.terminationStatus == 0 else {
             throw BenchmarkError("chdb: \(String(decoding: said.prefix(500), as: UTF8.self))")
         }
-        return Round(wallSeconds: Clocks.wall - wall, cpuSeconds: childrenCPU - cpu)
-    }
-
-    /// Of processes that were started here and have ended.
-    private static var childrenCPU: Double {
-        var usage = rusage()
-        #if canImport(Darwin)
-            getrusage(RUSAGE_CHILDREN, &usage)
-        #else
-            getrusage(__rusage_who_t(RUSAGE_CHILDREN.rawValue), &usage)
-        #endif
-        func seconds(_ time: timeval) -> Double { Double(time.tv_sec) + Double(time.tv_usec) / 1e6 }
-        return seconds(usage.ru_utime) + seconds(usage.ru_stime)
+        return Round(wallSeconds: Clocks.wall - wall, cpuSeconds: Clocks.childrenCPU - cpu)
     }
 }

@@ -28,6 +28,7 @@ struct ServeOutcome: Codable, Sendable {
     let peakResidentBytes: Int
     /// That the rows went through the daemon in.
     let rowBatches: Int
+    let system: SystemCounts
 }
 
 /// A daemon in a child process: this executable with the subcommand `serve`. The child writes a line when it listens and

@@ -13,6 +13,10 @@ struct Plan: Sendable {
 struct Benchmark: Sendable {
     let name: String
     let about: String
+    /// Measured with `--clickhouse` only.
+    var needsServer = false
+    /// Measured only where this is installed; nil: it is of sluice itself.
+    var program: String?
     let run: @Sendable (Plan) async throws -> Measurement
 }
 
@@ -20,5 +24,6 @@ enum Suites {
     /// In the order of the pipeline.
     static let all: [Benchmark] =
         ParseSuite.benchmarks + RuleSuite.benchmarks + EncodeSuite.benchmarks + CodecSuite.benchmarks
-        + StreamSuite.benchmarks + PeerSuite.benchmarks + EndToEndSuite.benchmarks
+        + StreamSuite.benchmarks + PeerSuite.benchmarks + EndToEndSuite.benchmarks + SendSuite.benchmarks
+        + PeerProgramSuite.benchmarks
 }

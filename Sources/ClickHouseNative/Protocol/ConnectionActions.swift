@@ -65,7 +65,7 @@ public enum ConnectionAction: Sendable {
     case wait
     case send(ByteBuffer)
     /// Both, one directly after the other.
-    case sendBlock(header: ByteBuffer, block: ByteBuffer)
+    case sendBlock(header: ByteBuffer, block: BlockBody)
     /// The login is done. Send the addendum, where there is one, and tell who asked.
     case succeedConnect(ServerHello, addendum: ByteBuffer?)
     /// Tell who asked, and close.

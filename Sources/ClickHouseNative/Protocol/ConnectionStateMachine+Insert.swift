@@ -24,7 +24,9 @@ extension ConnectionStateMachine {
     }
 
     /// A block is there to be sent, encoded as the header's `encoding` says.
-    public mutating func blockEncoded(_ block: ByteBuffer) -> ConnectionAction {
+    public mutating func blockEncoded(_ block: ByteBuffer) -> ConnectionAction { blockEncoded(BlockBody(block)) }
+
+    public mutating func blockEncoded(_ block: BlockBody) -> ConnectionAction {
         switch consume self.state {
         case .inserting(let session, var progress) where progress.phase == .readyForData:
             progress.summary.blocks += 1

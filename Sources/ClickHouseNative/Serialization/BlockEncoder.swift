@@ -6,9 +6,12 @@ import NIOCore
 /// some revision wants it, in compressed frames or bare.
 public enum BlockEncoder {
     public struct Encoded: Sendable {
-        public let body: ByteBuffer
+        public let bytes: BlockBody
         /// Size before compression.
         public let rawBytes: Int
+
+        /// All of it in one buffer; see `BlockBody.joined`.
+        public var body: ByteBuffer { bytes.joined }
     }
 
     /// One block out of parts that share a layout: their rows, one part after the other.
@@ -34,10 +37,17 @@ public enum BlockEncoder {
     ) throws(FrameError) -> Encoded {
         precondition(!parts.isEmpty && parts.allSatisfy { $0.layout == parts[0].layout })
         let parts = try parts.map { part throws(FrameError) in try part.fitting(encoding, frameBytes: frameBytes) }
-        let layout = parts[0].layout
-        let isPacked = encoding.compression != nil && encoding.compression != Compression.none
-        let bytes = parts.reduce(0) { $0 + (isPacked ? $1.bytesExpected : $1.byteCount) }
+        let bytes = parts.reduce(0) { $0 + (encoding.isPacked ? $1.bytesExpected : $1.byteCount) }
         var writer = FrameWriter(compression: encoding.compression, frameBytes: frameBytes, expecting: bytes)
+        try write(parts, as: encoding, marks: &marks, to: &writer)
+        return Encoded(bytes: writer.takeBody(), rawBytes: writer.rawBytes)
+    }
+
+    /// Writes a block out of parts whose frames are such as the writer makes.
+    static func write(
+        _ parts: [BlockPart], as encoding: BlockEncoding, marks: inout [Range<Int>?]?, to writer: inout FrameWriter
+    ) throws(FrameError) {
+        let layout = parts[0].layout
         let rows = parts.reduce(0) { $0 + $1.rows }
 
         try writeInfo(encoding.revision, to: &writer)
@@ -54,7 +64,6 @@ public enum BlockEncoder {
             marks = column.marks
         }
         try writer.finish()
-        return Encoded(body: writer.output, rawBytes: writer.rawBytes)
     }
 
     /// The block that ends an INSERT's data: no columns, no rows.
@@ -64,7 +73,7 @@ public enum BlockEncoder {
         try writer.write(varUInt: 0)
         try writer.write(varUInt: 0)
         try writer.finish()
-        return writer.output
+        return writer.takeOutput()
     }
 
     /// Numbered fields, ended by 0 (ClickHouse's Core/BlockInfo.h): not an overflow row, no bucket.
@@ -154,8 +163,13 @@ struct ColumnEncoder {
     }
 
     private mutating func writeRuns(_ place: Int, to writer: inout FrameWriter) throws(FrameError) {
-        if marks != nil { try writer.endFrame() }
-        let start = writer.outputBytes
+        guard marks == nil else {
+            try writer.endFrame()
+            let start = writer.outputBytes
+            for part in parts { try writer.writeAlone(part.block.nodes[place].data.bytes) }
+            marks?[place] = start..<writer.outputBytes
+            return
+        }
         for part in parts {
             if let frames = part.frames, let run = frames.frames(of: place) {
                 try writer.write(frames: run, rawBytes: frames.rawBytes[place])
@@ -163,9 +177,6 @@ struct ColumnEncoder {
                 try writer.write(part.block.nodes[place].data.bytes)
             }
         }
-        guard marks != nil else { return }
-        try writer.endFrame()
-        marks?[place] = start..<writer.outputBytes
     }
 
     /// Array ends count from the block's start, so those of later parts move up.

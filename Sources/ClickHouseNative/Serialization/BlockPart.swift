@@ -8,7 +8,7 @@ import NIOCore
 /// may stand in any order. So rows that were compressed for the disk need not be compressed again for the server.
 struct RunFrames: Sendable {
     /// The whole block, as `BlockEncoder` wrote it.
-    var body: ByteBuffer
+    let body: ByteBuffer
     let encoding: BlockEncoding
     /// Most raw bytes of a frame.
     let frameBytes: Int
@@ -27,7 +27,7 @@ struct RunFrames: Sendable {
 public struct BlockPart: Sendable {
     /// Without the runs that `frames` has, if there are frames.
     let block: Block
-    private(set) var frames: RunFrames?
+    let frames: RunFrames?
     /// Bytes that the values take before compression.
     public let byteCount: Int
 
@@ -46,13 +46,6 @@ public struct BlockPart: Sendable {
 
     public var layout: BlockLayout { block.layout }
     public var rows: Int { block.rows }
-
-    /// The same with the frames in other memory, which has the same bytes.
-    public func withFrames(in body: ByteBuffer) -> BlockPart {
-        var part = self
-        part.frames?.body = body
-        return part
-    }
 
     /// The rows as a block; nil: most of their bytes are in frames.
     public var whole: Block? { frames == nil ? block : nil }
@@ -75,8 +68,33 @@ public struct BlockPart: Sendable {
         return BlockPart(block)
     }
 
-    /// Bytes that compression may leave of the part, for making room.
-    var bytesExpected: Int { frames.map { $0.body.readableBytes } ?? byteCount / 2 }
+    /// Bytes that compression may leave of the part, for making room; frames that are there already are not copied.
+    var bytesExpected: Int { frames == nil ? byteCount / 2 : block.byteCount }
+}
+
+/// A block that was appended to a buffer, in compressed frames or bare.
+public struct AppendedBlock: Sendable {
+    fileprivate let block: Block
+    fileprivate let encoding: BlockEncoding
+    fileprivate let frameBytes: Int
+    /// By node, if runs have frames of their own; counted from the block's first byte.
+    fileprivate let marks: [Range<Int>?]?
+    /// Where it lies, counted from the buffer's first readable byte.
+    public let range: Range<Int>
+
+    /// The rows for other blocks to be made of.
+    ///
+    /// - Parameter buffer: the one that the block was appended to. The part keeps it alive, so nothing should be appended to it
+    ///   any more.
+    public func part(in buffer: ByteBuffer) -> BlockPart {
+        guard let marks, let body = buffer.getSlice(at: buffer.readerIndex + range.lowerBound, length: range.count)
+        else { return BlockPart(block) }
+        return BlockPart(
+            block,
+            in: RunFrames(
+                body: body, encoding: encoding, frameBytes: frameBytes, ranges: marks,
+                rawBytes: block.layout.nodes.indices.map { block.nodes[$0].data.count }))
+    }
 }
 
 extension BlockEncoder {
@@ -87,17 +105,38 @@ extension BlockEncoder {
     public static func encodeAsPart(
         _ block: Block, as encoding: BlockEncoding, frameBytes: Int = 1 << 20, runBytesMin: Int = 4 << 10
     ) throws(FrameError) -> (body: ByteBuffer, part: BlockPart) {
-        guard encoding.compression != nil, encoding.revision?.supports(.stringSizesApart) != true,
-            block.byteCount >= runBytesMin * block.layout.nodes.count
-        else {
-            return (try encode([block], as: encoding, frameBytes: frameBytes).body, BlockPart(block))
-        }
-        var marks: [Range<Int>?]? = Array(repeating: nil, count: block.layout.nodes.count)
-        let encoded = try encode([BlockPart(block)], as: encoding, frameBytes: frameBytes, marks: &marks)
-        let frames = RunFrames(
-            body: encoded.body, encoding: encoding, frameBytes: frameBytes, ranges: marks ?? [],
-            rawBytes: block.layout.nodes.indices.map { block.nodes[$0].data.count })
-        return (encoded.body, BlockPart(block, in: frames))
+        var body = ByteBuffer()
+        body.reserveCapacity(bytesExpected(of: block, as: encoding))
+        let appended = try append(
+            block, as: encoding, byRuns: true, to: &body, frameBytes: frameBytes, runBytesMin: runBytesMin)
+        return (body, appended.part(in: body))
+    }
+
+    /// About as many bytes as the block will take, for making room.
+    public static func bytesExpected(of block: Block, as encoding: BlockEncoding) -> Int {
+        (encoding.isPacked ? block.byteCount / 2 : block.byteCount) + 4096
+    }
+
+    /// Writes a block behind what is in a buffer, without a copy.
+    ///
+    /// - Parameters:
+    ///   - byRuns: whether it should become a part of other blocks in the frames that are written here; see `encodeAsPart`.
+    ///   - buffer: empty when this throws.
+    public static func append(
+        _ block: Block, as encoding: BlockEncoding, byRuns: Bool, to buffer: inout ByteBuffer,
+        frameBytes: Int = 1 << 20, runBytesMin: Int = 4 << 10
+    ) throws(FrameError) -> AppendedBlock {
+        let hasRuns =
+            byRuns && encoding.compression != nil && encoding.revision?.supports(.stringSizesApart) != true
+            && block.byteCount >= runBytesMin * block.layout.nodes.count
+        var marks: [Range<Int>?]? = hasRuns ? Array(repeating: nil, count: block.layout.nodes.count) : nil
+        let start = buffer.readableBytes
+        var writer = FrameWriter(compression: encoding.compression, frameBytes: frameBytes, appendingTo: &buffer)
+        try write([BlockPart(block)], as: encoding, marks: &marks, to: &writer)
+        buffer = writer.takeOutput()
+        return AppendedBlock(
+            block: block, encoding: encoding, frameBytes: frameBytes, marks: marks,
+            range: start..<buffer.readableBytes)
     }
 }
 

@@ -50,7 +50,7 @@ public enum BlockTranscoder {
         frameBytes: Int = 1 << 20
     ) throws(TranscodeError) -> ByteBuffer {
         let alike = writesAlike(source.revision, target.revision)
-        guard !alike || source.compression != target.compression else { return body }
+        guard isNeeded(from: source, to: target) else { return body }
         var raw = try rawBytes(of: body, source, limits)
         guard !alike else {
             return try framed(raw, target.compression, frameBytes)
@@ -70,6 +70,11 @@ public enum BlockTranscoder {
             }
         }
         return out
+    }
+
+    /// Whether a body for one destination is that for the other as well.
+    public static func isNeeded(from source: BlockEncoding, to target: BlockEncoding) -> Bool {
+        !writesAlike(source.revision, target.revision) || source.compression != target.compression
     }
 
     /// The bytes without frames.
@@ -137,6 +142,6 @@ public enum BlockTranscoder {
         } catch {
             throw TranscodeError(.frame(error))
         }
-        return writer.output
+        return writer.takeOutput()
     }
 }

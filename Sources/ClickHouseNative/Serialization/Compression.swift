@@ -21,6 +21,9 @@ public struct BlockEncoding: Hashable, Sendable {
         self.compression = compression
     }
 
+    /// Whether it makes the bytes fewer.
+    var isPacked: Bool { compression != nil && compression != Compression.none }
+
     /// A `.native` file.
     public static let file = BlockEncoding(revision: nil, compression: nil)
 }

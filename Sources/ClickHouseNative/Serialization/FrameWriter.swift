@@ -7,18 +7,26 @@ import NIOCore
 
 /// Turns a stream of bytes into compressed frames, or passes it on bare.
 ///
-/// Long runs are compressed where they lie; short ones are collected into a frame first.
+/// Long runs are compressed where they lie; short ones are collected into a frame first. Frames of others are taken over as they
+/// lie, too: then the output has several pieces.
 struct FrameWriter: ~Copyable {
     /// A run of at least this many bytes is compressed in place, without a copy.
     private static let inPlaceBytesMin = 64 << 10
+    /// Frames of others of at least this many bytes are not copied.
+    private static let sharedBytesMin = 4 << 10
 
     private(set) var output: ByteBuffer
+    /// Bytes that were in the output before.
+    private let bytesBefore: Int
+    /// Frames of others, each with how many bytes of the output stand before it.
+    private var shared: [(place: Int, frames: ByteBuffer)] = []
     /// Bytes written so far, before compression.
     private(set) var rawBytes = 0
 
     private let compression: Compression?
     private let frameBytes: Int
-    private let staging: UnsafeMutableRawPointer
+    /// nil until something is collected.
+    private var staging: UnsafeMutableRawPointer?
     private var staged = 0
     private let compressor: Compressor
 
@@ -26,19 +34,27 @@ struct FrameWriter: ~Copyable {
     ///   - frameBytes: raw bytes of a frame, 1 KiB to 64 MiB.
     ///   - bytes: of the output, about.
     init(compression: Compression?, frameBytes: Int, expecting bytes: Int) {
+        var output = ByteBuffer()
+        output.reserveCapacity(bytes + 4096)
+        self.init(compression: compression, frameBytes: frameBytes, appendingTo: &output)
+    }
+
+    /// Takes a buffer and appends to it; `takeOutput()` gives it back.
+    init(compression: Compression?, frameBytes: Int, appendingTo buffer: inout ByteBuffer) {
         precondition((1 << 10...64 << 20).contains(frameBytes))
         self.compression = compression
         self.frameBytes = frameBytes
-        output = ByteBuffer()
-        output.reserveCapacity(bytes + 4096)
-        staging = .allocate(byteCount: compression == nil ? 16 : frameBytes, alignment: 16)
+        bytesBefore = buffer.readableBytes
+        output = buffer
+        // From here on `output` is the only reference, so that it is appended to in place.
+        buffer = ByteBuffer()
         var zstd: OpaquePointer?
         if case .zstd = compression { zstd = ZSTD_createCCtx() }
         compressor = Compressor(compression: compression, zstd: zstd)
     }
 
     deinit {
-        staging.deallocate()
+        staging?.deallocate()
         if let zstd = compressor.zstd { ZSTD_freeCCtx(zstd) }
     }
 
@@ -57,6 +73,9 @@ struct FrameWriter: ~Copyable {
             start += piece
             left -= piece
         }
+        guard left > 0 else { return }
+        let staging = staging ?? .allocate(byteCount: frameBytes, alignment: 16)
+        self.staging = staging
         while left > 0 {
             if staged == frameBytes { try flushStaged() }
             let piece = min(left, frameBytes - staged)
@@ -117,18 +136,62 @@ struct FrameWriter: ~Copyable {
         if staged > 0 { try flushStaged() }
     }
 
-    /// Bytes of whole frames so far.
-    var outputBytes: Int { output.readableBytes }
+    /// Bytes of whole frames so far, without those of others.
+    var outputBytes: Int { output.readableBytes - bytesBefore }
+
+    /// Writes bytes into frames that have nothing else, compressed where they lie whatever their length.
+    mutating func writeAlone(_ bytes: UnsafeRawBufferPointer) throws(FrameError) {
+        try endFrame()
+        guard compression != nil else { return try write(bytes) }
+        rawBytes += bytes.count
+        var start = 0
+        while start < bytes.count {
+            let end = min(start + frameBytes, bytes.count)
+            try writeFrame(UnsafeRawBufferPointer(rebasing: bytes[start..<end]))
+            start = end
+        }
+    }
 
     /// Writes whole frames, made as this writer makes them.
     mutating func write(frames: ByteBuffer, rawBytes: Int) throws(FrameError) {
         try endFrame()
-        output.writeImmutableBuffer(frames)
         self.rawBytes += rawBytes
+        if frames.readableBytes >= Self.sharedBytesMin {
+            shared.append((outputBytes, frames))
+        } else {
+            output.writeImmutableBuffer(frames)
+        }
     }
 
     /// Ends the last frame. Nothing may be written afterwards.
     mutating func finish() throws(FrameError) { try endFrame() }
+
+    /// What was written, in one buffer behind what was in it before. There are no frames of others in it.
+    mutating func takeOutput() -> ByteBuffer {
+        precondition(shared.isEmpty, "frames of others are in no single buffer")
+        defer { output = ByteBuffer() }
+        return output
+    }
+
+    /// What was written, with the frames of others in their places.
+    mutating func takeBody() -> BlockBody {
+        var body = BlockBody()
+        let own = output
+        output = ByteBuffer()
+        var from = 0
+        func appendOwn(upTo end: Int) {
+            if let piece = own.getSlice(at: own.readerIndex + bytesBefore + from, length: end - from) {
+                body.append(piece)
+            }
+            from = end
+        }
+        for (place, frames) in shared {
+            appendOwn(upTo: place)
+            body.append(frames)
+        }
+        appendOwn(upTo: own.readableBytes - bytesBefore)
+        return body
+    }
 
     private mutating func flushStaged() throws(FrameError) {
         try writeFrame(UnsafeRawBufferPointer(start: staging, count: staged))

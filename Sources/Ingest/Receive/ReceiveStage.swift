@@ -122,6 +122,7 @@ public actor ReceiveStage: Stage {
     private func listen(on socket: ListeningSocket, _ group: MultiThreadedEventLoopGroup) async throws -> any Channel {
         let shared = self.shared
         let readBytesMax = max(Self.readBytesMin, settings.readBytesMax)
+        let share = ReadShare(totalBytesMax: settings.readMemoryMax)
         let listener = try await ServerBootstrap(group: group)
             .serverChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
@@ -135,11 +136,10 @@ public actor ReceiveStage: Stage {
             .childChannelOption(.maxMessagesPerRead, value: 1)
             .childChannelOption(
                 .recvAllocator,
-                value: AdaptiveRecvByteBufferAllocator(
-                    minimum: Self.readBytesMin, initial: Self.readBytesMin, maximum: readBytesMax)
+                value: SharedReadAllocator(minimum: Self.readBytesMin, maximum: readBytesMax, share: share)
             )
             .childChannelInitializer { channel in
-                channel.eventLoop.makeCompletedFuture { try Self.begin(channel, shared) }
+                channel.eventLoop.makeCompletedFuture { try Self.begin(channel, shared, share) }
             }
             .withBoundSocket(socket.descriptor)
             .get()
@@ -157,7 +157,9 @@ public actor ReceiveStage: Stage {
         return listener
     }
 
-    private static func begin(_ channel: any Channel, _ shared: SessionContext) throws {
+    private static func begin(_ channel: any Channel, _ shared: SessionContext, _ share: ReadShare) throws {
+        share.sessionBegan()
+        channel.closeFuture.whenComplete { _ in share.sessionEnded() }
         try channel.pipeline.syncOperations.addHandler(shared.handler(for: channel))
     }
 }

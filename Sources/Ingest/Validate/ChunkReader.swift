@@ -29,6 +29,7 @@ final class ChunkReader {
     /// Tables that rows cannot go to, and why.
     private(set) var refused: [TableName: CatalogError] = [:]
     private var last: TableWriter?
+    private var names = KnownNames()
     /// Those that have rows, in the order in which they got the first of them.
     private var filled: [TableWriter] = []
     /// At least as many bytes as the rows take in memory.
@@ -62,7 +63,10 @@ final class ChunkReader {
 
     // MARK: - Tables
 
-    func add(_ writer: TableWriter) { writers[writer.table] = writer }
+    func add(_ writer: TableWriter) {
+        writers[writer.table] = writer
+        names.forget()
+    }
 
     /// The tables that are read into.
     var tables: [TableWriter] { Array(writers.values) }
@@ -70,6 +74,7 @@ final class ChunkReader {
     /// The table is not there any more; what was read for it must have been taken.
     func remove(_ table: TableName) {
         writers[table] = nil
+        names.forget()
         if last?.table == table { last = nil }
     }
 
@@ -77,6 +82,7 @@ final class ChunkReader {
     func refuse(_ table: TableName, because error: CatalogError) {
         if refused.count >= settings.tablesMax { refused.removeAll() }
         refused[table] = error
+        names.forget()
     }
 
     func forgetRefusals() { refused.removeAll(keepingCapacity: true) }
@@ -178,7 +184,19 @@ final class ChunkReader {
         // The table of the last rows is the likeliest for the next; a row that names another says so. With a route each row does.
         let isRouted = fallback.map { routes.has($0) } ?? false
         var writer = isRouted ? nil : fallback.flatMap { writers[$0] } ?? last
+        // Rows of many tables, mixed: the row before says nothing.
+        var alternates = false
         while cursor.p < cursor.end {
+            if alternates, let known = namedFirst(cursor) {
+                alternates = known !== last
+                last = known
+                writer = known
+                let (rows, begin) = (known.rows, cursor.p)
+                let stop = known.read(&cursor, context, takesUnnamed: true, decided: true, reject: reject)
+                note(known, rowsBefore: rows, textBytes: cursor.p - begin)
+                if case .unknownColumn = stop { return .needsStructure(known, offset: cursor.p - start) }
+                continue
+            }
             if let writer, !isRouted, !routes.has(writer.table) {
                 last = writer
                 let takesUnnamed = writer.table == fallback
@@ -188,7 +206,7 @@ final class ChunkReader {
                 switch stop {
                 case .end: return .done
                 case .unknownColumn: return .needsStructure(writer, offset: cursor.p - start)
-                case .otherTable: break
+                case .otherTable: alternates = alternates || cursor.p == begin
                 }
             }
             cursor.skipSpace()
@@ -233,6 +251,7 @@ final class ChunkReader {
                 return .needsTable(table, offset: cursor.p - start)
             }
             writer = known
+            if routes.isEmpty, named != nil, let name = firstName(cursor) { names.note(name, known) }
             let (rows, begin) = (known.rows, cursor.p)
             let stop = known.read(
                 &cursor, context, takesUnnamed: true, decided: true, routed: target != nil, reject: reject)
@@ -240,6 +259,29 @@ final class ChunkReader {
             if case .unknownColumn = stop { return .needsStructure(known, offset: cursor.p - start) }
         }
         return .done
+    }
+
+    /// The table of a row that names it first of all and in plain words, if rows before have named it so.
+    private func namedFirst(_ row: LineCursor) -> TableWriter? {
+        guard !names.isEmpty else { return nil }
+        var ahead = row
+        ahead.skipSpace()
+        return firstName(ahead).flatMap { names.writer(of: $0) }
+    }
+
+    /// The text of the row's first field if that is the one which names the table, and if it has no escapes.
+    private func firstName(_ row: LineCursor) -> UnsafeRawBufferPointer? {
+        var ahead = row
+        guard ahead.take(UInt8(ascii: "{")) else { return nil }
+        ahead.skipSpace()
+        guard ahead.p.pointee == UInt8(ascii: "\""), let key = try? ahead.plainString(), let start = key.baseAddress,
+            tableKey.find(start.assumingMemoryBound(to: UInt8.self), key.count) >= 0
+        else { return nil }
+        ahead.skipSpace()
+        guard ahead.take(UInt8(ascii: ":")) else { return nil }
+        ahead.skipSpace()
+        guard ahead.p.pointee == UInt8(ascii: "\"") else { return nil }
+        return try? ahead.plainString()
     }
 
     /// The table that the row at the cursor names; nil: it names none.
@@ -273,6 +315,42 @@ final class ChunkReader {
         let offset = base - UnsafeRawPointer(start)
         return whole.getSlice(at: whole.readerIndex + offset, length: line.count) ?? ByteBuffer()
     }
+}
+
+/// Tables by their names as rows have them: finding one takes no text apart and allocates nothing. What is not here is looked up the
+/// long way.
+private struct KnownNames {
+    private struct Entry {
+        let hash: UInt64
+        let name: [UInt8]
+        let writer: TableWriter
+    }
+
+    /// A power of two; two names of one place take turns.
+    private static let places = 4096
+    private static let nameBytesMax = 512
+
+    /// Empty until something was noted.
+    private var entries: [Entry?] = []
+
+    var isEmpty: Bool { entries.isEmpty }
+
+    func writer(of name: UnsafeRawBufferPointer) -> TableWriter? {
+        let hash = KeyIndex.hash(of: name)
+        guard let entry = entries[Int(hash & UInt64(Self.places - 1))], entry.hash == hash,
+            entry.name.elementsEqual(name)
+        else { return nil }
+        return entry.writer
+    }
+
+    mutating func note(_ name: UnsafeRawBufferPointer, _ writer: TableWriter) {
+        guard name.count <= Self.nameBytesMax else { return }
+        if entries.isEmpty { entries = Array(repeating: nil, count: Self.places) }
+        let hash = KeyIndex.hash(of: name)
+        entries[Int(hash & UInt64(Self.places - 1))] = Entry(hash: hash, name: Array(name), writer: writer)
+    }
+
+    mutating func forget() { entries = [] }
 }
 
 /// Finds the numbers of a chunk's lines. Asked for rejected rows only, in their order, so each newline is counted once.

@@ -176,7 +176,7 @@ public actor ValidateStage: Stage {
                 if reader.isFull { try await passOn(reader, &numbered, &tables) }
             }
             if reader.hasRefusals, refusedUntil == nil { refusedUntil = clock.now + Self.refusalTime }
-            if input.snapshot().elements == 0 { try await passOn(reader, &numbered, &tables) }
+            if input.isEmpty { try await passOn(reader, &numbered, &tables) }
         }
         try await passOn(reader, &numbered, &tables)
         try Task.checkCancellation()

@@ -8,7 +8,7 @@ import ClickHouseNative
 public actor BatchStage: Stage {
     /// Row batches taken from the input at once: many small ones, or a single large one. What is in hand counts in no
     /// stream's bound, so it is little.
-    static let batchesAtOnceMax = 8
+    static let batchesAtOnceMax = 64
     static let bytesAtOnceMax = 1 << 20
 
     public nonisolated let name = "batch"
@@ -23,6 +23,10 @@ public actor BatchStage: Stage {
     /// Calls of `passOn` that are under way; `run()` ends the output when there is none.
     private var passing = 0
     private var waitingForQuiet: CheckedContinuation<Void, Never>?
+    /// Waits while nothing is open that grows too old.
+    private var noDeadline: CheckedContinuation<Void, Never>?
+    /// Ends at a deadline, or when there is an earlier one.
+    private var sleeping: (deadline: StageClock.Instant, task: Task<Void, Never>)?
 
     /// - Parameter seal: freezes blocks; what it returns goes on.
     public init(
@@ -46,40 +50,73 @@ public actor BatchStage: Stage {
     public func run() async throws {
         // However this ends, nothing more comes.
         defer { output.finish() }
-        while true {
-            switch await wait() {
-            case .arrived(let batches):
-                held.add(batches.reduce(0) { $0 + $1.rows })
-                for batch in batches {
-                    let now = clock.now
-                    let factor = pressure.factor(of: batch.table, now: now)
-                    try await passOn(planner.rowBatchReceived(batch, now: now, pressure: factor))
-                }
-            case .deadline: break
-            case .ended:
-                try Task.checkCancellation()
-                try await passOn(planner.drained())
-                await quiet()
-                return
-            }
-            if let deadline = planner.nextDeadline, deadline <= clock.now {
-                try await passOn(planner.deadlineReached(now: clock.now))
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask { try await self.take() }
+            group.addTask { try await self.watchDeadlines() }
+            // The first to end is `take`, when all is passed on, or whoever failed.
+            try await group.next()
+            group.cancelAll()
+            try await group.waitForAll()
+        }
+    }
+
+    private func take() async throws {
+        while let batches = await input.nextBatch(maxElements: Self.batchesAtOnceMax, maxBytes: Self.bytesAtOnceMax) {
+            held.add(batches.reduce(0) { $0 + $1.rows })
+            for batch in batches {
+                let now = clock.now
+                let factor = pressure.factor(of: batch.table, now: now)
+                let sealed = planner.rowBatchReceived(batch, now: now, pressure: factor)
+                deadlineMayBeEarlier()
+                try await passOn(sealed)
             }
         }
+        try Task.checkCancellation()
+        try await passOn(planner.drained())
+        await quiet()
+    }
+
+    // MARK: Deadlines
+
+    /// Sleeps until the next deadline, whatever comes meanwhile: one sleep does for many row batches. Ends when it is cancelled.
+    private func watchDeadlines() async throws {
+        while !Task.isCancelled {
+            guard let deadline = planner.nextDeadline else {
+                await withTaskCancellationHandler {
+                    await withCheckedContinuation { noDeadline = $0 }
+                } onCancel: {
+                    Task { await self.wakeWatcher() }
+                }
+                continue
+            }
+            guard deadline <= clock.now else {
+                let sleep = Task { [clock] in _ = try? await clock.sleep(until: deadline) }
+                sleeping = (deadline, sleep)
+                await withTaskCancellationHandler {
+                    await sleep.value
+                } onCancel: {
+                    sleep.cancel()
+                }
+                sleeping = nil
+                continue
+            }
+            try await passOn(planner.deadlineReached(now: clock.now))
+        }
+    }
+
+    private func wakeWatcher() { noDeadline.take()?.resume() }
+
+    private func deadlineMayBeEarlier() {
+        guard let deadline = planner.nextDeadline else { return }
+        wakeWatcher()
+        if let sleeping, deadline < sleeping.deadline { sleeping.task.cancel() }
     }
 
     /// Takes over other settings; the bounds of the queue stay.
     public func reconfigure(_ settings: BatchSettings) {
         planner.reconfigured(settings)
-        // The stage may wait for a deadline that was later.
-        guard let deadline = planner.nextDeadline else { return }
-        Task { [clock] in
-            try? await clock.sleep(until: deadline)
-            try? await sealWhatIsDue()
-        }
+        deadlineMayBeEarlier()
     }
-
-    private func sealWhatIsDue() async throws { try await passOn(planner.deadlineReached(now: clock.now)) }
 
     /// Seals now what is open of a table, or of all, and passes it on.
     ///
@@ -90,45 +127,6 @@ public actor BatchStage: Stage {
         let rows = sealed.map(\.rows)
         try await passOn(sealed)
         return rows
-    }
-
-    private enum Event: Sendable {
-        case arrived([RowBatch])
-        case deadline
-        case ended
-    }
-
-    /// Waits for row batches or the next deadline, whichever is first.
-    private func wait() async -> Event {
-        let arrived = input.takeAvailable(maxElements: Self.batchesAtOnceMax, maxBytes: Self.bytesAtOnceMax)
-        if !arrived.isEmpty { return .arrived(arrived) }
-        let input = input
-        guard let deadline = planner.nextDeadline else {
-            return await input.nextBatch(maxElements: Self.batchesAtOnceMax, maxBytes: Self.bytesAtOnceMax).map(
-                Event.arrived) ?? .ended
-        }
-        guard deadline > clock.now else { return .deadline }
-        let clock = clock
-        return await withTaskGroup(of: Event?.self) { group in
-            group.addTask {
-                if let batches = await input.nextBatch(
-                    maxElements: Self.batchesAtOnceMax, maxBytes: Self.bytesAtOnceMax)
-                {
-                    return .arrived(batches)
-                }
-                // A cancelled wait took nothing; if it was the end after all, the next wait says so again.
-                return Task.isCancelled ? nil : .ended
-            }
-            group.addTask {
-                try? await clock.sleep(until: deadline)
-                return nil
-            }
-            let first = await group.next() ?? nil
-            group.cancelAll()
-            let second = await group.next() ?? nil
-            if let event = first ?? second { return event }
-            return Task.isCancelled ? .ended : .deadline
-        }
     }
 
     /// Sends sealed blocks on, one after the other.

@@ -144,9 +144,12 @@ extension Settings {
     public var memoryBounds: [(key: String, bytes: Int)] {
         let blockBytesMax = ([batch.defaults] + batch.tables.values).map(\.bytesMax).max() ?? 0
         return [
+            ("receive.read_memory_max", receive.readMemoryMax),
             ("receive.queue.bytes_max", receive.queue.bytesMax),
             ("validate.queue.bytes_max", validate.queue.bytesMax),
             ("validate.recycled_bytes_max", validate.recycledBytesMax),
+            ("spool.queue.bytes_max", spool.queue.bytesMax),
+            ("spool.memory_max", spool.enabled ? spool.memoryMax : 0),
             // Columns grow by half when they are full.
             ("batch.memory_max, and half of it for room to grow", batch.memoryMax + batch.memoryMax / 2),
             ("batch.queue.bytes_max", batch.queue.bytesMax),

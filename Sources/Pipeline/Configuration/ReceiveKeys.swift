@@ -26,6 +26,9 @@ extension SettingsKeys {
                 "receive.read_bytes_max", \.receive.readBytesMax, 1024...64 << 20,
                 "Largest read from one session at once."),
             .bytes(
+                "receive.read_memory_max", \.receive.readMemoryMax, 1 << 20...1 << 30,
+                "What reads of all sessions may take together: the largest read of each is its share, at least 16 KiB."),
+            .bytes(
                 "receive.frame_bytes_max", \.receive.frameBytesMax, 4096...64 << 20,
                 "Longest payload of a frame. A longer one ends its session."),
             .bytes(

@@ -103,6 +103,8 @@ public struct ReceiveSettings: Sendable, Hashable {
     public var partialLineTimeout: Duration? = .seconds(60)
     /// Largest read from one session at once.
     public var readBytesMax = 256 << 10
+    /// What reads of all sessions may take together; each gets an equal share, at least 16 KiB.
+    public var readMemoryMax = 32 << 20
     /// Longest payload of a frame.
     public var frameBytesMax = (1 << 20) + (64 << 10)
     /// Payload bytes that a producer of frames may have sent beyond what is acked.
@@ -202,7 +204,7 @@ public struct ValidateSettings: Sendable, Hashable {
     public var schemaFiles: [String] = []
     public var deadLetter = DeadLetterSettings()
     /// What waits for batching.
-    public var queue = QueueSettings(elementsMax: 64, bytesMax: 16 << 20)
+    public var queue = QueueSettings(elementsMax: 64, bytesMax: 8 << 20)
 
     public init() {}
 
@@ -261,7 +263,7 @@ public struct BatchSettings: Sendable, Hashable {
     /// While the server has too many parts of a table, its blocks grow up to so many times their rows and age.
     public var growthMax = 8
     /// Sealed blocks that wait for compression.
-    public var queue = QueueSettings(elementsMax: 4, bytesMax: 32 << 20)
+    public var queue = QueueSettings(elementsMax: 4, bytesMax: 8 << 20)
 
     public init() {}
 }
@@ -277,7 +279,7 @@ public struct CompressSettings: Sendable, Hashable {
     /// Blocks compressed at once; 0: one for two cores, at least one.
     public var workers = 0
     /// Encoded blocks that wait for shipping.
-    public var queue = QueueSettings(elementsMax: 4, bytesMax: 32 << 20)
+    public var queue = QueueSettings(elementsMax: 4, bytesMax: 8 << 20)
 
     public init() {}
 }

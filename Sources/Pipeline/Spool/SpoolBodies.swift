@@ -6,6 +6,9 @@ struct SpoolBodyError: Error {}
 
 /// The bodies of records: made and read. Pure functions.
 extension SpoolFormat {
+    /// Of a length that is written before it is known: enough for `bodyBytesMax` and more.
+    fileprivate static let wideVarintBytes = 5
+
     /// What a rows record says, apart from the rows themselves.
     struct RowsHead: Sendable {
         struct Part: Hashable, Sendable {
@@ -30,18 +33,10 @@ extension SpoolFormat {
         received: Int64, spans: [ProducerSpan], batches: [RowBatch], compression: Compression?, isFinal: Bool = false
     ) throws(FrameError) -> (record: PreparedRecord, parts: [BlockPart]) {
         let encoding = BlockEncoding(revision: blockRevision, compression: compression)
-        var encoded: [(body: ByteBuffer, part: BlockPart)] = []
-        encoded.reserveCapacity(batches.count)
-        for batch in batches {
-            if isFinal {
-                encoded.append(try BlockEncoder.encodeAsPart(batch.block, as: encoding, frameBytes: frameBytes))
-            } else {
-                let body = try BlockEncoder.encode([batch.block], as: encoding, frameBytes: frameBytes).body
-                encoded.append((body, batch.part))
-            }
-        }
         var body = ByteBuffer()
-        body.reserveCapacity(64 + spans.count * 48 + encoded.reduce(0) { $0 + $1.body.readableBytes + 64 })
+        body.reserveCapacity(
+            64 + spans.count * 48
+                + batches.reduce(0) { $0 + 64 + BlockEncoder.bytesExpected(of: $1.block, as: encoding) })
         body.writeInteger(received, endianness: .little)
         body.write(varint: UInt64(spans.count))
         for span in spans {
@@ -51,18 +46,20 @@ extension SpoolFormat {
             body.write(varint: span.range.last)
         }
         body.write(varint: UInt64(batches.count))
-        var blocks: [Range<Int>] = []
-        for (batch, encoded) in zip(batches, encoded) {
+        var blocks: [AppendedBlock] = []
+        blocks.reserveCapacity(batches.count)
+        for batch in batches {
             body.write(text: batch.table.description)
             body.write(varint: UInt64(batch.rows))
-            body.write(varint: UInt64(encoded.body.readableBytes))
-            blocks.append(body.writerIndex..<body.writerIndex + encoded.body.readableBytes)
-            body.writeImmutableBuffer(encoded.body)
+            // How long the block is shows when it is written, right where it belongs: the length has room for any.
+            let place = body.writerIndex
+            body.writeRepeatingByte(0, count: wideVarintBytes)
+            blocks.append(
+                try BlockEncoder.append(
+                    batch.block, as: encoding, byRuns: isFinal, to: &body, frameBytes: frameBytes))
+            body.set(wideVarint: body.writerIndex - place - wideVarintBytes, at: place)
         }
-        let parts = zip(encoded, blocks).map { encoded, range in
-            encoded.part.withFrames(in: body.getSlice(at: range.lowerBound, length: range.count) ?? encoded.body)
-        }
-        return (PreparedRecord(.rows, body), parts)
+        return (PreparedRecord(.rows, body), blocks.map { $0.part(in: body) })
     }
 
     static func readRows(_ body: ByteBuffer) throws(SpoolBodyError) -> RowsHead {
@@ -260,6 +257,15 @@ extension ByteBuffer {
             value >>= 7
         }
         writeInteger(UInt8(value))
+    }
+
+    /// The same in `wideVarintBytes` bytes, whatever the value: LEB128 may have groups of zeros at its end.
+    fileprivate mutating func set(wideVarint value: Int, at place: Int) {
+        precondition(value >> (7 * SpoolFormat.wideVarintBytes) == 0)
+        for byte in 0..<SpoolFormat.wideVarintBytes {
+            let more: UInt8 = byte < SpoolFormat.wideVarintBytes - 1 ? 0x80 : 0
+            setInteger(UInt8(truncatingIfNeeded: value >> (7 * byte)) & 0x7F | more, at: place + byte)
+        }
     }
 
     fileprivate mutating func write(text: String) {

@@ -184,13 +184,12 @@ public final class SpoolCore {
         if current == nil { try beginSegment() }
         guard var open = current else { preconditionFailure("a segment is open") }
 
-        var bytes = ByteBuffer()
-        bytes.reserveCapacity(entries.reduce(0) { $0 + ($1.prepared?.bytes ?? 256) })
+        var records = SpoolPieces()
         var places: [(lsn: UInt64, location: SpoolLocation)] = []
         var lsn = nextLSN
         if mustRewrite {
             for settlement in unsynced {
-                SpoolFormat.write(settlement.record, lsn: lsn, into: &bytes)
+                records.append(settlement.record, lsn: lsn)
                 lsn += 1
             }
         }
@@ -201,13 +200,13 @@ public final class SpoolCore {
                 settlements.append(Unsynced(record: record, outcome: outcome, rows: ledger.blocks[id]?.rows ?? 0))
             }
             if entry.isRows {
-                places.append((lsn, SpoolLocation(segment: open.number, offset: open.length + bytes.readableBytes)))
+                places.append((lsn, SpoolLocation(segment: open.number, offset: open.length + records.bytes)))
             }
-            SpoolFormat.write(record, lsn: lsn, into: &bytes)
+            records.append(record, lsn: lsn)
             lsn += 1
         }
         do {
-            try open.file.write(bytes, at: open.length)
+            try open.file.write(records.pieces, at: open.length)
         } catch {
             giveUpTail(open)
             throw error
@@ -220,16 +219,16 @@ public final class SpoolCore {
                     syncFailed(open)
                     throw error
                 }
-                open.synced = open.length + bytes.readableBytes
+                open.synced = open.length + records.bytes
                 unsynced = []
                 mustRewrite = false
             } else {
                 unsynced += settlements
             }
         }
-        open.length += bytes.readableBytes
+        open.length += records.bytes
         current = open
-        ledger.wrote(bytes: bytes.readableBytes)
+        ledger.wrote(bytes: records.bytes)
         nextLSN = lsn
         let commit = apply(entries, places)
         deleteSettled()

@@ -25,11 +25,22 @@ public protocol SpoolFile: AnyObject, Sendable {
     func length() throws(SpoolDiskError) -> Int
     /// Writes all of it at an offset. When it throws, any part of it may have arrived.
     func write(_ bytes: ByteBuffer, at offset: Int) throws(SpoolDiskError)
+    /// The same with pieces that are to lie one behind the other.
+    func write(_ pieces: [ByteBuffer], at offset: Int) throws(SpoolDiskError)
     /// What is there from an offset on, at most `count` bytes; less only at the end of the file.
     func read(at offset: Int, count: Int) throws(SpoolDiskError) -> ByteBuffer
     /// Returns when what was written is durable.
     func sync() throws(SpoolDiskError)
     func truncate(to length: Int) throws(SpoolDiskError)
+}
+
+extension SpoolFile {
+    public func write(_ pieces: [ByteBuffer], at offset: Int) throws(SpoolDiskError) {
+        var whole = ByteBuffer()
+        whole.reserveCapacity(pieces.reduce(0) { $0 + $1.readableBytes })
+        for piece in pieces { whole.writeImmutableBuffer(piece) }
+        try write(whole, at: offset)
+    }
 }
 
 /// What a disk answered.

@@ -197,6 +197,16 @@ enum SpoolFormat {
     }
 
     static func write(_ record: PreparedRecord, lsn: UInt64, into bytes: inout ByteBuffer) {
+        writeHead(of: record, lsn: lsn, into: &bytes)
+        bytes.writeImmutableBuffer(record.body)
+        writePadding(of: record, into: &bytes)
+    }
+
+    static func writePadding(of record: PreparedRecord, into bytes: inout ByteBuffer) {
+        bytes.writeRepeatingByte(0, count: padded(record.body.readableBytes) - record.body.readableBytes)
+    }
+
+    static func writeHead(of record: PreparedRecord, lsn: UInt64, into bytes: inout ByteBuffer) {
         let start = bytes.writerIndex
         bytes.writeInteger(UInt32(record.body.readableBytes), endianness: .little)
         bytes.writeInteger(record.kind.rawValue)
@@ -205,8 +215,6 @@ enum SpoolFormat {
         bytes.writeInteger(record.checksum, endianness: .little)
         let head = bytes.getSlice(at: start, length: 24) ?? ByteBuffer()
         bytes.writeInteger(checksum(head), endianness: .little)
-        bytes.writeImmutableBuffer(record.body)
-        bytes.writeRepeatingByte(0, count: padded(record.body.readableBytes) - record.body.readableBytes)
     }
 
     /// nil: no head of a record.

@@ -146,6 +146,9 @@ private final class ReadOnlySpoolFile: SpoolFile {
 
 /// A file by its descriptor; reads and writes name their offsets, so several threads may use it.
 private final class SystemSpoolFile: SpoolFile {
+    /// Of one call: IOV_MAX of Linux.
+    private static let piecesAtOnceMax = 1024
+
     private let descriptor: Int32
     private let name: String
 
@@ -160,6 +163,51 @@ private final class SystemSpoolFile: SpoolFile {
         var about = stat()
         guard fstat(descriptor, &about) == 0 else { throw SpoolDiskError(.read, name, errno) }
         return Int(about.st_size)
+    }
+
+    func write(_ pieces: [ByteBuffer], at offset: Int) throws(SpoolDiskError) {
+        var offset = offset
+        var left = pieces[...]
+        while !left.isEmpty {
+            let some = left.prefix(Self.piecesAtOnceMax)
+            let bytes = some.reduce(0) { $0 + $1.readableBytes }
+            let done = try writeOnce(Array(some), at: offset)
+            if done < bytes {
+                // The disk is full, or a signal came. What is left is written piece by piece, which tells.
+                var skipped = done
+                var at = offset
+                for piece in some {
+                    let skips = min(skipped, piece.readableBytes)
+                    skipped -= skips
+                    let rest = piece.getSlice(
+                        at: piece.readerIndex + skips, length: piece.readableBytes - skips)
+                    if let rest, rest.readableBytes > 0 { try write(rest, at: at + skips) }
+                    at += piece.readableBytes
+                }
+            }
+            offset += bytes
+            left = left.dropFirst(some.count)
+        }
+    }
+
+    /// - Returns: How many bytes were written.
+    private func writeOnce(_ pieces: [ByteBuffer], at offset: Int) throws(SpoolDiskError) -> Int {
+        var vectors: [iovec] = []
+        vectors.reserveCapacity(pieces.count)
+        // The pieces live until the call is over, and nobody writes to them.
+        for piece in pieces {
+            piece.withUnsafeReadableBytes { bytes in
+                vectors.append(
+                    iovec(iov_base: UnsafeMutableRawPointer(mutating: bytes.baseAddress), iov_len: bytes.count))
+            }
+        }
+        return try withExtendedLifetime(pieces) { () throws(SpoolDiskError) -> Int in
+            while true {
+                let count = pwritev(descriptor, vectors, Int32(vectors.count), off_t(offset))
+                if count >= 0 { return count }
+                guard errno == EINTR else { throw SpoolDiskError(.write, name, errno) }
+            }
+        }
     }
 
     func write(_ bytes: ByteBuffer, at offset: Int) throws(SpoolDiskError) {

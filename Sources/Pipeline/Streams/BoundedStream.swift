@@ -81,6 +81,9 @@ public struct BoundedStream<Element: Sendable>: Sendable {
 
     // MARK: Figures
 
+    /// Whether nothing waits to be taken. Cheap, however many wait for room.
+    public var isEmpty: Bool { storage.isEmpty }
+
     public func snapshot() -> BoundedStreamSnapshot { storage.snapshot() }
 
     /// The sum of a measure (rows) over the elements that wait. It is asked for each of them with the lock held, so it

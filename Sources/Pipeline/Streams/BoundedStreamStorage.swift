@@ -241,6 +241,8 @@ final class BoundedStreamStorage<Element: Sendable>: Sendable {
         for watcher in finished.watchers { watcher.token.resumption() }
     }
 
+    var isEmpty: Bool { state.withLock { $0.machine.buffer.isEmpty } }
+
     func total(of measure: (Element) -> Int) -> Int {
         state.withLock { $0.machine.buffer.reduce(0) { $0 + measure($1.element) } }
     }

@@ -105,13 +105,13 @@ extension EncodedBlock {
         let encoded = try BlockEncoder.encode([rows], as: encoding)
         return EncodedBlock(
             identity: identity, table: table, layout: layout, rows: rows.rows, rawBytes: encoded.rawBytes,
-            encoding: encoding, body: encoded.body, firstReceived: firstReceived)
+            encoding: encoding, bytes: encoded.bytes, firstReceived: firstReceived)
     }
 
     /// The same rows under another identity.
     func with(_ identity: BlockIdentity) -> EncodedBlock {
         EncodedBlock(
             identity: identity, table: table, layout: layout, rows: rows, rawBytes: rawBytes, encoding: encoding,
-            body: body, firstReceived: firstReceived, mayHaveBeenSent: mayHaveBeenSent)
+            bytes: bytes, firstReceived: firstReceived, mayHaveBeenSent: mayHaveBeenSent)
     }
 }

@@ -110,7 +110,7 @@ extension EncodedBlock {
         let encoded = try BlockEncoder.encode([rows], as: encoding)
         return EncodedBlock(
             identity: identity, table: table, layout: rows.layout, rows: rows.rows, rawBytes: encoded.rawBytes,
-            encoding: encoding, body: encoded.body, firstReceived: firstReceived, mayHaveBeenSent: mayHaveBeenSent)
+            encoding: encoding, bytes: encoded.bytes, firstReceived: firstReceived, mayHaveBeenSent: mayHaveBeenSent)
     }
 }
 

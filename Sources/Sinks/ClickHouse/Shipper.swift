@@ -141,7 +141,7 @@ struct Shipper: Sendable {
     }
 
     private func insert(_ block: EncodedBlock, isInDoubt: Bool, over lease: Lease) async throws -> InsertSummary {
-        let body = try block.body(for: lease.native.revision)
+        let bytes = try block.bytes(for: lease.native.revision)
         let telemetry = shared.telemetry
         let host = lease.host
         telemetry.blocksInFlight.add()
@@ -158,7 +158,7 @@ struct Shipper: Sendable {
                 lease.insert.query(
                     for: block, to: lease.native.hello, compression: block.encoding.compression, isInDoubt: isInDoubt,
                     reading: block.layout.hasJSON ? shared.reading(block.table) : [:]),
-                columns: block.layout.columns, body: body, timeout: settings.insertTimeout)
+                columns: block.layout.columns, bytes: bytes, timeout: settings.insertTimeout)
             telemetry.insertLatency.observe(shared.clock.now - start)
             return summary
         } catch {

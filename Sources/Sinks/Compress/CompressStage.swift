@@ -87,11 +87,11 @@ public actor CompressStage: Stage {
         let encoded = try BlockEncoder.encode(parts, as: encoding, frameBytes: frameBytes)
         telemetry.encodeLatency.observe(ContinuousClock.now - start)
         telemetry.rawBytes.add(encoded.rawBytes)
-        telemetry.encodedBytes.add(encoded.body.readableBytes)
+        telemetry.encodedBytes.add(encoded.bytes.readableBytes)
         let block = EncodedBlock(
             identity: sealed.identity, table: sealed.table, layout: sealed.layout, rows: sealed.rows,
             rawBytes: encoded.rawBytes,
-            encoding: encoding, body: encoded.body,
+            encoding: encoding, bytes: encoded.bytes,
             firstReceived: sealed.parts.map(\.firstReceived).min() ?? sealed.parts[0].firstReceived,
             mayHaveBeenSent: sealed.mayHaveBeenSent)
         recycle?(parts.compactMap(\.whole))

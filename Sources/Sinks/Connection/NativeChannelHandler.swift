@@ -17,7 +17,7 @@ final class NativeChannelHandler: ChannelInboundHandler {
     typealias InboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer
 
-    /// Pieces of a body that are written one by one, so that a slow network is told apart from a dead one.
+    /// So many bytes of a body are watched on their way, so that a slow network is told apart from a dead one.
     private static let pieceBytes = 1 << 20
 
     private var machine: ConnectionStateMachine
@@ -131,24 +131,41 @@ final class NativeChannelHandler: ChannelInboundHandler {
             insert.change = change
             request = .insert(insert)
         } else {
-            run(machine.blockEncoded(insert.body), context)
+            run(machine.blockEncoded(insert.bytes), context)
         }
         run(machine.blocksEnded(), context)
         startTimer(context)
     }
 
     /// The bytes are handed on as they lie; each piece that went out gives the rest new time.
-    private func write(header: ByteBuffer, block: ByteBuffer, _ context: ChannelHandlerContext) {
+    private func write(header: ByteBuffer, block: BlockBody, _ context: ChannelHandlerContext) {
         context.write(wrapOutboundOut(header), promise: nil)
-        var rest = block
-        while let piece = rest.readSlice(length: min(rest.readableBytes, Self.pieceBytes)), piece.readableBytes > 0 {
-            let written = context.eventLoop.makePromise(of: Void.self)
-            let handler = NIOLoopBound(self, eventLoop: context.eventLoop)
-            written.futureResult.whenSuccess {
-                if let context = handler.value.context { handler.value.startTimer(context) }
+        // Since the last piece whose way is watched.
+        var unwatched = 0
+        var left = block.readableBytes
+        for piece in block.pieces {
+            var rest = piece
+            while let part = rest.readSlice(length: min(rest.readableBytes, Self.pieceBytes)), part.readableBytes > 0 {
+                unwatched += part.readableBytes
+                left -= part.readableBytes
+                guard unwatched >= Self.pieceBytes || left == 0 else {
+                    context.write(wrapOutboundOut(part), promise: nil)
+                    continue
+                }
+                unwatched = 0
+                context.write(wrapOutboundOut(part), promise: timerStart(context))
             }
-            context.write(wrapOutboundOut(piece), promise: written)
         }
+    }
+
+    /// Gives the request new time when it is kept.
+    private func timerStart(_ context: ChannelHandlerContext) -> EventLoopPromise<Void> {
+        let written = context.eventLoop.makePromise(of: Void.self)
+        let handler = NIOLoopBound(self, eventLoop: context.eventLoop)
+        written.futureResult.whenSuccess {
+            if let context = handler.value.context { handler.value.startTimer(context) }
+        }
+        return written
     }
 
     private func succeedInsert(_ summary: InsertSummary) {

@@ -116,16 +116,23 @@ public final class NativeConnection: Sendable {
     /// - Parameters:
     ///   - query: `INSERT INTO …`, with compression exactly if the body is in compressed frames.
     ///   - columns: what the body has; must be what the server asks for.
-    ///   - body: one block, encoded for this connection's revision. It is sent as it lies, without a copy.
+    ///   - bytes: one block, encoded for this connection's revision. It is sent as it lies, without a copy.
     ///   - timeout: from the last byte sent to the next answer.
     /// - Throws: `InsertFailure`, or `StructureChange` when the server wants other columns.
     public func insert(
-        _ query: Query, columns: [ColumnDefinition], body: ByteBuffer, timeout: Duration
+        _ query: Query, columns: [ColumnDefinition], bytes: BlockBody, timeout: Duration
     ) async throws -> InsertSummary {
         let promise = channel.eventLoop.makePromise(of: InsertSummary.self)
         let insert = NativeInsert(
-            query: query, columns: columns, body: body, timeout: TimeAmount(timeout), promise: promise)
+            query: query, columns: columns, bytes: bytes, timeout: TimeAmount(timeout), promise: promise)
         return try await answer(to: .insert(insert), promise)
+    }
+
+    /// The same of a block that lies in one buffer.
+    public func insert(
+        _ query: Query, columns: [ColumnDefinition], body: ByteBuffer, timeout: Duration
+    ) async throws -> InsertSummary {
+        try await insert(query, columns: columns, bytes: BlockBody(body), timeout: timeout)
     }
 
     /// - Throws: `ConnectionError` when the server does not answer.

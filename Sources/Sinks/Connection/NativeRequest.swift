@@ -31,7 +31,7 @@ enum NativeRequest {
 struct NativeInsert {
     let query: Query
     let columns: [ColumnDefinition]
-    let body: ByteBuffer
+    let bytes: BlockBody
     let timeout: TimeAmount
     let promise: EventLoopPromise<InsertSummary>
     var change: StructureChange?

@@ -57,7 +57,7 @@ final class NativeFile {
         guard let number else {
             length += bytes.readableBytes
             unsynced.append(block)
-            unsyncedBytes += block.body.readableBytes
+            unsyncedBytes += block.bytes.readableBytes
             return
         }
         guard ftruncate(descriptor, off_t(length)) == 0 else {

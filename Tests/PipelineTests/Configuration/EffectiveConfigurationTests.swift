@@ -95,7 +95,9 @@ import Yams
     @Test func theMemoryCeilingIsReported() throws {
         let loaded = try loadConfiguration(main: nil)
         let compressors = loaded.settings.compress.workersOrDefault
-        #expect(loaded.settings.memoryCeilingEstimate == (208 + 64 * compressors) << 20)
+        #expect(
+            loaded.settings.memoryCeilingEstimate == (208 + 64 * compressors) << 20,
+            "32 + 8 + 8 + 16 + 8 + 16 + 72 + 8 + 8 + 32")
         #expect(loaded.render().contains("#   \(208 + 64 * compressors)MiB  together"))
     }
 

@@ -1,0 +1,75 @@
+import ClickHouseNative
+import Foundation
+import NIOCore
+import TestSupport
+import Testing
+
+@testable import Pipeline
+
+/// Records go to the disk as they lie, in pieces. What is in the segment must not tell.
+@Suite struct SpoolPiecesTests {
+    private func body(_ count: Int, seed: UInt8) -> ByteBuffer {
+        ByteBuffer(bytes: (0..<count).map { UInt8(truncatingIfNeeded: $0 &* 31 &+ Int(seed)) })
+    }
+
+    @Test func recordsOfAnyLengthLieAsIfWrittenOneByOne() {
+        let lengths = [1, 8, 100, 16 << 10, 40_001, 3, 70_000, (16 << 10) - 1, (16 << 10) + 1]
+        var pieces = SpoolPieces()
+        var whole = ByteBuffer()
+        for (number, length) in lengths.enumerated() {
+            let record = PreparedRecord(.rows, body(length, seed: UInt8(number)))
+            pieces.append(record, lsn: UInt64(number) + 7)
+            SpoolFormat.write(record, lsn: UInt64(number) + 7, into: &whole)
+            #expect(pieces.bytes == whole.readableBytes)
+        }
+        var joined = ByteBuffer()
+        for piece in pieces.pieces { joined.writeImmutableBuffer(piece) }
+        #expect(joined == whole)
+    }
+
+    @Test func manyPiecesArriveOnARealDiskInTheirOrder() throws {
+        let folder = FileManager.default.temporaryDirectory.appendingPathComponent("sluice-pieces-\(UUID().uuidString)")
+        defer { try? FileManager.default.removeItem(at: folder) }
+        let disk = try SystemSpoolDisk(path: folder.path)
+        let file = try disk.create("0000000000000001.seg")
+        try file.write(body(80, seed: 1), at: 0)
+        // More than one call takes.
+        let pieces = (0..<2500).map { body(1 + $0 % 97, seed: UInt8(truncatingIfNeeded: $0)) }
+        try file.write(pieces, at: 80)
+        var expected = body(80, seed: 1)
+        for piece in pieces { expected.writeImmutableBuffer(piece) }
+        #expect(try file.length() == expected.readableBytes)
+        #expect(try file.read(at: 0, count: expected.readableBytes) == expected)
+    }
+
+    @Test func rowsOfSeveralTablesAreReadBackFromTheRecordThatTheyWereEncodedInto() throws {
+        // Some whose runs become frames of their own, and some that do not.
+        let batches = [3, 5000, 1, 20_000].enumerated().map { number, rows in
+            BatchFixtures.batch("table\(number)", rows: rows, at: .now, number: UInt64(number))
+        }
+        for isFinal in [false, true] {
+            for compression in [Compression.lz4, Compression.none] {
+                let encoded = try SpoolFormat.rows(
+                    received: 5, spans: [], batches: batches, compression: compression, isFinal: isFinal)
+                let head = try SpoolFormat.readRows(encoded.record.body)
+                #expect(head.parts.map(\.rows) == batches.map(\.rows))
+                #expect(head.parts.map(\.table) == batches.map(\.table))
+                for (part, batch) in zip(head.parts, batches) {
+                    let block = try SpoolFormat.readBlock(part, of: encoded.record.body)
+                    #expect(block.nodes[0].data.bytes.elementsEqual(batch.block.nodes[0].data.bytes))
+                }
+                let sent = BlockEncoding(revision: .newest, compression: compression)
+                for (part, batch) in zip(encoded.parts, batches) {
+                    let bytes = try BlockEncoder.encode([part], as: sent).bytes
+                    // Long frames are taken over where they lie.
+                    if isFinal, batch.rows == 20_000 { #expect(bytes.pieces.count == 2) }
+                    #expect(bytes.pieces.reduce(0) { $0 + $1.readableBytes } == bytes.readableBytes)
+                    var frames = bytes.joined
+                    var raw = try FrameReader.readAll(&frames)
+                    let block = try #require(try BlockReader.read(&raw, revision: .newest))
+                    #expect(block.nodes[0].data.bytes.elementsEqual(batch.block.nodes[0].data.bytes))
+                }
+            }
+        }
+    }
+}
