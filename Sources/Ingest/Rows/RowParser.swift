@@ -21,6 +21,12 @@ struct RowParser {
     var scratch: ByteRun
     /// How many keys are guessed now: fewer the less often that was right.
     private var keysAhead = RowParser.keysAheadMax
+    /// Blank space between tokens is to be expected, so many more times.
+    private var blanks = 0
+    /// Keys came in the expected order, and without blank space.
+    private var isOrderly = true
+    /// The day of the time that was read last.
+    var lastDay = KnownDay()
     /// The row that is being read had the field that names its table.
     private(set) var namedTable = false
     /// Fields that the table lacks and that it was asked for already, by hashes of their names: another one may be a new column, and
@@ -38,6 +44,7 @@ struct RowParser {
     // Copies of what the plan and the block have: reading it through them costs a check each time.
     let nodes: UnsafeMutablePointer<ColumnNode>
     let operations: UnsafeMutablePointer<FieldOperation>
+    let quickEnumerations: UnsafeMutablePointer<QuickEnumeration>
     private let keys: KeyIndex
     private let columnCount: Int
     private let enumerations: [(names: KeyIndex, values: [Int16])]
@@ -55,6 +62,7 @@ struct RowParser {
         self.scratch = scratch
         nodes = block.nodes
         operations = plan.operations
+        quickEnumerations = plan.quickEnumerations
         keys = plan.keys
         columnCount = plan.columnCount
         enumerations = plan.enumerations
@@ -68,42 +76,140 @@ struct RowParser {
     mutating func row(_ cursor: inout LineCursor) throws(ParseFault) {
         namedTable = false
         let rows = block.rows
-        var values = 0
         guard cursor.take(UInt8(ascii: "{")) else { throw ParseFault(.malformed) }
         cursor.skipSpace()
-        if !cursor.take(UInt8(ascii: "}")) {
-            // Keys are numbered from 1 here; 0 is the row's beginning.
-            var previous = 0
-            while true {
-                guard cursor.p.pointee == UInt8(ascii: "\"") else { throw ParseFault(.malformed) }
-                let key = try key(&cursor, after: previous)
-                cursor.skipSpace()
-                guard cursor.take(UInt8(ascii: ":")) else { throw ParseFault(.malformed) }
-                cursor.skipSpace()
-                if key >= 0, key < columnCount {
-                    try field(key, rows, &cursor)
-                    values += 1
-                    previous = key + 1
-                } else {
-                    try other(key, rows, &cursor)
-                    previous = key == Self.tableField ? keys.count + 1 : max(key, -1) + 1
-                }
-                cursor.skipSpace()
-                if cursor.take(UInt8(ascii: ",")) {
-                    cursor.skipSpace()
-                    continue
-                }
-                guard cursor.take(UInt8(ascii: "}")) else { throw ParseFault(.malformed) }
-                break
-            }
-        }
+        if !cursor.take(UInt8(ascii: "}")) { try fields(rows, &cursor) }
         if plan.hasRules, let rules = plan.rules { try finishRules(rules, rows) }
-        if plan.hasExpressions, values < plan.columnCount { try checkExpressions(rows) }
+        if plan.hasExpressions { try checkExpressions(rows) }
         if plan.hasNestedGroups { try checkNestedGroups(rows) }
     }
 
-    /// The value of a column, at the cursor.
+    /// The fields of a row, the first one's quote at the cursor; the cursor is left behind the closing brace.
+    private mutating func fields(_ rows: Int, _ cursor: inout LineCursor) throws(ParseFault) {
+        // A place of its own: the cursor is one that others may move.
+        var p = cursor.p
+        let end = cursor.end
+        // Keys are numbered from 1 here; 0 is the row's beginning.
+        var previous = 0
+        while true {
+            guard p.pointee == UInt8(ascii: "\"") else { throw ParseFault(.malformed) }
+            var (key, value) = orderlyKey(p, end, after: previous)
+            if _slowPath(key < 0) {
+                cursor.p = p
+                key = try anyKey(&cursor, after: previous)
+                value = cursor.p
+            }
+            if _fastPath(key >= 0 && key < columnCount) {
+                if let next = quickField(operations + key, rows, value, end) {
+                    p = next
+                } else {
+                    cursor.p = value
+                    try field(key, rows, &cursor)
+                    p = cursor.p
+                }
+                previous = key &+ 1
+            } else {
+                cursor.p = value
+                try other(key, rows, &cursor)
+                p = cursor.p
+                previous = key == Self.tableField ? keys.count + 1 : max(key, -1) + 1
+            }
+            if isOrderly, p.pointee == UInt8(ascii: ","), p[1] > 0x20 {
+                p += 1
+                continue
+            }
+            if p.pointee == UInt8(ascii: "}") { break }
+            guard let next = behind(UInt8(ascii: ","), p, end) else {
+                cursor.p = p
+                cursor.skipSpace()
+                guard cursor.p.pointee == UInt8(ascii: "}") else { throw ParseFault(.malformed) }
+                p = cursor.p
+                break
+            }
+            p = next
+        }
+        cursor.p = p + 1
+    }
+
+    /// The column whose key is at `p`, and where its value begins, of a row as programs write them: in the order of those before,
+    /// and without blank space. A column below zero: this is none.
     @inline(__always)
+    private mutating func orderlyKey(_ p: Bytes, _ end: Bytes, after previous: Int) -> (column: Int, value: Bytes) {
+        guard isOrderly, end - p > Self.orderlyBytes else { return (Self.unknownField, p) }
+        let (low, high) = (sluice_word(p + 1), sluice_word(p + 9))
+        // Rows leave fields out, so what comes after the next one is looked at, too.
+        var guess = Int(successors[previous])
+        var tries = Self.keysAheadMax
+        while UInt(bitPattern: guess) < UInt(bitPattern: columnCount) {
+            let operation = operations + guess
+            if operation.pointee.key.mayBe(low, high) {
+                guard
+                    !operation.pointee.key.isLong
+                        || KeyIndex.isLongKey(keys.entries + guess, keys.text, p + 1, left: end - p - 1)
+                else { break }
+                let value = p + operation.pointee.key.span
+                guard value.pointee > 0x20 else { break }
+                return (guess, value)
+            }
+            tries &-= 1
+            guard tries > 0 else { break }
+            guess = Int(successors[guess &+ 1])
+        }
+        return (Self.unknownField, p)
+    }
+
+    /// What is read of a short key at most.
+    private static let orderlyBytes = 32
+
+    /// The number of the key at the cursor, which is left at its value.
+    @inline(never)
+    private mutating func anyKey(_ cursor: inout LineCursor, after previous: Int) throws(ParseFault) -> Int {
+        var (key, length) = quickKey(cursor.p + 1, cursor.end, after: previous)
+        if _fastPath(length >= 0) {
+            cursor.p += length &+ 2
+        } else {
+            key = try unexpectedKey(&cursor, after: previous)
+        }
+        guard let value = behind(UInt8(ascii: ":"), cursor.p, cursor.end) else { throw ParseFault(.malformed) }
+        cursor.p = value
+        isOrderly = keysAhead == Self.keysAheadMax && blanks == 0
+        return key
+    }
+
+    /// For so many marks at least blank space is looked for first, once there was some.
+    private static let blanksMin = 64
+
+    /// Where what follows a mark, and blank space on both of its sides, begins; nil: another byte is there.
+    @inline(__always)
+    private mutating func behind(_ mark: UInt8, _ p: Bytes, _ end: Bytes) -> Bytes? {
+        if blanks == 0 {
+            if _fastPath(p.pointee == mark && p[1] > 0x20) { return p + 1 }
+        } else if _fastPath(end - p >= 16) {
+            let length = sluice_skip_mark(p, mark)
+            if _fastPath(length > 0) {
+                // Many more where there was some, without a branch that would be guessed wrong.
+                blanks = (blanks &- 1) | (length &- 1) &* Self.blanksMin
+                return p + length
+            }
+        }
+        return behindAny(mark, p, end)
+    }
+
+    @inline(never)
+    private mutating func behindAny(_ mark: UInt8, _ p: Bytes, _ end: Bytes) -> Bytes? {
+        var cursor = LineCursor(p, end: end)
+        cursor.skipSpace()
+        guard cursor.take(mark) else { return nil }
+        cursor.skipSpace()
+        if cursor.p - p > 1 {
+            blanks = Self.blanksMin
+            isOrderly = false
+        }
+        return cursor.p
+    }
+
+    /// The value of a column, at the cursor.
+    @inline(never)
     mutating func field(_ key: Int, _ rows: Int, _ cursor: inout LineCursor) throws(ParseFault) {
         let root = Int(operations[key].root)
         if root >= 0, nodes[root].rows != rows {
@@ -120,33 +226,46 @@ struct RowParser {
     }
 
     /// Keys in the learned order that are compared before a key is looked up, at most.
-    private static let keysAheadMax = 8
+    private static let keysAheadMax = 4
     private static let unknownField = -1
     private static let tableField = -2
     /// Less the number of the Nested, whose fields an object has.
     private static let nestedField = -3
 
-    /// The number of the key at the cursor, which is left behind its closing quote.
+    /// The number of the key at `p`, behind its opening quote, and its length; a length below zero: that takes a closer look.
     @inline(__always)
-    private mutating func key(_ cursor: inout LineCursor, after previous: Int) throws(ParseFault) -> Int {
+    private mutating func quickKey(_ p: Bytes, _ end: Bytes, after previous: Int) -> (number: Int, length: Int) {
+        let left = end - p
+        guard _fastPath(left > KeyIndex.quickBytes) else { return (Self.unknownField, -1) }
+        let (low, high) = (sluice_word(p), sluice_word(p + 8))
         // Rows leave fields out, so what comes after the next one is looked at, too.
         var guess = Int(successors[previous])
-        for _ in 0..<keysAhead {
-            guard guess >= 0 else { break }
-            let isColumn = _fastPath(guess < keys.count)
-            let left = cursor.end - cursor.p - 1
-            let length =
-                isColumn ? keys.matches(guess, cursor.p + 1, left: left) : tableKey.matches(0, cursor.p + 1, left: left)
-            if length >= 0 {
-                cursor.p += length + 2
-                if _slowPath(keysAhead < Self.keysAheadMax) { keysAhead &+= 1 }
-                return isColumn ? guess : Self.tableField
+        var tries = keysAhead
+        while tries > 0, guess >= 0 {
+            if _fastPath(guess < keys.count) {
+                let entry = keys.entries + guess
+                if keys.isThere(entry, low, high, p, left: left) {
+                    if _slowPath(keysAhead < Self.keysAheadMax) { keysAhead &+= 1 }
+                    return (guess, entry.pointee.span)
+                }
+            } else if tableKey.isThere(tableKey.entries, low, high, p, left: left) {
+                return (Self.tableField, tableKey.entries.pointee.span)
             }
-            guess = Int(successors[guess + 1])
+            guess = Int(successors[guess &+ 1])
+            tries &-= 1
         }
         // Where keys come in no order, guesses are not worth their while.
-        if keysAhead > 1 { keysAhead &-= 1 }
-        return try unexpectedKey(&cursor, after: previous)
+        if keysAhead > 0 { keysAhead &-= 1 }
+        let name = sluice_read_short_text(p)
+        guard name.length >= 0 else { return (Self.unknownField, -1) }
+        let number = keys.find(name)
+        guard number >= 0 else { return (Self.unknownField, -1) }
+        if Int(successors[previous]) == number {
+            keysAhead &+= 1
+        } else {
+            successors[previous] = Int32(truncatingIfNeeded: number)
+        }
+        return (number, name.length)
     }
 
     @inline(never)
@@ -185,7 +304,7 @@ struct RowParser {
             if length >= 0 {
                 cursor.p += length + 2
             } else {
-                // Short of eight bytes before the input's end, or with escapes, the quick look says no.
+                // Near the input's end, or with escapes, the quick look says no.
                 try cursor.unescapedString(into: &scratch)
                 let name = scratch.base?.assumingMemoryBound(to: UInt8.self)
                 let isNamed = name.map { tableName.find($0, scratch.count) >= 0 } ?? false
@@ -376,17 +495,17 @@ struct RowParser {
 
     /// Two words, the high one first, each little-endian (ClickHouse's base/UUID.h).
     private func uuid(_ node: UnsafeMutablePointer<ColumnNode>, _ cursor: inout LineCursor) throws(ParseFault) {
-        var words: (UInt64, UInt64) = (0, 0)
         guard cursor.take(UInt8(ascii: "\"")), cursor.end - cursor.p > 32 else {
             throw ParseFault(.notAUUID)
         }
         let dashes = cursor.p[8] == UInt8(ascii: "-")
-        guard cursor.end - cursor.p > (dashes ? 36 : 32), sluice_uuid(cursor.p, dashes ? 1 : 0, &words.0, &words.1) != 0
+        let place = node.pointee.data.claim(16)
+        guard cursor.end - cursor.p > (dashes ? 36 : 32),
+            sluice_uuid(cursor.p, dashes ? 1 : 0, place.assumingMemoryBound(to: UInt8.self)) != 0
         else { throw ParseFault(.notAUUID) }
         cursor.p += dashes ? 36 : 32
         guard cursor.take(UInt8(ascii: "\"")) else { throw ParseFault(.notAUUID) }
-        node.pointee.data.append(words.0.littleEndian)
-        node.pointee.data.append(words.1.littleEndian)
+        node.pointee.data.commit(16)
         node.pointee.rows &+= 1
     }
 
