@@ -2,8 +2,8 @@ import CountedWork
 import Foundation
 import Workloads
 
-/// Does one piece of work a second time, when all memory that it needs is there, and prints what that asked of the heap as JSON.
-/// Under callgrind, with `--toggle-collect=sluice_counted_work`, only that second time is counted, too. One thread, no waits: the
+/// Does one piece of work a third time, when all memory that it needs is there, and prints what that asked of the heap as JSON.
+/// Under callgrind, with `--toggle-collect=sluice_counted_work`, only that last time is counted, too. One thread, no waits: the
 /// figures are the same wherever this runs. Started by `Benchmarks count`.
 @main
 enum Counts {

@@ -6,16 +6,22 @@
 #include <stdint.h>
 #include <string.h>
 
-#if defined(__SSE2__)
+// With SLUICE_PORTABLE nothing but C: what other processors than these two run, for tests.
+#if defined(__SSE2__) && !defined(SLUICE_PORTABLE)
+#define SLUICE_SSE2 1
 #include <emmintrin.h>
-#elif defined(__ARM_NEON)
+#elif defined(__ARM_NEON) && !defined(SLUICE_PORTABLE)
+#define SLUICE_NEON 1
 #include <arm_neon.h>
 #endif
+
+/// For what is only fast without a call.
+#define SLUICE_INLINE static inline __attribute__((always_inline))
 
 /// The first byte in [p, end) that ends the plain part of a JSON string: a quote, a backslash or a control
 /// character (below 0x20). Returns `end` when there is none. Never reads outside [p, end).
 static inline const uint8_t *sluice_scan_string(const uint8_t *p, const uint8_t *end) {
-#if defined(__SSE2__)
+#if defined(SLUICE_SSE2)
     const __m128i quote = _mm_set1_epi8('"'), slash = _mm_set1_epi8('\\'), limit = _mm_set1_epi8(0x1F);
     while (end - p >= 16) {
         const __m128i v = _mm_loadu_si128((const __m128i *)p);
@@ -25,7 +31,7 @@ static inline const uint8_t *sluice_scan_string(const uint8_t *p, const uint8_t 
         if (hits) return p + __builtin_ctz((unsigned)hits);
         p += 16;
     }
-#elif defined(__ARM_NEON)
+#elif defined(SLUICE_NEON)
     const uint8x16_t quote = vdupq_n_u8('"'), slash = vdupq_n_u8('\\'), limit = vdupq_n_u8(0x20);
     while (end - p >= 16) {
         const uint8x16_t v = vld1q_u8(p);
@@ -41,22 +47,6 @@ static inline const uint8_t *sluice_scan_string(const uint8_t *p, const uint8_t 
 
 /// 16 hexadecimal digits at p as 8 bytes, in their order. 0 when one of them is none.
 static inline int sluice_hex16(const uint8_t *p, uint8_t *out) {
-#if defined(__SSE2__)
-    const __m128i v = _mm_loadu_si128((const __m128i *)p);
-    // Signed comparisons: bytes from 0x80 are negative and in no range.
-    const __m128i digit = _mm_and_si128(_mm_cmpgt_epi8(v, _mm_set1_epi8('0' - 1)), _mm_cmplt_epi8(v, _mm_set1_epi8('9' + 1)));
-    const __m128i lower = _mm_or_si128(v, _mm_set1_epi8(0x20));
-    const __m128i letter =
-        _mm_and_si128(_mm_cmpgt_epi8(lower, _mm_set1_epi8('a' - 1)), _mm_cmplt_epi8(lower, _mm_set1_epi8('f' + 1)));
-    if (_mm_movemask_epi8(_mm_or_si128(digit, letter)) != 0xFFFF) return 0;
-    const __m128i nibbles =
-        _mm_add_epi8(_mm_and_si128(v, _mm_set1_epi8(0x0F)), _mm_and_si128(letter, _mm_set1_epi8(9)));
-    // In each 16-bit lane the first digit is the low byte and the high nibble.
-    const __m128i pairs = _mm_and_si128(
-        _mm_or_si128(_mm_slli_epi16(nibbles, 4), _mm_srli_epi16(nibbles, 8)), _mm_set1_epi16(0x00FF));
-    _mm_storel_epi64((__m128i *)out, _mm_packus_epi16(pairs, pairs));
-    return 1;
-#else
     for (int i = 0; i < 8; i++) {
         unsigned value = 0;
         for (int j = 0; j < 2; j++) {
@@ -68,56 +58,57 @@ static inline int sluice_hex16(const uint8_t *p, uint8_t *out) {
         out[i] = (uint8_t)value;
     }
     return 1;
-#endif
 }
 
-#if defined(__SSE2__)
-/// 16 hexadecimal digits, the first in the lowest byte, as the number that they write. Sets `bad` where one of them is none.
-static inline uint64_t sluice_hex_pair(uint64_t first, uint64_t last, int *bad) {
-    const __m128i v = _mm_set_epi64x((long long)last, (long long)first);
-    const __m128i digit = _mm_and_si128(_mm_cmpgt_epi8(v, _mm_set1_epi8('0' - 1)), _mm_cmplt_epi8(v, _mm_set1_epi8('9' + 1)));
-    const __m128i lower = _mm_or_si128(v, _mm_set1_epi8(0x20));
-    const __m128i letter =
-        _mm_and_si128(_mm_cmpgt_epi8(lower, _mm_set1_epi8('a' - 1)), _mm_cmplt_epi8(lower, _mm_set1_epi8('f' + 1)));
-    *bad |= _mm_movemask_epi8(_mm_or_si128(digit, letter)) ^ 0xFFFF;
-    const __m128i nibbles =
-        _mm_add_epi8(_mm_and_si128(v, _mm_set1_epi8(0x0F)), _mm_and_si128(letter, _mm_set1_epi8(9)));
+#if defined(SLUICE_SSE2)
+/// What 16 hexadecimal digits stand for, a byte each; from 16 on where a byte is none.
+SLUICE_INLINE __m128i sluice_hex_values(__m128i v) {
+    // Digits become 0xF0 to 0xF9, and what lies around them something below: by a difference that saturates.
+    const __m128i digits =
+        _mm_sub_epi8(_mm_subs_epu8(_mm_add_epi8(v, _mm_set1_epi8((char)0xC6)), _mm_set1_epi8(6)), _mm_set1_epi8((char)0xF0));
+    const __m128i letters = _mm_adds_epu8(
+        _mm_sub_epi8(_mm_and_si128(v, _mm_set1_epi8((char)0xDF)), _mm_set1_epi8('A')), _mm_set1_epi8(10));
+    return _mm_min_epu8(digits, letters);
+}
+
+/// Pairs of such values, the high one first, as bytes in the lower halves of lanes, the last pair in the lowest lane.
+SLUICE_INLINE __m128i sluice_hex_word(__m128i values) {
     const __m128i pairs = _mm_and_si128(
-        _mm_or_si128(_mm_slli_epi16(nibbles, 4), _mm_srli_epi16(nibbles, 8)), _mm_set1_epi16(0x00FF));
-    return __builtin_bswap64((uint64_t)_mm_cvtsi128_si64(_mm_packus_epi16(pairs, pairs)));
+        _mm_or_si128(_mm_slli_epi16(values, 4), _mm_srli_epi16(values, 8)), _mm_set1_epi16(0x00FF));
+    return _mm_shuffle_epi32(_mm_shufflehi_epi16(_mm_shufflelo_epi16(pairs, 0x1B), 0x1B), 0x4E);
+}
+
+SLUICE_INLINE __m128i sluice_load4(const uint8_t *p) {
+    int32_t part;
+    memcpy(&part, p, 4);
+    return _mm_cvtsi32_si128(part);
 }
 #endif
 
 /// A UUID of 36 characters (dashes = 1) or 32 (dashes = 0) at p, all of which may be read, as ClickHouse has it in
-/// memory: two words, the high one first. 0 when it is none.
-static inline int sluice_uuid(const uint8_t *p, int dashes, uint64_t *high, uint64_t *low) {
-#if defined(__SSE2__) && defined(__x86_64__)
+/// memory: two words, the high one first, as 16 bytes at `out`. 0 when it is none; what is at `out` then says nothing.
+SLUICE_INLINE int sluice_uuid(const uint8_t *p, int dashes, uint8_t *out) {
+    if (dashes && (p[8] != '-' || p[13] != '-' || p[18] != '-' || p[23] != '-')) return 0;
+#if defined(SLUICE_SSE2)
     // Put together in registers: loads of 16 bytes that were just written in pieces would wait for the writes.
-    uint64_t a, b, c, d;
-    int bad = 0;
-    memcpy(&a, p, 8);
+    __m128i first, second;
     if (dashes) {
-        uint32_t parts[4];
-        memcpy(&parts[0], p + 9, 4);
-        memcpy(&parts[1], p + 14, 4);
-        memcpy(&parts[2], p + 19, 4);
-        memcpy(&parts[3], p + 24, 4);
-        b = parts[0] | (uint64_t)parts[1] << 32;
-        c = parts[2] | (uint64_t)parts[3] << 32;
-        memcpy(&d, p + 28, 8);
-        bad = (p[8] ^ '-') | (p[13] ^ '-') | (p[18] ^ '-') | (p[23] ^ '-');
+        first = _mm_unpacklo_epi64(
+            _mm_loadl_epi64((const __m128i *)p), _mm_unpacklo_epi32(sluice_load4(p + 9), sluice_load4(p + 14)));
+        second = _mm_unpacklo_epi64(
+            _mm_unpacklo_epi32(sluice_load4(p + 19), sluice_load4(p + 24)), _mm_loadl_epi64((const __m128i *)(p + 28)));
     } else {
-        memcpy(&b, p + 8, 8);
-        memcpy(&c, p + 16, 8);
-        memcpy(&d, p + 24, 8);
+        first = _mm_loadu_si128((const __m128i *)p);
+        second = _mm_loadu_si128((const __m128i *)(p + 16));
     }
-    *high = sluice_hex_pair(a, b, &bad);
-    *low = sluice_hex_pair(c, d, &bad);
-    return bad == 0;
+    first = sluice_hex_values(first);
+    second = sluice_hex_values(second);
+    if (_mm_movemask_epi8(_mm_adds_epu8(_mm_max_epu8(first, second), _mm_set1_epi8(0x70)))) return 0;
+    _mm_storeu_si128((__m128i *)out, _mm_packus_epi16(sluice_hex_word(first), sluice_hex_word(second)));
+    return 1;
 #else
     uint8_t digits[32], bytes[16];
     if (dashes) {
-        if (p[8] != '-' || p[13] != '-' || p[18] != '-' || p[23] != '-') return 0;
         memcpy(digits, p, 8);
         memcpy(digits + 8, p + 9, 4);
         memcpy(digits + 12, p + 14, 4);
@@ -127,62 +118,12 @@ static inline int sluice_uuid(const uint8_t *p, int dashes, uint64_t *high, uint
         memcpy(digits, p, 32);
     }
     if (!sluice_hex16(digits, bytes) || !sluice_hex16(digits + 16, bytes + 8)) return 0;
-    uint64_t words[2];
-    memcpy(words, bytes, 16);
-#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-    words[0] = __builtin_bswap64(words[0]);
-    words[1] = __builtin_bswap64(words[1]);
-#endif
-    *high = words[0];
-    *low = words[1];
+    for (int i = 0; i < 8; i++) {
+        out[i] = bytes[7 - i];
+        out[8 + i] = bytes[15 - i];
+    }
     return 1;
 #endif
-}
-
-/// How far `sluice_unescape` came, in its input and its output.
-typedef struct {
-    const uint8_t *from;
-    uint8_t *to;
-} sluice_place;
-
-/// Copies the inside of a JSON string from p, whose last byte before `end` is a newline, to [out, out_end), and undoes escapes of one
-/// character. Stops at whatever is something else: the closing quote, a control character, a backslash before `u` or a newline; and
-/// where less than 16 bytes are left of either. Reads nothing outside [p, end), writes nothing outside [out, out_end).
-static inline sluice_place sluice_unescape(
-    const uint8_t *p, const uint8_t *end, uint8_t *out, const uint8_t *out_end) {
-#if defined(__SSE2__)
-    const __m128i quote = _mm_set1_epi8('"'), slash = _mm_set1_epi8('\\'), limit = _mm_set1_epi8(0x1F);
-    while (end - p >= 16 && out_end - out >= 16) {
-        const __m128i v = _mm_loadu_si128((const __m128i *)p);
-        const __m128i control = _mm_cmpeq_epi8(_mm_min_epu8(v, limit), v);
-        const int hits = _mm_movemask_epi8(
-            _mm_or_si128(_mm_or_si128(_mm_cmpeq_epi8(v, quote), _mm_cmpeq_epi8(v, slash)), control));
-        _mm_storeu_si128((__m128i *)out, v);
-        if (!hits) {
-            p += 16;
-            out += 16;
-            continue;
-        }
-        const int plain = __builtin_ctz((unsigned)hits);
-        p += plain;
-        out += plain;
-        if (*p != '\\') break;
-        // A backslash is not the last byte, which is a newline.
-        uint8_t c = p[1];
-        switch (c) {
-        case 'u': case '\n': return (sluice_place){p, out};
-        case 'n': c = '\n'; break;
-        case 't': c = '\t'; break;
-        case 'r': c = '\r'; break;
-        case 'b': c = '\b'; break;
-        case 'f': c = '\f'; break;
-        default: break;
-        }
-        *out++ = c;
-        p += 2;
-    }
-#endif
-    return (sluice_place){p, out};
 }
 
 /// 10^exponent for exponents of 0 to 18.
@@ -281,7 +222,7 @@ static inline int sluice_civil_time(const uint8_t *p, sluice_civil *out) {
 static inline size_t sluice_count(const void *p, size_t size, uint8_t byte) {
     const uint8_t *f = (const uint8_t *)p;
     size_t count = 0;
-#if defined(__SSE2__)
+#if defined(SLUICE_SSE2)
     const __m128i wanted = _mm_set1_epi8((char)byte), zero = _mm_setzero_si128();
     while (size >= 16) {
         // Each of the 16 places counts its own hits, which a byte holds for 255 rounds.
@@ -293,7 +234,7 @@ static inline size_t sluice_count(const void *p, size_t size, uint8_t byte) {
         const __m128i sums = _mm_sad_epu8(hits, zero);
         count += (size_t)_mm_cvtsi128_si32(sums) + (size_t)_mm_extract_epi16(sums, 4);
     }
-#elif defined(__ARM_NEON)
+#elif defined(SLUICE_NEON)
     const uint8x16_t wanted = vdupq_n_u8(byte);
     while (size >= 16) {
         size_t rounds = size / 16 < 255 ? size / 16 : 255;

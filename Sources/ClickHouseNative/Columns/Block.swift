@@ -1,5 +1,5 @@
-// Unsafe by design. The invariant: `nodes` points to `layout.nodes.count` initialized nodes that this object owns from
-// init to deinit. A block is written by one owner (the parser or the reader that made it) and only read after it was
+// Unsafe by design. The invariant: `nodes` points to `layout.nodes.count` initialized nodes, and `counter` to one number, that this
+// object owns from init to deinit. A block is written by one owner (the parser or the reader that made it) and only read after it was
 // handed on; that hand-over is what makes `@unchecked Sendable` true.
 
 /// The memory of one node of a layout, and how many values it has.
@@ -25,7 +25,12 @@ public struct ColumnNode {
 public final class Block: @unchecked Sendable {
     public let layout: BlockLayout
     /// Rows in every column (while a row is being written, some have one more).
-    public internal(set) var rows = 0
+    public internal(set) var rows: Int {
+        get { counter.pointee }
+        set { counter.pointee = newValue }
+    }
+    /// Apart from the object, whose own variables are watched at each access.
+    private let counter: UnsafeMutablePointer<Int>
     /// One for each of `layout.nodes`.
     public let nodes: UnsafeMutablePointer<ColumnNode>
     /// Whether rows may be added: not to copies, whose dictionaries find nothing.
@@ -34,6 +39,8 @@ public final class Block: @unchecked Sendable {
     public init(layout: BlockLayout) {
         self.layout = layout
         takesRows = true
+        counter = .allocate(capacity: 1)
+        counter.initialize(to: 0)
         nodes = .allocate(capacity: max(1, layout.nodes.count))
         for place in layout.nodes.indices {
             (nodes + place).initialize(to: ColumnNode())
@@ -51,6 +58,8 @@ public final class Block: @unchecked Sendable {
     init(bare layout: BlockLayout) {
         self.layout = layout
         takesRows = false
+        counter = .allocate(capacity: 1)
+        counter.initialize(to: 0)
         nodes = .allocate(capacity: max(1, layout.nodes.count))
         for place in layout.nodes.indices { (nodes + place).initialize(to: ColumnNode()) }
     }
@@ -64,6 +73,7 @@ public final class Block: @unchecked Sendable {
             }
         }
         nodes.deallocate()
+        counter.deallocate()
     }
 
     /// Bytes that the values take in memory.
@@ -266,6 +276,64 @@ extension ColumnNode {
         markIfTopLevel(node)
         data.appendString(bytes, count: count)
         rows &+= 1
+    }
+
+    /// Appends a value to a string node that `copy` puts where it is told: up to 127 bytes, for which it may use `room`. Returns
+    /// their number; below zero, and nothing is appended, when `copy` says so, or there is no such room.
+    @inlinable @inline(__always)
+    public mutating func appendShortString(
+        room: Int, isBelowArray: Bool, _ copy: (UnsafeMutableRawPointer) -> Int
+    ) -> Int {
+        guard data.hasRoom(room &+ 1) else { return -1 }
+        let place = data.claim(room &+ 1)
+        let length = copy(place + 1)
+        guard length >= 0 else { return length }
+        assert(length <= room && length < 0x80)
+        if !isBelowArray { mark = data.count }
+        place.storeBytes(of: UInt8(truncatingIfNeeded: length), as: UInt8.self)
+        data.commit(length &+ 1)
+        rows &+= 1
+        return length
+    }
+
+    /// The same of a longer one, of up to 16,383 bytes.
+    @inlinable
+    public mutating func appendLongString(
+        room: Int, isBelowArray: Bool, _ copy: (UnsafeMutableRawPointer) -> Int
+    ) -> Int {
+        precondition(room < 1 << 14)
+        let place = data.claim(room &+ 2)
+        let length = copy(place + 1)
+        guard length >= 0 else { return length }
+        precondition(length <= room)
+        if !isBelowArray { mark = data.count }
+        // How many bytes the length itself takes is known only now (see `ByteRun.appendVarUInt`).
+        if length >= 0x80 {
+            (place + 2).copyMemory(from: place + 1, byteCount: length)
+            place.storeBytes(of: UInt8(truncatingIfNeeded: length &>> 7), toByteOffset: 1, as: UInt8.self)
+            place.storeBytes(of: UInt8(truncatingIfNeeded: length) | 0x80, as: UInt8.self)
+        } else {
+            place.storeBytes(of: UInt8(truncatingIfNeeded: length), as: UInt8.self)
+        }
+        data.commit(length &+ (length >= 0x80 ? 2 : 1))
+        rows &+= 1
+        return length
+    }
+
+    /// Appends the lowest `width` (1, 2, 4 or 8) bytes of a number to a fixed node.
+    @inlinable @inline(__always)
+    public mutating func appendNumber(_ value: UInt64, width: Int) {
+        data.claim(8).storeBytes(of: value.littleEndian, as: UInt64.self)
+        data.commit(width)
+        rows &+= 1
+    }
+
+    /// Appends a value of up to 15 bytes to a low-cardinality node by its words (`sluice_short_text`), if the dictionary has it.
+    @inlinable @inline(__always)
+    public mutating func appendKnown(_ low: UInt64, _ high: UInt64) -> Bool {
+        guard let found = dictionary.unsafelyUnwrapped.pointee.place(ofShort: low, high) else { return false }
+        appendFixed(found)
+        return true
     }
 
     /// Appends a value to a fixed node; the caller vouches that the width is the value's.

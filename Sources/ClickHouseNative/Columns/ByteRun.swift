@@ -107,6 +107,24 @@ public struct ByteRun {
         used &+= written
     }
 
+    /// Whether so many bytes fit without more memory.
+    @inlinable @inline(__always)
+    public func hasRoom(_ extra: Int) -> Bool { capacity &- count >= extra }
+
+    /// Where the next byte goes, with room for so many; they may be written in any order, and count once `commit` says so.
+    @inlinable @inline(__always)
+    public mutating func claim(_ room: Int) -> UnsafeMutableRawPointer {
+        reserve(room)
+        return base.unsafelyUnwrapped + count
+    }
+
+    /// The first `length` bytes of the room that was claimed are written.
+    @inlinable @inline(__always)
+    public mutating func commit(_ length: Int) {
+        assert(length >= 0 && length <= capacity &- count)
+        used &+= length
+    }
+
     /// LEB128, as the native protocol writes lengths (ClickHouse's IO/VarInt.h).
     @inlinable @inline(__always)
     public mutating func appendVarUInt(_ value: UInt64) {

@@ -1,78 +1,101 @@
-// Unsafe by design. The invariant: `slots` has `slotCount` (a power of two, or 0) initialized words, `entries` room for
-// `entryCapacity` entries of which the first `count` are initialized; each entry's bytes lie inside the child's run,
-// which only grows between `removeAll()`s. Freed by the owning block.
+// Unsafe by design. The invariant: `slots` has `slotCount` (a power of two) initialized words, half of which are free at least;
+// `entries` has room for `entryCapacity` entries of which the first `count` are initialized; each entry's bytes lie inside the
+// child's run, which only grows between `removeAll()`s. Freed by the owning block.
 
 import CSluice
 
 /// Finds the place of a value among a low-cardinality column's distinct values: open addressing over their bytes.
 @frozen
 public struct DictionaryIndex {
+    @frozen
     @usableFromInline
     struct Entry {
-        @usableFromInline var hash: UInt32
-        @usableFromInline var length: UInt32
+        /// Of values of up to 15 bytes, what `sluice_short_text` makes of them; of others, zeros.
+        @usableFromInline var low: UInt64
+        @usableFromInline var high: UInt64
         /// Where the value's bytes begin in the child's run (behind the length, for strings).
         @usableFromInline var start: Int
+        @usableFromInline var hash: UInt32
+        @usableFromInline var length: UInt32
     }
 
     /// Entry numbers plus one; 0 is free.
-    private var slots: UnsafeMutablePointer<UInt32>?
-    private var slotCount = 0
-    private var entries: UnsafeMutablePointer<Entry>?
-    private var entryCapacity = 0
+    @usableFromInline var slots: UnsafeMutablePointer<UInt32>
+    /// By how far a hash is moved down to be the number of a slot.
+    @usableFromInline var slotShift: UInt32
+    @usableFromInline var entries: UnsafeMutablePointer<Entry>
+    private var slotCount: Int
+    private var entryCapacity: Int
     /// Distinct values, the default at place 0 included.
     public private(set) var count = 0
-    /// The place found last; values repeat in runs.
-    private var last: UInt32 = 0
 
     /// The node of the distinct values, and whether they are strings.
     let child: Int
     private let isString: Bool
 
+    /// Longest value that is compared by words alone.
+    private static let shortBytesMax = 15
+    private static let slotCountMin = 128
+
     init(child: Int, isString: Bool) {
         self.child = child
         self.isString = isString
+        slotCount = Self.slotCountMin
+        slotShift = Self.shift(of: slotCount)
+        slots = .allocate(capacity: slotCount)
+        slots.initialize(repeating: 0, count: slotCount)
+        entryCapacity = slotCount / 2
+        entries = .allocate(capacity: entryCapacity)
     }
+
+    private static func shift(of slotCount: Int) -> UInt32 { 32 - UInt32(slotCount.trailingZeroBitCount) }
 
     var byteCapacity: Int { slotCount * 4 + entryCapacity * MemoryLayout<Entry>.stride }
 
     mutating func removeAll() {
         count = 0
-        last = 0
-        if let slots { slots.update(repeating: 0, count: slotCount) }
+        slots.update(repeating: 0, count: slotCount)
     }
 
     /// Place 0 stands for NULL and is never found by its bytes.
     mutating func reserveFirst() {
         precondition(count == 0)
-        appendEntry(Entry(hash: 0, length: .max, start: 0))
+        append(Entry(low: 0, high: 0, start: 0, hash: 0, length: .max))
     }
 
     /// Place 0 is the default value that already lies in the child, and is found by its bytes.
     mutating func adoptFirst(of run: ByteRun, _ node: BlockLayout.Node) {
         precondition(count == 0)
         let header = node.kind == .string ? 1 : 0
-        let length = run.count - header
-        let hash = Self.hash(run.base.unsafelyUnwrapped + header, length)
-        appendEntry(Entry(hash: hash, length: UInt32(length), start: header))
-        insertSlot(hash, 0)
+        let bytes = UnsafeRawPointer(run.base.unsafelyUnwrapped + header)
+        append(Self.entry(bytes, run.count - header, start: header))
+        fillSlot(0)
     }
+
+    /// The place of a value of up to 15 bytes, by its words; nil: the dictionary does not have it.
+    @inlinable @inline(__always)
+    func place(ofShort low: UInt64, _ high: UInt64) -> UInt32? {
+        var slot = Int(sluice_short_hash(low, high) &>> slotShift)
+        while true {
+            let found = slots[slot]
+            guard found != 0 else { return nil }
+            let entry = entries + Int(found &- 1)
+            if entry.pointee.low == low, entry.pointee.high == high { return found &- 1 }
+            slot = next(slot)
+        }
+    }
+
+    @inlinable @inline(__always)
+    func next(_ slot: Int) -> Int { (slot &+ 1) & (Int(UInt32.max &>> slotShift)) }
 
     /// The place of the value with these bytes; it is added to `child` if it is new.
     mutating func place(of bytes: UnsafeRawPointer, count length: Int, in child: inout ColumnNode) -> UInt32 {
-        let hash = Self.hash(bytes, length)
-        if let entries, Int(last) < count, matches(entries[Int(last)], hash, bytes, length, child.data) { return last }
-        if (count + 1) * 2 > slotCount { rehash() }
-        let slots = slots.unsafelyUnwrapped
-        let entries = entries.unsafelyUnwrapped
-        var slot = Int(truncatingIfNeeded: hash) & (slotCount - 1)
+        let wanted = Self.entry(bytes, length, start: 0)
+        var slot = Int(wanted.hash &>> slotShift)
         while slots[slot] != 0 {
             let found = slots[slot] - 1
-            if matches(entries[Int(found)], hash, bytes, length, child.data) {
-                last = found
-                return found
-            }
-            slot = (slot + 1) & (slotCount - 1)
+            if matches(entries[Int(found)], wanted, bytes, child.data) { return found }
+            slot = next(slot)
         }
         if isString {
             child.data.appendString(bytes, count: length)
@@ -80,59 +103,63 @@ public struct DictionaryIndex {
             child.data.append(bytes, count: length)
         }
         child.rows += 1
-        let place = UInt32(count)
-        appendEntry(Entry(hash: hash, length: UInt32(length), start: child.data.count - length))
-        slots[slot] = place + 1
-        last = place
-        return place
+        let place = count
+        if (place + 1) * 2 > slotCount { grow() }
+        var entry = wanted
+        entry.start = child.data.count - length
+        append(entry)
+        fillSlot(place)
+        return UInt32(place)
     }
 
     @inline(__always)
-    private func matches(
-        _ entry: Entry, _ hash: UInt32, _ bytes: UnsafeRawPointer, _ length: Int, _ run: ByteRun
-    ) -> Bool {
-        entry.hash == hash && Int(entry.length) == length
-            && sluice_equal(run.base.unsafelyUnwrapped + entry.start, bytes, length) != 0
+    private func matches(_ entry: Entry, _ wanted: Entry, _ bytes: UnsafeRawPointer, _ run: ByteRun) -> Bool {
+        guard entry.hash == wanted.hash, entry.length == wanted.length else { return false }
+        if Int(wanted.length) <= Self.shortBytesMax { return entry.low == wanted.low && entry.high == wanted.high }
+        return sluice_equal(run.base.unsafelyUnwrapped + entry.start, bytes, Int(wanted.length)) != 0
     }
 
-    private mutating func appendEntry(_ entry: Entry) {
-        if count == entryCapacity {
-            let wanted = max(64, entryCapacity * 2)
-            let moved = UnsafeMutablePointer<Entry>.allocate(capacity: wanted)
-            if let entries {
-                moved.moveInitialize(from: entries, count: count)
-                entries.deallocate()
-            }
-            entries = moved
-            entryCapacity = wanted
+    private static func entry(_ bytes: UnsafeRawPointer, _ length: Int, start: Int) -> Entry {
+        guard length <= shortBytesMax else {
+            return Entry(low: 0, high: 0, start: start, hash: hash(bytes, length), length: UInt32(length))
         }
-        (entries.unsafelyUnwrapped + count).initialize(to: entry)
+        let words = sluice_make_short_text(bytes, length)
+        return Entry(
+            low: words.low, high: words.high, start: start, hash: sluice_short_hash(words.low, words.high),
+            length: UInt32(length))
+    }
+
+    private mutating func append(_ entry: Entry) {
+        precondition(count < entryCapacity)
+        (entries + count).initialize(to: entry)
         count += 1
     }
 
-    private mutating func rehash() {
-        let wanted = max(128, slotCount * 2)
-        slots?.deallocate()
-        slots = .allocate(capacity: wanted)
-        slots.unsafelyUnwrapped.initialize(repeating: 0, count: wanted)
-        slotCount = wanted
-        for place in 0..<count where entries![place].length != .max { insertSlot(entries![place].hash, UInt32(place)) }
+    /// Twice the room.
+    private mutating func grow() {
+        slots.deallocate()
+        slotCount *= 2
+        slotShift = Self.shift(of: slotCount)
+        slots = .allocate(capacity: slotCount)
+        slots.initialize(repeating: 0, count: slotCount)
+        entryCapacity = slotCount / 2
+        let moved = UnsafeMutablePointer<Entry>.allocate(capacity: entryCapacity)
+        moved.moveInitialize(from: entries, count: count)
+        entries.deallocate()
+        entries = moved
+        for place in 0..<count where entries[place].length != .max { fillSlot(place) }
     }
 
-    private mutating func insertSlot(_ hash: UInt32, _ place: UInt32) {
-        if slotCount == 0 {
-            rehash()
-            return  // `rehash` inserted every entry, this one too.
-        }
-        var slot = Int(truncatingIfNeeded: hash) & (slotCount - 1)
-        while slots![slot] != 0 { slot = (slot + 1) & (slotCount - 1) }
-        slots![slot] = place + 1
+    private mutating func fillSlot(_ place: Int) {
+        var slot = Int(entries[place].hash &>> slotShift)
+        while slots[slot] != 0 { slot = next(slot) }
+        slots[slot] = UInt32(place) + 1
     }
 
     /// A multiplicative hash over 8-byte words, folded to 32 bits. Not for adversaries: the table compares bytes, and a
     /// block's rows bound the longest probe.
     @inline(__always)
-    static func hash(_ bytes: UnsafeRawPointer, _ length: Int) -> UInt32 {
+    private static func hash(_ bytes: UnsafeRawPointer, _ length: Int) -> UInt32 {
         var h = UInt64(truncatingIfNeeded: length) &* 0x9E37_79B9_7F4A_7C15
         var offset = 0
         while offset &+ 8 <= length {
@@ -146,12 +173,8 @@ public struct DictionaryIndex {
     }
 
     mutating func deallocate() {
-        slots?.deallocate()
-        entries?.deallocate()
-        slots = nil
-        entries = nil
-        slotCount = 0
-        entryCapacity = 0
+        slots.deallocate()
+        entries.deallocate()
         count = 0
     }
 }

@@ -55,6 +55,11 @@ extension FieldKind {
 
 /// One step of a plan: plain bytes, no references to count.
 struct FieldOperation {
+    /// Of a column.
+    var key = KeyPattern()
+    /// `root` and `value` as bytes from the first node on.
+    var rootOffset = 0
+    var valueOffset = 0
     var kind: FieldKind
     /// The root node is a null map, and the value goes into `value`.
     var isNullable = false
@@ -80,6 +85,15 @@ struct FieldOperation {
     var detail: Int32 = -1
     /// Of times; nil is UTC.
     var zone: Unmanaged<TimeZoneRules>?
+    /// Set once all else is.
+    var quick = QuickLook.none
+    /// A byte for each value goes into `root`, which is a null map.
+    var hasNullMap = false
+    /// Zeros that are a value of the type, its default; 0: that takes more.
+    var defaultZeros = 0
+    /// Of integers and decimals: the largest and the smallest value, without their signs.
+    var magnitudeMax: UInt64 = 0
+    var negativeMax: UInt64 = 0
 }
 
 /// How a tuple is read.
@@ -128,6 +142,8 @@ final class FieldPlan: @unchecked Sendable {
     /// What the rules point to.
     private let ruleSet: RuleSet?
     private(set) var enumerations: [(names: KeyIndex, values: [Int16])] = []
+    /// The same for quick looks.
+    let quickEnumerations: UnsafeMutablePointer<QuickEnumeration>
     private(set) var tuples: [TuplePlan] = []
     private(set) var variants: [VariantPlan] = []
     private(set) var objects: [ObjectPlan] = []
@@ -204,9 +220,17 @@ final class FieldPlan: @unchecked Sendable {
         rules = ruleSet.map {
             RulePlan($0, &builder.operations, omitted: omitted, firstKey: names.count, seed: seed)
         }
+        for place in builder.operations.indices { builder.operations[place].prepareQuickLook(layout, options) }
+        for place in 0..<columnCount {
+            builder.operations[place].key = KeyPattern(keys.entries[place], own[place])
+        }
         operationCount = builder.operations.count
         operations = .allocate(capacity: max(1, operationCount))
         operations.initialize(from: builder.operations, count: operationCount)
+        quickEnumerations = .allocate(capacity: max(1, builder.enumerations.count))
+        for (place, enumeration) in builder.enumerations.enumerated() {
+            (quickEnumerations + place).initialize(to: QuickEnumeration(enumeration.names, enumeration.values))
+        }
         enumerations = builder.enumerations
         tuples = builder.tuples
         variants = builder.variants
@@ -221,7 +245,11 @@ final class FieldPlan: @unchecked Sendable {
         keys.deallocate()
         nestedFields?.deallocate()
         rules?.deallocate()
-        for enumeration in enumerations { enumeration.names.deallocate() }
+        for (place, enumeration) in enumerations.enumerated() {
+            quickEnumerations[place].values.deallocate()
+            enumeration.names.deallocate()
+        }
+        quickEnumerations.deallocate()
         for tuple in tuples { tuple.names?.deallocate() }
         for object in objects { object.paths.deallocate() }
     }

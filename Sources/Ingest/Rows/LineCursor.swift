@@ -84,8 +84,7 @@ struct LineCursor {
     ///
     /// - Parameter depthMax: deepest nesting of objects and arrays.
     mutating func skipValue(depthMax: Int) throws(ParseFault) {
-        // What is open, innermost in the lowest bit: 1 for an object, 0 for an array.
-        var kinds: [Bool] = []
+        var open = OpenBrackets()
         while true {
             skipSpace()
             switch p.pointee {
@@ -97,8 +96,8 @@ struct LineCursor {
                     p += 1
                     break
                 }
-                guard kinds.count < depthMax else { throw ParseFault(.tooDeep) }
-                kinds.append(isObject)
+                guard open.count < depthMax else { throw ParseFault(.tooDeep) }
+                open.append(isObject)
                 if isObject { try skipKey() }
                 continue
             case UInt8(ascii: "\""): try skipString()
@@ -109,7 +108,8 @@ struct LineCursor {
             }
             // Behind a value: close what ends here, or go on with the next.
             while true {
-                guard let isObject = kinds.last else { return }
+                guard open.count > 0 else { return }
+                let isObject = open.isObject
                 skipSpace()
                 if take(UInt8(ascii: ",")) {
                     skipSpace()
@@ -117,7 +117,7 @@ struct LineCursor {
                     break
                 }
                 guard take(isObject ? UInt8(ascii: "}") : UInt8(ascii: "]")) else { throw ParseFault(.malformed) }
-                kinds.removeLast()
+                open.removeLast()
             }
         }
     }
@@ -165,9 +165,37 @@ struct LineCursor {
     /// A scalar ends here: nothing that belongs to it follows.
     @inline(__always)
     var isAtDelimiter: Bool {
-        switch p.pointee {
+        Self.isDelimiter(p.pointee)
+    }
+
+    @inline(__always)
+    static func isDelimiter(_ byte: UInt8) -> Bool {
+        switch byte {
         case UInt8(ascii: ","), UInt8(ascii: "}"), UInt8(ascii: "]"), 0x20, 0x09, 0x0A, 0x0D: true
         default: false
         }
+    }
+}
+
+/// What is open while a value is passed over: no memory but for what is deeper than most.
+private struct OpenBrackets {
+    /// The innermost in the lowest bit: 1 for an object, 0 for an array.
+    private var kinds: UInt64 = 0
+    /// Those outside of the 64 in `kinds`, by 64.
+    private var outer: [UInt64] = []
+    private(set) var count = 0
+
+    var isObject: Bool { kinds & 1 != 0 }
+
+    mutating func append(_ isObject: Bool) {
+        if count > 0, count % 64 == 0 { outer.append(kinds) }
+        kinds = kinds << 1 | (isObject ? 1 : 0)
+        count += 1
+    }
+
+    mutating func removeLast() {
+        count -= 1
+        kinds >>= 1
+        if count > 0, count % 64 == 0 { kinds = outer.removeLast() }
     }
 }

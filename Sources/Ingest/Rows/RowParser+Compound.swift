@@ -11,7 +11,9 @@ extension RowParser {
     private mutating func element(
         _ operation: UnsafeMutablePointer<FieldOperation>, _ cursor: inout LineCursor
     ) throws(ParseFault) {
-        if cursor.p.pointee == UInt8(ascii: "n"), cursor.takeWord("null") {
+        if let next = quickElement(operation, cursor) {
+            cursor.p = next
+        } else if cursor.p.pointee == UInt8(ascii: "n"), cursor.takeWord("null") {
             guard operation.pointee.takesNull || options.nullAsDefault else { throw ParseFault(.nullValue) }
             block.appendDefault(Int(operation.pointee.root))
         } else {

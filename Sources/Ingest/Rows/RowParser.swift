@@ -20,7 +20,13 @@ struct RowParser {
     let successors: UnsafeMutablePointer<Int32>
     var scratch: ByteRun
     /// How many keys are guessed now: fewer the less often that was right.
-    private var keysAhead = RowParser.keysAheadMax
+    var keysAhead = RowParser.keysAheadMax
+    /// Blank space between tokens is to be expected, so many more times.
+    var blanks = 0
+    /// Keys came in the expected order, and without blank space.
+    var isOrderly = true
+    /// The day of the time that was read last.
+    var lastDay = KnownDay()
     /// The row that is being read had the field that names its table.
     private(set) var namedTable = false
     /// Fields that the table lacks and that it was asked for already, by hashes of their names: another one may be a new column, and
@@ -38,8 +44,9 @@ struct RowParser {
     // Copies of what the plan and the block have: reading it through them costs a check each time.
     let nodes: UnsafeMutablePointer<ColumnNode>
     let operations: UnsafeMutablePointer<FieldOperation>
-    private let keys: KeyIndex
-    private let columnCount: Int
+    let quickEnumerations: UnsafeMutablePointer<QuickEnumeration>
+    let keys: KeyIndex
+    let columnCount: Int
     private let enumerations: [(names: KeyIndex, values: [Int16])]
 
     init(
@@ -55,6 +62,7 @@ struct RowParser {
         self.scratch = scratch
         nodes = block.nodes
         operations = plan.operations
+        quickEnumerations = plan.quickEnumerations
         keys = plan.keys
         columnCount = plan.columnCount
         enumerations = plan.enumerations
@@ -68,42 +76,63 @@ struct RowParser {
     mutating func row(_ cursor: inout LineCursor) throws(ParseFault) {
         namedTable = false
         let rows = block.rows
-        var values = 0
         guard cursor.take(UInt8(ascii: "{")) else { throw ParseFault(.malformed) }
         cursor.skipSpace()
-        if !cursor.take(UInt8(ascii: "}")) {
-            // Keys are numbered from 1 here; 0 is the row's beginning.
-            var previous = 0
-            while true {
-                guard cursor.p.pointee == UInt8(ascii: "\"") else { throw ParseFault(.malformed) }
-                let key = try key(&cursor, after: previous)
-                cursor.skipSpace()
-                guard cursor.take(UInt8(ascii: ":")) else { throw ParseFault(.malformed) }
-                cursor.skipSpace()
-                if key >= 0, key < columnCount {
-                    try field(key, rows, &cursor)
-                    values += 1
-                    previous = key + 1
-                } else {
-                    try other(key, rows, &cursor)
-                    previous = key == Self.tableField ? keys.count + 1 : max(key, -1) + 1
-                }
-                cursor.skipSpace()
-                if cursor.take(UInt8(ascii: ",")) {
-                    cursor.skipSpace()
-                    continue
-                }
-                guard cursor.take(UInt8(ascii: "}")) else { throw ParseFault(.malformed) }
-                break
-            }
-        }
+        if !cursor.take(UInt8(ascii: "}")) { try fields(rows, &cursor) }
         if plan.hasRules, let rules = plan.rules { try finishRules(rules, rows) }
-        if plan.hasExpressions, values < plan.columnCount { try checkExpressions(rows) }
+        if plan.hasExpressions { try checkExpressions(rows) }
         if plan.hasNestedGroups { try checkNestedGroups(rows) }
     }
 
+    /// The fields of a row, the first one's quote at the cursor; the cursor is left behind the closing brace.
+    private mutating func fields(_ rows: Int, _ cursor: inout LineCursor) throws(ParseFault) {
+        // A place of its own: the cursor is one that others may move.
+        var p = cursor.p
+        let end = cursor.end
+        // Keys are numbered from 1 here; 0 is the row's beginning.
+        var previous = 0
+        while true {
+            guard p.pointee == UInt8(ascii: "\"") else { throw ParseFault(.malformed) }
+            var (key, value) = orderlyKey(p, end, after: previous)
+            if _slowPath(key < 0) {
+                cursor.p = p
+                key = try anyKey(&cursor, after: previous)
+                value = cursor.p
+            }
+            if _fastPath(UInt(bitPattern: key) < UInt(bitPattern: columnCount)) {
+                if let next = quickField(operations + key, rows, value, end) {
+                    p = next
+                } else {
+                    cursor.p = value
+                    try field(key, rows, &cursor)
+                    p = cursor.p
+                }
+                previous = key &+ 1
+            } else {
+                cursor.p = value
+                try other(key, rows, &cursor)
+                p = cursor.p
+                previous = key == Self.tableField ? keys.count + 1 : max(key, -1) + 1
+            }
+            if isOrderly, p.pointee == UInt8(ascii: ","), p[1] > 0x20 {
+                p += 1
+                continue
+            }
+            if p.pointee == UInt8(ascii: "}") { break }
+            guard let next = behind(UInt8(ascii: ","), p, end) else {
+                cursor.p = p
+                cursor.skipSpace()
+                guard cursor.p.pointee == UInt8(ascii: "}") else { throw ParseFault(.malformed) }
+                p = cursor.p
+                break
+            }
+            p = next
+        }
+        cursor.p = p + 1
+    }
+
     /// The value of a column, at the cursor.
-    @inline(__always)
+    @inline(never)
     mutating func field(_ key: Int, _ rows: Int, _ cursor: inout LineCursor) throws(ParseFault) {
         let root = Int(operations[key].root)
         if root >= 0, nodes[root].rows != rows {
@@ -119,64 +148,6 @@ struct RowParser {
         }
     }
 
-    /// Keys in the learned order that are compared before a key is looked up, at most.
-    private static let keysAheadMax = 8
-    private static let unknownField = -1
-    private static let tableField = -2
-    /// Less the number of the Nested, whose fields an object has.
-    private static let nestedField = -3
-
-    /// The number of the key at the cursor, which is left behind its closing quote.
-    @inline(__always)
-    private mutating func key(_ cursor: inout LineCursor, after previous: Int) throws(ParseFault) -> Int {
-        // Rows leave fields out, so what comes after the next one is looked at, too.
-        var guess = Int(successors[previous])
-        for _ in 0..<keysAhead {
-            guard guess >= 0 else { break }
-            let isColumn = _fastPath(guess < keys.count)
-            let left = cursor.end - cursor.p - 1
-            let length =
-                isColumn ? keys.matches(guess, cursor.p + 1, left: left) : tableKey.matches(0, cursor.p + 1, left: left)
-            if length >= 0 {
-                cursor.p += length + 2
-                if _slowPath(keysAhead < Self.keysAheadMax) { keysAhead &+= 1 }
-                return isColumn ? guess : Self.tableField
-            }
-            guess = Int(successors[guess + 1])
-        }
-        // Where keys come in no order, guesses are not worth their while.
-        if keysAhead > 1 { keysAhead &-= 1 }
-        return try unexpectedKey(&cursor, after: previous)
-    }
-
-    @inline(never)
-    private mutating func unexpectedKey(_ cursor: inout LineCursor, after previous: Int) throws(ParseFault) -> Int {
-        if plan.hasRules { plan.rules?.state.pointee.key = cursor.p }
-        let name: UnsafeRawBufferPointer
-        if let plain = try cursor.plainString() {
-            name = plain
-        } else {
-            try cursor.unescapedString(into: &scratch)
-            name = scratch.bytes
-        }
-        let bytes = name.baseAddress?.assumingMemoryBound(to: UInt8.self) ?? cursor.p
-        let column = Int(keys.find(bytes, name.count))
-        if column >= 0 {
-            successors[previous] = Int32(column)
-            return column
-        }
-        if tableKey.find(bytes, name.count) >= 0 {
-            successors[previous] = Int32(keys.count)
-            return Self.tableField
-        }
-        if let nested = plan.nestedFields {
-            let place = Int(nested.names.find(bytes, name.count))
-            if place >= 0 { return Self.nestedField - place }
-        }
-        unknownName = KeyIndex.hash(of: name)
-        return Self.unknownField
-    }
-
     /// A key that is no column of the table.
     private mutating func other(_ key: Int, _ rows: Int, _ cursor: inout LineCursor) throws(ParseFault) {
         if key == Self.tableField {
@@ -185,7 +156,7 @@ struct RowParser {
             if length >= 0 {
                 cursor.p += length + 2
             } else {
-                // Short of eight bytes before the input's end, or with escapes, the quick look says no.
+                // Near the input's end, or with escapes, the quick look says no.
                 try cursor.unescapedString(into: &scratch)
                 let name = scratch.base?.assumingMemoryBound(to: UInt8.self)
                 let isNamed = name.map { tableName.find($0, scratch.count) >= 0 } ?? false
@@ -378,17 +349,17 @@ struct RowParser {
 
     /// Two words, the high one first, each little-endian (ClickHouse's base/UUID.h).
     private func uuid(_ node: UnsafeMutablePointer<ColumnNode>, _ cursor: inout LineCursor) throws(ParseFault) {
-        var words: (UInt64, UInt64) = (0, 0)
         guard cursor.take(UInt8(ascii: "\"")), cursor.end - cursor.p > 32 else {
             throw ParseFault(.notAUUID)
         }
         let dashes = cursor.p[8] == UInt8(ascii: "-")
-        guard cursor.end - cursor.p > (dashes ? 36 : 32), sluice_uuid(cursor.p, dashes ? 1 : 0, &words.0, &words.1) != 0
+        let place = node.pointee.data.claim(16)
+        guard cursor.end - cursor.p > (dashes ? 36 : 32),
+            sluice_uuid(cursor.p, dashes ? 1 : 0, place.assumingMemoryBound(to: UInt8.self)) != 0
         else { throw ParseFault(.notAUUID) }
         cursor.p += dashes ? 36 : 32
         guard cursor.take(UInt8(ascii: "\"")) else { throw ParseFault(.notAUUID) }
-        node.pointee.data.append(words.0.littleEndian)
-        node.pointee.data.append(words.1.littleEndian)
+        node.pointee.data.commit(16)
         node.pointee.rows &+= 1
     }
 

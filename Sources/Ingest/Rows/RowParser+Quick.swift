@@ -1,0 +1,443 @@
+// Unsafe by design, under RowParser's invariant. A quick look reads up to `quickBytes` from a value's first byte on, which are
+// compared with the input's end before; a text is read to its end, by LineCursor's rules.
+
+import CSluice
+import ClickHouseNative
+
+/// What a value of a column mostly looks like, and is read as in one go. Any other shape is left to `RowParser.value`, which
+/// reads all of them, and makes the same of this one.
+enum QuickLook: UInt8 {
+    case none
+    case text, dictionaryText, fixedText, uuid, integer, float64, decimal, bool, dateTime, dateTime64, enumeration
+}
+
+/// An enumeration as plain bytes.
+struct QuickEnumeration {
+    let names: KeyIndex
+    /// By the name's number.
+    let values: UnsafeMutablePointer<Int16>
+
+    init(_ names: KeyIndex, _ values: [Int16]) {
+        self.names = names
+        self.values = .allocate(capacity: max(1, values.count))
+        self.values.initialize(from: values, count: values.count)
+    }
+}
+
+/// The day of a time as text, and as a number.
+struct KnownDay {
+    /// The first and the last eight bytes of `2024-02-29`. No text has zeros there.
+    var first: UInt64 = 0
+    var last: UInt64 = 0
+    var day: Int32 = 0
+}
+
+extension FieldOperation {
+    /// Sets what quick looks go by, when all else is set.
+    mutating func prepareQuickLook(_ layout: BlockLayout, _ options: RowOptions) {
+        guard root >= 0, value >= 0 else { return }
+        rootOffset = Int(root) * MemoryLayout<ColumnNode>.stride
+        valueOffset = Int(value) * MemoryLayout<ColumnNode>.stride
+        hasNullMap = layout.nodes[Int(root)].kind == .nullable
+        let stored = layout.nodes[Int(value)]
+        if stored.defaultBits == 0 {
+            defaultZeros =
+                switch stored.kind {
+                case .fixed, .lowCardinality: stored.width
+                case .string: 1
+                default: 0
+                }
+        }
+        let bits = UInt64(stored.width * 8)
+        switch kind {
+        case .int8, .int16, .int32, .int64:
+            quick = .integer
+            magnitudeMax = 1 << (bits - 1) - 1
+            negativeMax = 1 << (bits - 1)
+        case .uint8, .uint16, .uint32, .uint64:
+            quick = .integer
+            magnitudeMax = .max >> (64 - bits)
+        case .decimal32, .decimal64:
+            guard scale <= RowParser.quickScaleMax else { return }
+            quick = .decimal
+            magnitudeMax = UInt64(sluice_power10(precision)) - 1
+            negativeMax = magnitudeMax
+        case .float64: quick = .float64
+        case .bool: quick = .bool
+        case .string: quick = .text
+        case .lowCardinality: if detail < 0 { quick = .dictionaryText }
+        case .fixedString: if scale < KeyIndex.quickBytes { quick = .fixedText }
+        case .uuid: quick = .uuid
+        case .dateTime: if options.times != .basic { quick = .dateTime }
+        case .dateTime64: quick = .dateTime64
+        case .enum8, .enum16: quick = .enumeration
+        default: break
+        }
+    }
+}
+
+extension RowParser {
+    /// Most digits behind a decimal's point, so that eight before it and all of these are a UInt64.
+    static let quickScaleMax: Int32 = 9
+    /// What is read of a value at most, texts aside.
+    private static let quickBytes = 48
+
+    /// Reads and appends the value at `p` of a column. Returns where it ends; nil: it takes a closer look, and nothing was
+    /// appended but what brings the column up to this row.
+    @inline(__always)
+    mutating func quickField(
+        _ op: UnsafeMutablePointer<FieldOperation>, _ rows: Int, _ p: Bytes, _ end: Bytes
+    ) -> Bytes? {
+        guard op.pointee.quick != .none else { return nil }
+        let known = root(op).pointee.rows
+        if known != rows {
+            guard known < rows else { return nil }
+            pad(op, rows)
+        }
+        return quickValue(op, p, end)
+    }
+
+    /// The same for a value within another.
+    @inline(never)
+    mutating func quickElement(_ op: UnsafeMutablePointer<FieldOperation>, _ cursor: LineCursor) -> Bytes? {
+        quickValue(op, cursor.p, cursor.end)
+    }
+
+    /// What `Block.pad(_:to:)` does, for columns whose defaults are zeros.
+    @inline(never)
+    private mutating func pad(_ op: UnsafeMutablePointer<FieldOperation>, _ rows: Int) {
+        let root = nodes + Int(op.pointee.root)
+        let missing = rows - root.pointee.rows
+        guard op.pointee.defaultZeros > 0 else { return block.pad(Int(op.pointee.root), to: rows) }
+        if op.pointee.hasNullMap {
+            root.pointee.data.append(repeating: 1, count: missing)
+            root.pointee.rows = rows
+        }
+        let node = nodes + Int(op.pointee.value)
+        node.pointee.data.appendZeros(missing &* op.pointee.defaultZeros)
+        node.pointee.rows = rows
+    }
+
+    /// Each sort in a function of its own, which calls no others where all is well: it takes few registers then. Where there is no
+    /// room for the value, it is left to who makes some.
+    @inline(__always)
+    private mutating func quickValue(
+        _ op: UnsafeMutablePointer<FieldOperation>, _ p: Bytes, _ end: Bytes
+    ) -> Bytes? {
+        guard _fastPath(end - p > Self.quickBytes) else { return nil }
+        let next: Bytes? =
+            switch op.pointee.quick {
+            case .none: nil
+            case .text: quickText(op, p, end)
+            case .dictionaryText: quickDictionaryText(op, p)
+            case .fixedText: quickFixedText(op, p)
+            case .uuid: quickUUID(op, p)
+            case .integer: quickInteger(op, p)
+            case .float64: quickFloat(op, p)
+            case .decimal: quickDecimal(op, p)
+            case .bool: quickBool(op, p)
+            case .dateTime: quickDateTime(op, p)
+            case .dateTime64: quickDateTime64(op, p)
+            case .enumeration: quickMember(op, p)
+            }
+        if next != nil, op.pointee.hasNullMap { root(op).pointee.appendFixed(UInt8(0)) }
+        return next
+    }
+
+    /// The node that says how many values there are.
+    @inline(__always)
+    private func root(_ op: UnsafeMutablePointer<FieldOperation>) -> UnsafeMutablePointer<ColumnNode> {
+        (UnsafeMutableRawPointer(nodes) + op.pointee.rootOffset).assumingMemoryBound(to: ColumnNode.self)
+    }
+
+    /// Where the value goes.
+    @inline(__always)
+    private func node(_ op: UnsafeMutablePointer<FieldOperation>) -> UnsafeMutablePointer<ColumnNode> {
+        (UnsafeMutableRawPointer(nodes) + op.pointee.valueOffset).assumingMemoryBound(to: ColumnNode.self)
+    }
+
+    // MARK: - Texts
+
+    @inline(never)
+    private mutating func quickText(
+        _ op: UnsafeMutablePointer<FieldOperation>, _ p: Bytes, _ end: Bytes
+    ) -> Bytes? {
+        guard p.pointee == UInt8(ascii: "\"") else { return nil }
+        let length = node(op).pointee.appendShortString(
+            room: Int(SLUICE_COPIED_TEXT_MAX), isBelowArray: op.pointee.node.isBelowArray
+        ) { sluice_copy_text(p + 1, end, $0.assumingMemoryBound(to: UInt8.self)) }
+        return _fastPath(length >= 0) ? p + (length &+ 2) : longText(op, p, end)
+    }
+
+    /// Longest text with escapes that is written to its place at once.
+    private static let escapedBytesMax = 1 << 10
+
+    @inline(never)
+    private mutating func longText(
+        _ op: UnsafeMutablePointer<FieldOperation>, _ p: Bytes, _ end: Bytes
+    ) -> Bytes? {
+        let start = p + 1
+        let stop = sluice_scan_string(start, end)!
+        if stop.pointee == UInt8(ascii: "\"") {
+            node(op).pointee.appendString(start, count: stop - start, node: op.pointee.node)
+            return stop + 1
+        }
+        guard stop.pointee == UInt8(ascii: "\\") else { return nil }
+        let room = min(end - start, Self.escapedBytesMax)
+        var next: Bytes?
+        let length = node(op).pointee.appendLongString(room: room, isBelowArray: op.pointee.node.isBelowArray) {
+            place in
+            let out = place.assumingMemoryBound(to: UInt8.self)
+            let reached = sluice_unescape(start, end, out, out + room)
+            guard reached.from < end, reached.from.pointee == UInt8(ascii: "\"") else { return -1 }
+            next = reached.from + 1
+            return reached.to - out
+        }
+        return length >= 0 ? next : nil
+    }
+
+    @inline(never)
+    private mutating func quickDictionaryText(
+        _ op: UnsafeMutablePointer<FieldOperation>, _ p: Bytes
+    ) -> Bytes? {
+        guard p.pointee == UInt8(ascii: "\"") else { return nil }
+        let text = sluice_read_short_text(p + 1)
+        guard text.length >= 0 else { return nil }
+        guard node(op).pointee.data.hasRoom(4), node(op).pointee.appendKnown(text.low, text.high) else {
+            return newDictionaryText(op, p, text.length)
+        }
+        return p + (text.length &+ 2)
+    }
+
+    @inline(never)
+    private mutating func newDictionaryText(
+        _ op: UnsafeMutablePointer<FieldOperation>, _ p: Bytes, _ length: Int
+    ) -> Bytes? {
+        block.appendLowCardinality(Int(op.pointee.root), p + 1, count: length)
+        return p + (length &+ 2)
+    }
+
+    @inline(never)
+    private mutating func quickFixedText(
+        _ op: UnsafeMutablePointer<FieldOperation>, _ p: Bytes
+    ) -> Bytes? {
+        guard p.pointee == UInt8(ascii: "\"") else { return nil }
+        let text = sluice_read_short_text(p + 1)
+        let node = node(op)
+        guard text.length >= 0, text.length <= Int(op.pointee.scale), node.pointee.data.hasRoom(16) else { return nil }
+        let place = node.pointee.data.claim(16)
+        place.storeBytes(of: text.low.littleEndian, as: UInt64.self)
+        place.storeBytes(of: text.high.littleEndian, toByteOffset: 8, as: UInt64.self)
+        // Behind the text there is its quote, and zeros behind that.
+        place.storeBytes(of: 0, toByteOffset: text.length, as: UInt8.self)
+        node.pointee.data.commit(Int(op.pointee.scale))
+        node.pointee.rows &+= 1
+        return p + (text.length &+ 2)
+    }
+
+    @inline(never)
+    private mutating func quickUUID(_ op: UnsafeMutablePointer<FieldOperation>, _ p: Bytes) -> Bytes? {
+        let node = node(op)
+        guard node.pointee.data.hasRoom(16) else { return nil }
+        let place = node.pointee.data.claim(16)
+        guard p.pointee == UInt8(ascii: "\""), p[37] == UInt8(ascii: "\""),
+            sluice_uuid(p + 1, 1, place.assumingMemoryBound(to: UInt8.self)) != 0
+        else { return nil }
+        node.pointee.data.commit(16)
+        node.pointee.rows &+= 1
+        return p + 38
+    }
+
+    @inline(never)
+    private mutating func quickMember(
+        _ op: UnsafeMutablePointer<FieldOperation>, _ p: Bytes
+    ) -> Bytes? {
+        guard p.pointee == UInt8(ascii: "\"") else { return nil }
+        let text = sluice_read_short_text(p + 1)
+        guard text.length >= 0 else { return nil }
+        let members = quickEnumerations + Int(op.pointee.detail)
+        let number = members.pointee.names.find(text)
+        guard number >= 0 else { return nil }
+        guard node(op).pointee.data.hasRoom(8) else { return nil }
+        node(op).pointee.appendNumber(
+            UInt64(truncatingIfNeeded: members.pointee.values[number]), width: op.pointee.node.width)
+        return p + (text.length &+ 2)
+    }
+
+    // MARK: - Numbers
+
+    /// Up to 15 digits, with a minus before them or not.
+    @inline(never)
+    private mutating func quickInteger(
+        _ op: UnsafeMutablePointer<FieldOperation>, _ p: Bytes
+    ) -> Bytes? {
+        let isNegative = p.pointee == UInt8(ascii: "-")
+        var q = isNegative ? p + 1 : p
+        let first = sluice_read_digits(q)
+        guard first.digits > 0 else { return nil }
+        var value = first.value
+        q += Int(first.digits)
+        if first.digits == 8 {
+            let more = sluice_read_digits(q)
+            guard more.digits < 8 else { return nil }
+            if more.digits > 0 {
+                value = value &* UInt64(truncatingIfNeeded: sluice_power10(more.digits)) &+ more.value
+                q += Int(more.digits)
+            }
+        }
+        guard LineCursor.isDelimiter(q.pointee),
+            value <= (isNegative ? op.pointee.negativeMax : op.pointee.magnitudeMax)
+        else { return nil }
+        guard node(op).pointee.data.hasRoom(8) else { return nil }
+        node(op).pointee.appendNumber(isNegative ? 0 &- value : value, width: op.pointee.node.width)
+        return q
+    }
+
+    /// What stands before and behind a point, eight digits each at most, as one number; nil: something else is there.
+    @inline(__always)
+    private func quickFraction(_ p: Bytes) -> (whole: UInt64, fraction: UInt64, digits: Int32, next: Bytes)? {
+        let whole = sluice_read_digits(p)
+        guard whole.digits > 0 else { return nil }
+        let point = p + Int(whole.digits)
+        guard point.pointee == UInt8(ascii: ".") else { return (whole.value, 0, 0, point) }
+        let fraction = sluice_read_digits(point + 1)
+        guard fraction.digits > 0 else { return nil }
+        return (whole.value, fraction.value, fraction.digits, point + 1 + Int(fraction.digits))
+    }
+
+    /// As `LineCursor.float64()`: a mantissa and a power of ten that are both exact.
+    @inline(never)
+    private mutating func quickFloat(_ op: UnsafeMutablePointer<FieldOperation>, _ p: Bytes) -> Bytes? {
+        let isNegative = p.pointee == UInt8(ascii: "-")
+        guard let (whole, fraction, digits, next) = quickFraction(isNegative ? p + 1 : p) else { return nil }
+        let mantissa = whole &* UInt64(truncatingIfNeeded: sluice_power10(digits)) &+ fraction
+        guard LineCursor.isDelimiter(next.pointee), mantissa <= 1 << 53 else { return nil }
+        let value = Double(mantissa) / sluice_float_power10(digits)
+        guard node(op).pointee.data.hasRoom(8) else { return nil }
+        node(op).pointee.appendFixed(isNegative ? -value : value)
+        return next
+    }
+
+    @inline(never)
+    private mutating func quickDecimal(
+        _ op: UnsafeMutablePointer<FieldOperation>, _ p: Bytes
+    ) -> Bytes? {
+        let isQuoted = p.pointee == UInt8(ascii: "\"")
+        let sign = isQuoted ? p + 1 : p
+        let isNegative = sign.pointee == UInt8(ascii: "-")
+        guard let (whole, fraction, digits, end) = quickFraction(isNegative ? sign + 1 : sign),
+            digits <= op.pointee.scale
+        else { return nil }
+        let unit = UInt64(truncatingIfNeeded: sluice_power10(op.pointee.scale))
+        let rest = UInt64(truncatingIfNeeded: sluice_power10(op.pointee.scale &- digits))
+        let value = whole &* unit &+ fraction &* rest
+        guard value <= op.pointee.magnitudeMax else { return nil }
+        var next = end
+        if isQuoted {
+            guard next.pointee == UInt8(ascii: "\"") else { return nil }
+            next += 1
+        } else {
+            guard LineCursor.isDelimiter(next.pointee) else { return nil }
+        }
+        guard node(op).pointee.data.hasRoom(8) else { return nil }
+        node(op).pointee.appendNumber(isNegative ? 0 &- value : value, width: op.pointee.node.width)
+        return next
+    }
+
+    @inline(never)
+    private mutating func quickBool(_ op: UnsafeMutablePointer<FieldOperation>, _ p: Bytes) -> Bytes? {
+        let word = sluice_word(p)
+        let isTrue = UInt32(truncatingIfNeeded: word) == 0x6575_7274
+        guard isTrue || word & 0xFF_FFFF_FFFF == 0x65_736C_6166 else { return nil }
+        guard node(op).pointee.data.hasRoom(8) else { return nil }
+        node(op).pointee.appendFixed(UInt8(isTrue ? 1 : 0))
+        return p + (isTrue ? 4 : 5)
+    }
+
+    // MARK: - Times
+
+    private struct QuickTime {
+        let seconds: Int64
+        /// What stands behind the second's point, and how many digits that is, eight at most.
+        let fraction: UInt64
+        let digits: Int32
+        let next: Bytes
+    }
+
+    /// `"2024-02-29 12:34:56"`, with a T or a fraction or not: what `LineCursor.time` takes for the usual shape.
+    @inline(__always)
+    private mutating func quickTime(_ op: UnsafeMutablePointer<FieldOperation>, _ p: Bytes) -> QuickTime? {
+        guard p.pointee == UInt8(ascii: "\"") else { return nil }
+        if _slowPath(sluice_word(p + 1) != lastDay.first || sluice_word(p + 3) != lastDay.last) {
+            guard learnDay(p + 1) else { return nil }
+        }
+        let second = sluice_read_clock(p + 12)
+        guard second >= 0, p[11] == UInt8(ascii: " ") || p[11] == UInt8(ascii: "T") else { return nil }
+        let seconds: Int64
+        if let zone = op.pointee.zone {
+            let day = lastDay.day
+            seconds = zone._withUnsafeGuaranteedRef { $0.epochSeconds(localDay: day, secondOfDay: second) }
+        } else {
+            seconds = Int64(lastDay.day) &* 86400 &+ Int64(second)
+        }
+        var next = p + 20
+        var (fraction, digits): (UInt64, Int32) = (0, 0)
+        if next.pointee == UInt8(ascii: ".") {
+            let read = sluice_read_digits(next + 1)
+            guard read.digits > 0 else { return nil }
+            (fraction, digits) = (read.value, read.digits)
+            next += 1 + Int(digits)
+        }
+        guard next.pointee == UInt8(ascii: "\"") else { return nil }
+        return QuickTime(seconds: seconds, fraction: fraction, digits: digits, next: next + 1)
+    }
+
+    /// False: that is no day, or no time behind it.
+    @inline(never)
+    private mutating func learnDay(_ p: Bytes) -> Bool {
+        var civil = sluice_civil()
+        guard sluice_civil_time(p, &civil) != 0, 1...12 ~= civil.month, civil.day >= 1,
+            civil.day <= CivilDate.daysInMonth(year: civil.year, month: civil.month)
+        else { return false }
+        lastDay.first = sluice_word(p)
+        lastDay.last = sluice_word(p + 2)
+        lastDay.day = daysFromCivil(year: civil.year, month: civil.month, day: civil.day)
+        return true
+    }
+
+    @inline(never)
+    private mutating func quickDateTime(
+        _ op: UnsafeMutablePointer<FieldOperation>, _ p: Bytes
+    ) -> Bytes? {
+        guard let time = quickTime(op, p), time.seconds >= 0, time.seconds <= Int64(UInt32.max) else { return nil }
+        guard node(op).pointee.data.hasRoom(8) else { return nil }
+        node(op).pointee.appendFixed(UInt32(truncatingIfNeeded: time.seconds))
+        return time.next
+    }
+
+    /// The first and the last second that `ticks` takes.
+    private static let secondMin = Int64(TimeZoneRules.dayMin) * 86400 - 86399
+    private static let secondMax = Int64(TimeZoneRules.dayMax) * 86400 + 86399
+
+    @inline(never)
+    private mutating func quickDateTime64(
+        _ op: UnsafeMutablePointer<FieldOperation>, _ p: Bytes
+    ) -> Bytes? {
+        guard let time = quickTime(op, p), time.seconds >= Self.secondMin, time.seconds <= Self.secondMax else {
+            return nil
+        }
+        let scale = op.pointee.scale
+        let (whole, over) = time.seconds.multipliedReportingOverflow(by: sluice_power10(scale))
+        var fraction = Int64(truncatingIfNeeded: time.fraction)
+        if time.digits < scale {
+            fraction &*= sluice_power10(scale &- time.digits)
+        } else if time.digits > scale {
+            fraction /= sluice_power10(time.digits &- scale)
+        }
+        let (sum, more) = whole.addingReportingOverflow(fraction)
+        guard !over, !more else { return nil }
+        guard node(op).pointee.data.hasRoom(8) else { return nil }
+        node(op).pointee.appendFixed(sum)
+        return time.next
+    }
+}
