@@ -28,7 +28,10 @@ let package = Package(
         .target(name: "CSluice", cSettings: [.treatAllWarnings(as: .error)]),
         .target(
             name: "ClickHouseNative",
-            dependencies: ["CLZ4", "CZstd", "CSluice", .product(name: "NIOCore", package: "swift-nio")],
+            dependencies: [
+                "CLZ4", "CZstd", "CSluice", .product(name: "NIOConcurrencyHelpers", package: "swift-nio"),
+                .product(name: "NIOCore", package: "swift-nio"),
+            ],
             swiftSettings: strict
         ),
         .target(
@@ -36,6 +39,7 @@ let package = Package(
             dependencies: [
                 "ClickHouseNative", "CSluice", "Yams",
                 .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOConcurrencyHelpers", package: "swift-nio"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"),
@@ -62,6 +66,7 @@ let package = Package(
                 "Pipeline", "ClickHouseNative", "CSluice", "ProducerProtocol",
                 .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOConcurrencyHelpers", package: "swift-nio"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
@@ -73,6 +78,7 @@ let package = Package(
             dependencies: [
                 "Pipeline", "ClickHouseNative", "CLZ4", "CZstd",
                 .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOConcurrencyHelpers", package: "swift-nio"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
                 .product(name: "NIOSSL", package: "swift-nio-ssl"),
@@ -87,6 +93,7 @@ let package = Package(
                 .product(name: "HummingbirdCore", package: "hummingbird"),
                 .product(name: "HummingbirdTLS", package: "hummingbird"),
                 .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOConcurrencyHelpers", package: "swift-nio"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOSSL", package: "swift-nio-ssl"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
@@ -102,6 +109,7 @@ let package = Package(
             dependencies: [
                 "Ingest", "Sinks", "Pipeline", "ClickHouseNative",
                 .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOConcurrencyHelpers", package: "swift-nio"),
                 .product(name: "NIOCore", package: "swift-nio"),
             ],
             swiftSettings: strict
@@ -114,6 +122,7 @@ let package = Package(
                 "EventGenerator", "CSluice", "CLZ4", "CZstd",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOConcurrencyHelpers", package: "swift-nio"),
                 .product(name: "NIOCore", package: "swift-nio"),
             ],
             swiftSettings: strict
@@ -124,6 +133,7 @@ let package = Package(
                 "Daemon", "Ingest", "Sinks", "Pipeline", "ClickHouseNative", "ProducerProtocol", "Workloads",
                 "CLZ4", "CSluice", "CZstd",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "NIOConcurrencyHelpers", package: "swift-nio"),
             ],
             path: "Benchmarks/Runner",
             swiftSettings: strict

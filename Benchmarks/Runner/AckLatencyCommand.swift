@@ -1,10 +1,10 @@
-import Workloads
 import ArgumentParser
 import Foundation
+import NIOConcurrencyHelpers
 import NIOCore
 import Pipeline
 import ProducerProtocol
-import Synchronization
+import Workloads
 
 /// How long a producer waits for its acks, at a steady rate, and beside it how long this disk takes to sync as much.
 struct AckLatencyCommand: AsyncParsableCommand {
@@ -109,7 +109,7 @@ private final class AckedProducer: Sendable {
     private let frames: Int
     private let interval: Double
     private let offset: Double
-    private let sentAt: Mutex<[Double]>
+    private let sentAt: NIOLockedValueBox<[Double]>
 
     init(_ path: String, name: String, ack: String, frameRows: Int, frames: Int, interval: Double, offset: Double)
         throws
@@ -121,7 +121,7 @@ private final class AckedProducer: Sendable {
         self.frames = frames
         self.interval = interval
         self.offset = offset
-        sentAt = Mutex([])
+        sentAt = NIOLockedValueBox([])
     }
 
     func run() throws -> [Double] {
@@ -133,11 +133,11 @@ private final class AckedProducer: Sendable {
         try awaitWelcome()
         let payload = Workload(rows: frameRows).bytes
 
-        let latencies = Mutex<Result<[Double], any Error>>(.success([]))
+        let latencies = NIOLockedValueBox<Result<[Double], any Error>>(.success([]))
         let done = DispatchSemaphore(value: 0)
         Thread {
             let result = Result { try self.readAcks() }
-            latencies.withLock { $0 = result }
+            latencies.withLockedValue { $0 = result }
             done.signal()
         }.start()
 
@@ -152,11 +152,11 @@ private final class AckedProducer: Sendable {
                 length: UInt32(payload.count)
             ).write(to: &frame)
             frame.writeBytes(payload)
-            sentAt.withLock { $0.append(Clocks.wall) }
+            sentAt.withLockedValue { $0.append(Clocks.wall) }
             try frame.withUnsafeReadableBytes { try socket.write($0) }
         }
         done.wait()
-        return try latencies.withLock { try $0.get() }
+        return try latencies.withLockedValue { try $0.get() }
     }
 
     /// Nothing may be sent before it.
@@ -190,7 +190,7 @@ private final class AckedProducer: Sendable {
                 guard header.kind == FrameKind.ack.rawValue else { continue }
                 let acked = Int(header.number) / frameRows
                 while next < acked {
-                    if next >= warm { latencies.append(now - sentAt.withLock { $0[next] }) }
+                    if next >= warm { latencies.append(now - sentAt.withLockedValue { $0[next] }) }
                     next += 1
                 }
             }

@@ -2,10 +2,10 @@ import Hummingbird
 import HummingbirdCore
 import HummingbirdTLS
 import Logging
+import NIOConcurrencyHelpers
 import NIOCore
 import Pipeline
 import ServiceLifecycle
-import Synchronization
 
 /// Serves the endpoints on TCP, on a Unix socket, or on both, beside the pipeline: it only looks on, and passes on what an
 /// operator asks for. The first to end on a graceful shutdown, and never the one that others wait for.
@@ -170,8 +170,8 @@ public struct AdminError: Error, Sendable, CustomStringConvertible {
 
 /// What went wrong where nothing could be thrown.
 private final class Failure: Sendable {
-    private let error = Mutex<(any Error)?>(nil)
+    private let error = NIOLockedValueBox<(any Error)?>(nil)
 
-    func set(_ failure: any Error) { error.withLock { $0 = failure } }
-    func rethrow() throws { if let failure = error.withLock({ $0 }) { throw failure } }
+    func set(_ failure: any Error) { error.withLockedValue { $0 = failure } }
+    func rethrow() throws { if let failure = error.withLockedValue({ $0 }) { throw failure } }
 }

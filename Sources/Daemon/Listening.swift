@@ -1,4 +1,4 @@
-import Synchronization
+import NIOConcurrencyHelpers
 
 /// An event that happens once: the socket listens.
 public final class Listening: Sendable {
@@ -7,12 +7,12 @@ public final class Listening: Sendable {
         var waiting: [CheckedContinuation<Void, Never>] = []
     }
 
-    private let state = Mutex(State())
+    private let state = NIOLockedValueBox(State())
 
     init() {}
 
     func begin() {
-        let waiting = state.withLock { state in
+        let waiting = state.withLockedValue { state in
             state.happened = true
             defer { state.waiting = [] }
             return state.waiting
@@ -23,7 +23,7 @@ public final class Listening: Sendable {
     /// Returns when the socket listens.
     public func wait() async {
         await withCheckedContinuation { continuation in
-            let happened = state.withLock { state in
+            let happened = state.withLockedValue { state in
                 if !state.happened { state.waiting.append(continuation) }
                 return state.happened
             }

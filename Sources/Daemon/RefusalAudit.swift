@@ -1,6 +1,6 @@
 import Ingest
+import NIOConcurrencyHelpers
 import Pipeline
-import Synchronization
 
 /// Brings peers that were turned away to the audit log. Nobody waits for that; what comes faster than the disk takes it is
 /// only counted (`sluice_sessions_refused_total`).
@@ -14,12 +14,12 @@ final class RefusalAudit: Sendable {
     }
 
     private let log: AuditLog
-    private let state = Mutex(State())
+    private let state = NIOLockedValueBox(State())
 
     init(_ log: AuditLog) { self.log = log }
 
     func record(_ refusal: PeerRefusal) {
-        let begins = state.withLock { state in
+        let begins = state.withLockedValue { state in
             guard state.waiting.count < Self.waitingMax else { return false }
             state.waiting.append(refusal)
             defer { state.isWriting = true }
@@ -36,7 +36,7 @@ final class RefusalAudit: Sendable {
     }
 
     private func next() -> PeerRefusal? {
-        state.withLock { state in
+        state.withLockedValue { state in
             guard !state.waiting.isEmpty else {
                 state.isWriting = false
                 return nil

@@ -1,5 +1,5 @@
 import Foundation
-import Synchronization
+import NIOConcurrencyHelpers
 
 /// The Unix socket of the endpoints. It is bound in a directory of its own that nobody else may enter, gets its mode there,
 /// and only then its name by an atomic rename: at no moment can anybody connect who may not. A stale socket is replaced, a
@@ -8,7 +8,7 @@ final class AdminSocket: Sendable {
     let path: String
     private let directory: String
     private var hidden: String { directory + "/s" }
-    private let published = Mutex<Identity?>(nil)
+    private let published = NIOLockedValueBox<Identity?>(nil)
 
     init(path: String) {
         self.path = path
@@ -40,13 +40,13 @@ final class AdminSocket: Sendable {
         guard chmod(hidden, mode_t(mode)) == 0, let file = Self.identity(hidden), rename(hidden, path) == 0 else {
             throw failure("cannot put the socket at \(path) (admin.socket.path)")
         }
-        published.withLock { $0 = file }
+        published.withLockedValue { $0 = file }
         rmdir(directory)
     }
 
     /// Removes what is still there, and still ours.
     func remove() {
-        if let file = published.withLock({ $0 }) {
+        if let file = published.withLockedValue({ $0 }) {
             if Self.identity(path) == file { unlink(path) }
         } else {
             unlink(hidden)

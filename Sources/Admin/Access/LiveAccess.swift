@@ -1,5 +1,5 @@
+import NIOConcurrencyHelpers
 import Pipeline
-import Synchronization
 
 /// What of the endpoints' settings a running daemon takes over: the token, and the certificate.
 final class LiveAccess: Sendable {
@@ -21,12 +21,12 @@ final class LiveAccess: Sendable {
         }
     }
 
-    private let values: Mutex<Values>
+    private let values: NIOLockedValueBox<Values>
 
-    init(_ settings: AdminSettings) throws { values = Mutex(try Values(settings)) }
+    init(_ settings: AdminSettings) throws { values = NIOLockedValueBox(try Values(settings)) }
 
     var current: Values {
-        get { values.withLock { $0 } }
-        set { values.withLock { $0 = newValue } }
+        get { values.withLockedValue { $0 } }
+        set { values.withLockedValue { $0 = newValue } }
     }
 }

@@ -1,5 +1,5 @@
+import NIOConcurrencyHelpers
 import Pipeline
-import Synchronization
 
 /// A bucket of tokens for each peer: it may ask `perSecond` times a second on average, and save up for ten seconds.
 final class RateLimiter: Sendable {
@@ -10,7 +10,7 @@ final class RateLimiter: Sendable {
 
     private let perSecond: Int
     private let clock: StageClock
-    private let buckets = Mutex<[String: TokenBucket]>([:])
+    private let buckets = NIOLockedValueBox<[String: TokenBucket]>([:])
 
     init(perSecond: Int, clock: StageClock) {
         self.perSecond = perSecond
@@ -20,7 +20,7 @@ final class RateLimiter: Sendable {
     /// - Returns: nil: go ahead. Otherwise seconds to wait.
     func admit(_ peer: String) -> Int? {
         let now = clock.now
-        return buckets.withLock { buckets in
+        return buckets.withLockedValue { buckets in
             if buckets[peer] == nil, buckets.count >= Self.peersMax,
                 let quietest = buckets.min(by: { $0.value.at < $1.value.at })?.key
             {

@@ -1,7 +1,7 @@
 // Unsafe by design: `days` points to `Self.dayCount` initialized entries that are written in `init` and only read
 // until `deinit`; every index is clamped into them first.
 
-import Synchronization
+import NIOConcurrencyHelpers
 
 /// No such time zone.
 public struct TimeZoneError: Error, Hashable, Sendable, CustomStringConvertible {
@@ -62,7 +62,7 @@ public final class TimeZoneRules: Sendable {
     @usableFromInline nonisolated(unsafe) let days: UnsafePointer<Day>?
     private let transitions: ZoneTransitions
 
-    private static let known = Mutex<[String: TimeZoneRules]>([:])
+    private static let known = NIOLockedValueBox<[String: TimeZoneRules]>([:])
 
     /// UTC.
     public static let utc = TimeZoneRules(name: "UTC", ZoneTransitions.none)
@@ -70,13 +70,13 @@ public final class TimeZoneRules: Sendable {
     /// The rules of a zone by its name in the IANA database, such as `Europe/Berlin`; made once in a process.
     public static func named(_ name: String) throws(TimeZoneError) -> TimeZoneRules {
         if name == "UTC" { return utc }
-        if let rules = known.withLock({ $0[name] }) { return rules }
+        if let rules = known.withLockedValue({ $0[name] }) { return rules }
         guard name.contains("/") || ZoneTransitions.namesWithoutRegion.contains(name),
             let transitions = ZoneTransitions(zone: name)
         else { throw TimeZoneError(name) }
         let made = TimeZoneRules(name: name, transitions)
         // Whoever came first wins, so that a name has one object.
-        return known.withLock { known in
+        return known.withLockedValue { known in
             if let rules = known[name] { return rules }
             known[name] = made
             return made

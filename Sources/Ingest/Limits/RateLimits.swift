@@ -1,3 +1,4 @@
+import NIOConcurrencyHelpers
 import Pipeline
 import Synchronization
 
@@ -54,7 +55,7 @@ public final class RateLimits: Sendable {
         var holds: [UInt64: Hold] = [:]
     }
 
-    private let state: Mutex<State>
+    private let state: NIOLockedValueBox<State>
     private let active = Atomic(false)
     private let countsTables = Atomic(false)
     private let clock: StageClock
@@ -63,7 +64,7 @@ public final class RateLimits: Sendable {
     public init(
         _ settings: RateLimitSettings = RateLimitSettings(), telemetry: Telemetry, clock: StageClock = .continuous
     ) {
-        state = Mutex(State(settings: settings))
+        state = NIOLockedValueBox(State(settings: settings))
         self.clock = clock
         self.telemetry = telemetry
         note(settings)
@@ -77,7 +78,7 @@ public final class RateLimits: Sendable {
     /// Other limits, from now on; what is owed stays owed, as far as there still is a limit.
     public func reconfigure(_ settings: RateLimitSettings) {
         let now = clock.now
-        state.withLock { state in
+        state.withLockedValue { state in
             state.settings = settings
             var kept: [Key: TokenBucket] = [:]
             for (key, bucket) in state.buckets {
@@ -102,7 +103,7 @@ public final class RateLimits: Sendable {
     /// - Returns: nil: it may go on.
     func passed(rows: Int, bytes: Int, by subject: Subject, session: UInt64) -> Hold? {
         let now = clock.now
-        return state.withLock { state in
+        return state.withLockedValue { state in
             state.take(rows, .producer(subject, .producerRows), at: now)
             state.take(bytes, .producer(subject, .producerBytes), at: now)
             return state.hold(of: subject, session: session, at: now)
@@ -112,13 +113,13 @@ public final class RateLimits: Sendable {
     /// What keeps a producer from going on.
     func hold(of subject: Subject, session: UInt64) -> Hold? {
         let now = clock.now
-        return state.withLock { $0.hold(of: subject, session: session, at: now) }
+        return state.withLockedValue { $0.hold(of: subject, session: session, at: now) }
     }
 
     /// Rows of a session turned out to be for a table.
     func reached(_ table: TableName, rows: Int, bytes: Int, session: UInt64) {
         let now = clock.now
-        state.withLock { state in
+        state.withLockedValue { state in
             state.take(rows, .table(table, .tableRows), at: now)
             state.take(bytes, .table(table, .tableBytes), at: now)
             let holds = [Reason.tableRows, .tableBytes].compactMap { state.hold(.table(table, $0), $0, at: now) }
@@ -131,7 +132,7 @@ public final class RateLimits: Sendable {
 
     func ended(session: UInt64) {
         guard isActive else { return }
-        state.withLock { $0.holds[session] = nil }
+        state.withLockedValue { $0.holds[session] = nil }
     }
 
     /// A session was held, or sent away.

@@ -1,5 +1,5 @@
+import NIOConcurrencyHelpers
 import Pipeline
-import Synchronization
 
 /// What of the settings a running stage takes over. Sessions keep the limits that they began with.
 final class ReceiveLimits: Sendable {
@@ -8,13 +8,13 @@ final class ReceiveLimits: Sendable {
         var rules: PeerRules
     }
 
-    private let values: Mutex<Values>
+    private let values: NIOLockedValueBox<Values>
 
-    init(_ values: Values) { self.values = Mutex(values) }
+    init(_ values: Values) { self.values = NIOLockedValueBox(values) }
 
     var current: Values {
-        get { values.withLock { $0 } }
-        set { values.withLock { $0 = newValue } }
+        get { values.withLockedValue { $0 } }
+        set { values.withLockedValue { $0 = newValue } }
     }
 }
 

@@ -1,5 +1,5 @@
+import NIOConcurrencyHelpers
 import Pipeline
-import Synchronization
 
 /// The sessions that are open, across event loops: admits them up to the limit, stops them, and knows when the last one
 /// has handed over all it had.
@@ -31,18 +31,18 @@ final class SessionRegistry: Sendable {
         var isReached: Bool { sessions.isEmpty && (settling.isEmpty || !waitsForAll) }
     }
 
-    private let state: Mutex<State>
+    private let state: NIOLockedValueBox<State>
 
     /// - Parameters:
     ///   - connectionsMax: sessions at once.
     ///   - perUserMax: of one user; nil: no bound.
     init(connectionsMax: Int, perUserMax: Int? = nil) {
-        state = Mutex(State(connectionsMax: connectionsMax, perUserMax: perUserMax))
+        state = NIOLockedValueBox(State(connectionsMax: connectionsMax, perUserMax: perUserMax))
     }
 
     /// Other bounds, for sessions that come.
     func reconfigure(connectionsMax: Int, perUserMax: Int?) {
-        state.withLock { state in
+        state.withLockedValue { state in
             state.connectionsMax = connectionsMax
             state.perUserMax = perUserMax
         }
@@ -57,7 +57,7 @@ final class SessionRegistry: Sendable {
 
     /// A place for a new session, to be given back with `ended`.
     func admit(user: UInt32? = nil) -> Admission {
-        state.withLock { state in
+        state.withLockedValue { state in
             if state.isStopping { return .stopping }
             guard state.sessions.count + state.settling.count < state.connectionsMax else {
                 return .full(limit: state.connectionsMax)
@@ -77,7 +77,7 @@ final class SessionRegistry: Sendable {
 
     /// - Parameter order: Called when the daemon stops; at once if it does already.
     func began(_ id: UInt64, order: @escaping @Sendable (Order) -> Void) {
-        let isStopping = state.withLock { state in
+        let isStopping = state.withLockedValue { state in
             if state.sessions[id] != nil { state.sessions[id] = order }
             return state.isStopping
         }
@@ -103,7 +103,7 @@ final class SessionRegistry: Sendable {
     }
 
     private func resume(after change: (inout State) -> Void) {
-        let waiting = state.withLock { state -> CheckedContinuation<Void, Never>? in
+        let waiting = state.withLockedValue { state -> CheckedContinuation<Void, Never>? in
             change(&state)
             return state.isReached ? state.waiting.take() : nil
         }
@@ -112,7 +112,7 @@ final class SessionRegistry: Sendable {
 
     /// Stops all sessions and waits until each has handed over what it had, or the task is cancelled.
     func stop() async {
-        let sessions = state.withLock { state in
+        let sessions = state.withLockedValue { state in
             state.isStopping = true
             return Array(state.sessions.values) + Array(state.settling.values)
         }
@@ -126,7 +126,7 @@ final class SessionRegistry: Sendable {
     private func wait(forAll: Bool) async {
         await withTaskCancellationHandler {
             await withCheckedContinuation { continuation in
-                let goOn = state.withLock { state in
+                let goOn = state.withLockedValue { state in
                     state.waitsForAll = forAll
                     if state.isReached || Task.isCancelled { return true }
                     state.waiting = continuation
@@ -135,7 +135,7 @@ final class SessionRegistry: Sendable {
                 if goOn { continuation.resume() }
             }
         } onCancel: {
-            state.withLock { $0.waiting.take() }?.resume()
+            state.withLockedValue { $0.waiting.take() }?.resume()
         }
     }
 
@@ -145,9 +145,9 @@ final class SessionRegistry: Sendable {
     func lookAgain() { tellAll(.lookAgain) }
 
     private func tellAll(_ order: Order) {
-        let sessions = state.withLock { Array($0.sessions.values) + Array($0.settling.values) }
+        let sessions = state.withLockedValue { Array($0.sessions.values) + Array($0.settling.values) }
         for tell in sessions { tell(order) }
     }
 
-    var count: Int { state.withLock { $0.sessions.count + $0.settling.count } }
+    var count: Int { state.withLockedValue { $0.sessions.count + $0.settling.count } }
 }

@@ -1,9 +1,9 @@
 // Unsafe by design: hands LineCursor the bytes of a row inside withUnsafeReadableBytes, with a newline as their last byte.
 
 import ClickHouseNative
+import NIOConcurrencyHelpers
 import NIOCore
 import Pipeline
-import Synchronization
 
 /// Takes out of rejected rows what their table does not keep: values of redacted columns become null, and what cannot be read is
 /// cut off.
@@ -17,7 +17,7 @@ final class RowRedactor: Sendable {
         var depthMax = 64
     }
 
-    private let names = Mutex(Names())
+    private let names = NIOLockedValueBox(Names())
 
     func reconfigure(_ settings: ValidateSettings) {
         var names = Names()
@@ -33,7 +33,7 @@ final class RowRedactor: Sendable {
             names.ofTables[table] = own
             names.all.formUnion(own)
         }
-        self.names.withLock { $0 = names }
+        self.names.withLockedValue { $0 = names }
     }
 
     private static func lowered(_ bytes: some Sequence<UInt8>) -> [UInt8] {
@@ -49,7 +49,7 @@ final class RowRedactor: Sendable {
 
     /// The fields of a row that are not kept.
     private func hidden(_ rejection: Rejection) -> Hidden {
-        names.withLock { names in
+        names.withLockedValue { names in
             var hidden = Hidden(own: names.all, all: names.all, depthMax: names.depthMax)
             guard let table = rejection.table, !rejection.reason.isAboutTable else { return hidden }
             let known = [table.description, table.table].first { names.ofTables[$0] != nil }

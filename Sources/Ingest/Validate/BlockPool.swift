@@ -1,5 +1,5 @@
 import ClickHouseNative
-import Synchronization
+import NIOConcurrencyHelpers
 
 /// Emptied blocks, kept so that the next ones need no fresh memory.
 public final class BlockPool: Sendable {
@@ -10,13 +10,13 @@ public final class BlockPool: Sendable {
 
     /// Bytes of memory that idle blocks may hold together; what is over it is freed.
     public let bytesMax: Int
-    private let state = Mutex(State())
+    private let state = NIOLockedValueBox(State())
 
     public init(bytesMax: Int) { self.bytesMax = bytesMax }
 
     /// An empty block of this very layout.
     func take(_ layout: BlockLayout) -> Block {
-        let known = state.withLock { state -> Block? in
+        let known = state.withLockedValue { state -> Block? in
             guard let block = state.blocks[ObjectIdentifier(layout)]?.popLast() else { return nil }
             state.bytes -= block.byteCapacity
             return block
@@ -26,7 +26,7 @@ public final class BlockPool: Sendable {
 
     /// Frees the idle blocks of a layout that is not used any more.
     func forget(_ layout: BlockLayout) {
-        let freed = state.withLock { state in
+        let freed = state.withLockedValue { state in
             let freed = state.blocks.removeValue(forKey: ObjectIdentifier(layout)) ?? []
             state.bytes -= freed.reduce(0) { $0 + $1.byteCapacity }
             return freed
@@ -39,7 +39,7 @@ public final class BlockPool: Sendable {
         for block in blocks where block.takesRows {
             block.removeAll()
             let bytes = block.byteCapacity
-            state.withLock { state in
+            state.withLockedValue { state in
                 guard state.bytes + bytes <= bytesMax else { return }
                 state.bytes += bytes
                 state.blocks[ObjectIdentifier(block.layout), default: []].append(block)
@@ -48,5 +48,5 @@ public final class BlockPool: Sendable {
     }
 
     /// Bytes that idle blocks hold now.
-    public var bytes: Int { state.withLock { $0.bytes } }
+    public var bytes: Int { state.withLockedValue { $0.bytes } }
 }

@@ -1,5 +1,5 @@
+import NIOConcurrencyHelpers
 import Pipeline
-import Synchronization
 
 /// Which refusals of tables are worth a line in the log. A table is asked for every few seconds for as long as rows for it
 /// come, which for a misspelled name may be for days: the first refusal is logged, another reason, and then one an hour.
@@ -14,10 +14,10 @@ final class RefusalLog: Sendable {
         let at: StageClock.Instant
     }
 
-    private let said = Mutex<[TableName: Said]>([:])
+    private let said = NIOLockedValueBox<[TableName: Said]>([:])
 
     func isWorthALine(_ table: TableName, _ code: CatalogError.Code, at now: StageClock.Instant) -> Bool {
-        said.withLock { said in
+        said.withLockedValue { said in
             if let last = said[table], last.code == code, now - last.at < Self.interval { return false }
             if said.count >= Self.tablesMax { said.removeAll() }
             said[table] = Said(code: code, at: now)

@@ -1,6 +1,6 @@
 import ClickHouseNative
+import NIOConcurrencyHelpers
 import Pipeline
-import Synchronization
 
 /// Asks again, now and then, what the tables in use look like (docs/specs/structure-changes.md).
 final class StructureWatch: Sendable {
@@ -18,16 +18,16 @@ final class StructureWatch: Sendable {
 
     private let catalog: any TableCatalog
     private let clock: StageClock
-    private let state = Mutex(State())
+    private let state = NIOLockedValueBox(State())
 
     init(catalog: any TableCatalog, clock: StageClock) {
         self.catalog = catalog
         self.clock = clock
     }
 
-    func isInUse(_ table: TableName) { _ = state.withLock { $0.tables.insert(table) } }
-    func isGone(_ table: TableName) { _ = state.withLock { $0.tables.remove(table) } }
-    func askNow() { state.withLock { $0.isWanted = true } }
+    func isInUse(_ table: TableName) { _ = state.withLockedValue { $0.tables.insert(table) } }
+    func isGone(_ table: TableName) { _ = state.withLockedValue { $0.tables.remove(table) } }
+    func askNow() { state.withLockedValue { $0.isWanted = true } }
 
     /// Asks until it is cancelled; one table after the other, so that a server with many has little to do at once.
     ///
@@ -36,7 +36,7 @@ final class StructureWatch: Sendable {
         var last = clock.now
         while (try? await clock.sleep(for: Self.tick)) != nil {
             let isDue = interval().map { clock.now - last >= $0 } ?? false
-            let tables = state.withLock { state in
+            let tables = state.withLockedValue { state in
                 defer { state.isWanted = false }
                 return isDue || state.isWanted ? state.tables : []
             }

@@ -1,7 +1,7 @@
 import ClickHouseNative
 import Logging
+import NIOConcurrencyHelpers
 import Pipeline
-import Synchronization
 
 /// Reads chunks of lines into typed columns, table by table, and rejects the rows that cannot be stored.
 ///
@@ -16,7 +16,7 @@ public actor ValidateStage: Stage {
     static let refusalTime: Duration = .seconds(2)
 
     public nonisolated let name = "validate"
-    private let current: Mutex<Current>
+    private let current: NIOLockedValueBox<Current>
     /// Held while it is closed: chunks wait, and so do producers.
     private let gate: PauseGate
     private let input: BoundedStream<Chunk>
@@ -59,7 +59,7 @@ public actor ValidateStage: Stage {
     ) {
         self.rates = rates
         self.seed = seed
-        current = Mutex(Current(settings: settings, compressesOnce: compressesOnce))
+        current = NIOLockedValueBox(Current(settings: settings, compressesOnce: compressesOnce))
         self.gate = gate
         self.input = input
         self.output = output
@@ -84,11 +84,11 @@ public actor ValidateStage: Stage {
         var generation = 0
     }
 
-    private nonisolated var settings: ValidateSettings { current.withLock { $0.settings } }
+    private nonisolated var settings: ValidateSettings { current.withLockedValue { $0.settings } }
 
     /// Takes over how rows are read, from the next chunks on; the number of workers and the bounds of queues stay.
     public nonisolated func reconfigure(_ settings: ValidateSettings, compressesOnce: Bool = false) {
-        current.withLock {
+        current.withLockedValue {
             $0 = Current(settings: settings, compressesOnce: compressesOnce, generation: $0.generation + 1)
         }
     }
@@ -126,7 +126,7 @@ public actor ValidateStage: Stage {
     }
 
     private nonisolated func work() async throws {
-        var (settings, generation) = current.withLock { ($0.settings, $0.generation) }
+        var (settings, generation) = current.withLockedValue { ($0.settings, $0.generation) }
         var reader = makeReader(settings)
         var tables: [TableName: TableTelemetry] = [:]
         var refusedUntil: StageClock.Instant?
@@ -139,10 +139,10 @@ public actor ValidateStage: Stage {
         {
             await gate.pass()
             let limitsTables = rates?.limitsTables ?? false
-            let now = current.withLock { $0.generation }
+            let now = current.withLockedValue { $0.generation }
             if now != generation {
                 try await passOn(reader, &numbered, &tables)
-                (settings, generation) = current.withLock { ($0.settings, $0.generation) }
+                (settings, generation) = current.withLockedValue { ($0.settings, $0.generation) }
                 reader = makeReader(settings)
             }
             let count = changes.count
@@ -320,7 +320,7 @@ public actor ValidateStage: Stage {
         defer { held.add(-rows) }
         let intake = try Intake(
             batches: batches, numbered: numbered, received: wallClock() - Int64(waited.milliseconds), spool: spool,
-            isFinal: current.withLock { $0.compressesOnce }, release: { pool.give($0) })
+            isFinal: current.withLockedValue { $0.compressesOnce }, release: { pool.give($0) })
         numbered = []
         do {
             try await output.send(intake)

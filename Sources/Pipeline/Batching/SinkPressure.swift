@@ -1,3 +1,4 @@
+import NIOConcurrencyHelpers
 import Synchronization
 
 /// What the sink tells batching: the server has too many parts of a table, so its blocks should be larger and fewer.
@@ -19,14 +20,14 @@ public final class SinkPressure: Sendable {
         var at: StageClock.Instant
     }
 
-    private let complaints = Mutex<[TableName: Complaint]>([:])
+    private let complaints = NIOLockedValueBox<[TableName: Complaint]>([:])
     /// Read for each row batch; the lock is for those with complaints only.
     private let isCalm = Atomic(true)
 
     public init() {}
 
     public func complained(of table: TableName, now: StageClock.Instant) {
-        complaints.withLock { complaints in
+        complaints.withLockedValue { complaints in
             var complaint = complaints[table] ?? Complaint(factor: 1, at: now - Self.complaintInterval)
             guard now - complaint.at >= Self.complaintInterval else { return }
             if complaints[table] == nil, complaints.count >= Self.tablesMax {
@@ -43,7 +44,7 @@ public final class SinkPressure: Sendable {
     /// How many times larger the blocks of a table should be: 1 to `factorMax`.
     public func factor(of table: TableName, now: StageClock.Instant) -> Int {
         if isCalm.load(ordering: .acquiring) { return 1 }
-        return complaints.withLock { complaints in
+        return complaints.withLockedValue { complaints in
             guard let complaint = complaints[table] else { return 1 }
             let factor = Self.factor(of: complaint, now)
             if factor == 1 {

@@ -1,4 +1,4 @@
-import Synchronization
+import NIOConcurrencyHelpers
 
 /// When a producer wants to hear that its rows are taken care of (docs/specs/delivery.md).
 public enum AckLevel: String, Sendable, CaseIterable {
@@ -114,7 +114,7 @@ public final class Producer: Sendable, Hashable {
     public static let refusalsMax = 1024
 
     public let identity: Identity
-    private let state: Mutex<State>
+    private let state: NIOLockedValueBox<State>
 
     /// - Parameters:
     ///   - durable: what is known of earlier runs.
@@ -126,7 +126,7 @@ public final class Producer: Sendable, Hashable {
         // What an earlier run left beyond a gap is there, too; see `take`.
         state.taken = durable.contiguous
         state.committed = durable.subtracting(unsettled)
-        self.state = Mutex(state)
+        self.state = NIOLockedValueBox(state)
     }
 
     public static func == (a: Producer, b: Producer) -> Bool { a === b }
@@ -140,7 +140,7 @@ public final class Producer: Sendable, Hashable {
     /// - Parameter wake: Called from any thread, under no lock, perhaps before this returns: there are news, to be had
     ///   from `takeNews(session:)`. Not called again until they were asked for.
     func attach(session: UInt64, wake: @escaping @Sendable () -> Void) {
-        let wakes = state.withLock { state -> [(@Sendable () -> Void)?] in
+        let wakes = state.withLockedValue { state -> [(@Sendable () -> Void)?] in
             // It does not have the numbering, and learns that when it asks.
             guard !state.isReplaced else { return [wake] }
             let previous = state.wake
@@ -157,7 +157,7 @@ public final class Producer: Sendable, Hashable {
 
     /// What happened since the session, which was attached and not detached, asked last; nil: nothing.
     public func takeNews(session: UInt64) -> ProducerNews? {
-        state.withLock { state in
+        state.withLockedValue { state in
             var news = ProducerNews()
             guard state.session == session else {
                 if let (turned, reason) = state.turnedAway, turned == session {
@@ -183,7 +183,7 @@ public final class Producer: Sendable, Hashable {
     ///
     /// - Returns: Whether nobody has the numbering now.
     public func detach(session: UInt64) -> Bool {
-        state.withLock { state in
+        state.withLockedValue { state in
             guard state.session == session else { return state.session == nil }
             state.release()
             return true
@@ -208,7 +208,7 @@ public final class Producer: Sendable, Hashable {
     /// A run that an earlier life of the daemon made durable beyond a gap is not claimed again: a caller is given rows only up to the
     /// next such run (`upTo`), and asks again for the rest.
     public func take(_ range: RowRange, session: UInt64) -> (taking: Taking, upTo: UInt64) {
-        state.withLock { state in
+        state.withLockedValue { state in
             guard state.session == session else { return (.notOwner, 0) }
             if state.taken == 0, state.durable.runs.isEmpty, range.first > 1, identity.isNamed {
                 // What came before was acked by a daemon whose memory is gone: there is nobody left to ask for it.
@@ -238,7 +238,7 @@ public final class Producer: Sendable, Hashable {
 
     /// The name has a new epoch: the session that had the old one learns it, and so does one that comes too late.
     func takeOver() {
-        let previous = state.withLock { state in
+        let previous = state.withLockedValue { state in
             defer { state.release() }
             state.isReplaced = true
             // Whether or not it was woken already: it asks, and learns this.
@@ -249,7 +249,7 @@ public final class Producer: Sendable, Hashable {
 
     /// The numbers that become durable with rows of these: those before them as well, if the producer began with these.
     public func covered(by range: RowRange) -> RowRange {
-        let base = state.withLock { $0.base }
+        let base = state.withLockedValue { $0.base }
         return base > 0 && range.first == base + 1 ? RowRange(first: 1, last: range.last) : range
     }
 
@@ -257,7 +257,7 @@ public final class Producer: Sendable, Hashable {
 
     /// Before any session: an earlier run left these.
     func restore(_ durable: RowIntervals, unsettled: RowIntervals) {
-        state.withLock { state in
+        state.withLockedValue { state in
             state.durable.formUnion(durable)
             state.committed.formUnion(durable.subtracting(unsettled))
             state.taken = state.durable.contiguous
@@ -266,7 +266,7 @@ public final class Producer: Sendable, Hashable {
 
     /// Rows are durable; refusals are of rows in this range.
     public func becameDurable(_ range: RowRange, refusals: [RowRefusal] = []) {
-        let wake = state.withLock { state -> (@Sendable () -> Void)? in
+        let wake = state.withLockedValue { state -> (@Sendable () -> Void)? in
             let before = state.durable.contiguous
             state.durable.insert(range)
             guard state.session != nil else { return nil }
@@ -288,7 +288,7 @@ public final class Producer: Sendable, Hashable {
 
     /// Ends the session. What it handed over stays under way.
     func turnAway(because reason: String) {
-        let wake = state.withLock { state -> (@Sendable () -> Void)? in
+        let wake = state.withLockedValue { state -> (@Sendable () -> Void)? in
             guard let session = state.session else { return nil }
             let wake = state.wake
             state.release()
@@ -301,7 +301,7 @@ public final class Producer: Sendable, Hashable {
     /// Rows are settled: committed, dead-lettered or discarded. Told only once they are durable, too: their refusals come
     /// with that, and are never later than an ack.
     public func becameSettled(_ range: RowRange) {
-        let wake = state.withLock { state -> (@Sendable () -> Void)? in
+        let wake = state.withLockedValue { state -> (@Sendable () -> Void)? in
             let before = state.committed.contiguous
             state.committed.insert(range)
             guard state.committed.contiguous > before, state.session != nil, !state.isWaiting else { return nil }
@@ -312,7 +312,7 @@ public final class Producer: Sendable, Hashable {
 
     /// - Parameter lastUse: in milliseconds since 1970.
     func status(lastUse: Int64, now: Int64) -> ProducerStatus {
-        state.withLock { state in
+        state.withLockedValue { state in
             let isConnected = state.session != nil
             return ProducerStatus(
                 name: identity.isNamed ? identity.name : nil, epoch: identity.isNamed ? identity.epoch : nil,
@@ -322,9 +322,9 @@ public final class Producer: Sendable, Hashable {
         }
     }
 
-    public var durable: RowIntervals { state.withLock { $0.durable } }
-    public var committed: RowIntervals { state.withLock { $0.committed } }
-    public var isAttached: Bool { state.withLock { $0.session != nil } }
+    public var durable: RowIntervals { state.withLockedValue { $0.durable } }
+    public var committed: RowIntervals { state.withLockedValue { $0.committed } }
+    public var isAttached: Bool { state.withLockedValue { $0.session != nil } }
     /// Rows that were handed over and are not durable yet exist.
-    public var isUnderWay: Bool { state.withLock { $0.durable.contiguous < $0.taken } }
+    public var isUnderWay: Bool { state.withLockedValue { $0.durable.contiguous < $0.taken } }
 }

@@ -1,4 +1,4 @@
-import Synchronization
+import NIOConcurrencyHelpers
 
 /// All numberings that are known: those of sessions that are open, and named ones for as long as the spool remembers them.
 public final class ProducerRegistry: Sendable {
@@ -38,7 +38,7 @@ public final class ProducerRegistry: Sendable {
     public let producersMax: Int
     /// A name that was not used for so long is forgotten, in milliseconds.
     public let ageMax: Int64
-    private let state = Mutex(State())
+    private let state = NIOLockedValueBox(State())
     private let wallClock: @Sendable () -> Int64
     private let random: @Sendable () -> UInt64
 
@@ -64,7 +64,7 @@ public final class ProducerRegistry: Sendable {
     public func attach(
         name: String?, epoch: UInt64, session: UInt64, wake: @escaping @Sendable () -> Void
     ) -> Result<Producer, ProducerRefusal> {
-        let found = state.withLock { state -> Result<(Producer, replaced: Producer?), ProducerRefusal> in
+        let found = state.withLockedValue { state -> Result<(Producer, replaced: Producer?), ProducerRefusal> in
             if state.isClosed { return .failure(.spoolFull) }
             guard let name, !name.isEmpty else {
                 var epoch = random()
@@ -105,24 +105,24 @@ public final class ProducerRegistry: Sendable {
         let isFree = producer.detach(session: session)
         guard !producer.identity.isNamed else {
             let now = wallClock()
-            state.withLock { state in
+            state.withLockedValue { state in
                 if state.named[producer.identity.name]?.producer === producer {
                     state.named[producer.identity.name]?.lastUse = now
                 }
             }
             return
         }
-        if isFree { state.withLock { _ = $0.unnamed.removeValue(forKey: producer.identity.epoch) } }
+        if isFree { state.withLockedValue { _ = $0.unnamed.removeValue(forKey: producer.identity.epoch) } }
     }
 
     /// While it is closed, sessions that want to number their rows are refused.
-    func setClosed(_ isClosed: Bool) { state.withLock { $0.isClosed = isClosed } }
+    func setClosed(_ isClosed: Bool) { state.withLockedValue { $0.isClosed = isClosed } }
 
     // MARK: The spool
 
     /// The producer that a record names, if anybody may still ask for it.
     public func find(_ identity: Producer.Identity) -> Producer? {
-        state.withLock { state in
+        state.withLockedValue { state in
             guard identity.isNamed else { return state.unnamed[identity.epoch] }
             guard let known = state.named[identity.name], known.producer.identity == identity else { return nil }
             return known.producer
@@ -132,7 +132,7 @@ public final class ProducerRegistry: Sendable {
     /// Takes up what an earlier run left. Of two epochs the higher one counts.
     public func restore(_ memory: Memory) {
         guard memory.identity.isNamed else { return }
-        state.withLock { state in
+        state.withLockedValue { state in
             if let known = state.named[memory.identity.name] {
                 let epoch = known.producer.identity.epoch
                 if epoch > memory.identity.epoch { return }
@@ -157,7 +157,7 @@ public final class ProducerRegistry: Sendable {
     /// What the spool has to remember: the names that were used lately.
     public func memories() -> [Memory] {
         let now = wallClock()
-        return state.withLock { state in
+        return state.withLockedValue { state in
             for (name, known) in state.named where now - known.lastUse > ageMax && known.producer.isIdle {
                 state.named[name] = nil
             }
@@ -171,13 +171,13 @@ public final class ProducerRegistry: Sendable {
     }
 
     /// Names that are known.
-    public var count: Int { state.withLock { $0.named.count } }
+    public var count: Int { state.withLockedValue { $0.named.count } }
 
     /// For whoever looks: at most `ProducerStatus.shownMax`, those that are connected first.
     public func list() -> ProducerList {
         let now = wallClock()
         // Looked at outside of the lock, which sessions wait for.
-        let (named, unnamed) = state.withLock { (Array($0.named.values), Array($0.unnamed.values)) }
+        let (named, unnamed) = state.withLockedValue { (Array($0.named.values), Array($0.unnamed.values)) }
         let all =
             named.map { $0.producer.status(lastUse: $0.lastUse, now: now) }
             + unnamed.map { $0.status(lastUse: now, now: now) }

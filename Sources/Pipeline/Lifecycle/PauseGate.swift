@@ -1,4 +1,4 @@
-import Synchronization
+import NIOConcurrencyHelpers
 
 /// Lets tasks pass, or holds them while it is closed.
 public final class PauseGate: Sendable {
@@ -8,16 +8,16 @@ public final class PauseGate: Sendable {
         var lastWaiting: UInt64 = 0
     }
 
-    private let state = Mutex(State())
+    private let state = NIOLockedValueBox(State())
 
     public init() {}
 
-    public var isClosed: Bool { state.withLock { $0.isClosed } }
+    public var isClosed: Bool { state.withLockedValue { $0.isClosed } }
 
     /// - Returns: Whether that changed anything.
     @discardableResult
     public func close() -> Bool {
-        state.withLock { state in
+        state.withLockedValue { state in
             defer { state.isClosed = true }
             return !state.isClosed
         }
@@ -26,7 +26,7 @@ public final class PauseGate: Sendable {
     /// - Returns: Whether that changed anything.
     @discardableResult
     public func open() -> Bool {
-        let (changed, waiting) = state.withLock { state in
+        let (changed, waiting) = state.withLockedValue { state in
             defer {
                 state.isClosed = false
                 state.waiting = [:]
@@ -40,13 +40,13 @@ public final class PauseGate: Sendable {
     /// Returns when the gate is open, or the task is cancelled.
     public func pass() async {
         guard isClosed else { return }
-        let id = state.withLock { state in
+        let id = state.withLockedValue { state in
             state.lastWaiting += 1
             return state.lastWaiting
         }
         await withTaskCancellationHandler {
             await withCheckedContinuation { continuation in
-                let goesOn = state.withLock { state in
+                let goesOn = state.withLockedValue { state in
                     if !state.isClosed || Task.isCancelled { return true }
                     state.waiting[id] = continuation
                     return false
@@ -54,7 +54,7 @@ public final class PauseGate: Sendable {
                 if goesOn { continuation.resume() }
             }
         } onCancel: {
-            state.withLock { $0.waiting.removeValue(forKey: id) }?.resume()
+            state.withLockedValue { $0.waiting.removeValue(forKey: id) }?.resume()
         }
     }
 }

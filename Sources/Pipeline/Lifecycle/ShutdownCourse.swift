@@ -1,7 +1,7 @@
 import Foundation
 import Logging
+import NIOConcurrencyHelpers
 import ServiceLifecycle
-import Synchronization
 
 /// What happened so far on the way down; shared by the runtime and its stages. The first cause counts.
 final class ShutdownCourse: Sendable {
@@ -27,7 +27,7 @@ final class ShutdownCourse: Sendable {
     private let stoppingContinuation: AsyncStream<Void>.Continuation
     private let stages: [any Stage]
     private let telemetry: Telemetry?
-    private let state = Mutex(State())
+    private let state = NIOLockedValueBox(State())
 
     init(stages: [any Stage], telemetry: Telemetry?) {
         self.stages = stages
@@ -35,11 +35,11 @@ final class ShutdownCourse: Sendable {
         (stopping, stoppingContinuation) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
     }
 
-    var outcome: Outcome? { state.withLock { $0.outcome } }
+    var outcome: Outcome? { state.withLockedValue { $0.outcome } }
 
     /// - Returns: Whether this is the first request.
     func stopRequested() -> Bool {
-        let first = state.withLock { state in
+        let first = state.withLockedValue { state in
             defer { state.isStopping = true }
             return !state.isStopping
         }
@@ -52,7 +52,7 @@ final class ShutdownCourse: Sendable {
 
     /// A stage returned: as it should while stopping, a failure otherwise. The others then still drain.
     func ended(stage: String) {
-        let early = state.withLock { state in
+        let early = state.withLockedValue { state in
             guard !state.isStopping else { return false }
             state.isStopping = true
             if state.outcome == nil {
@@ -64,7 +64,7 @@ final class ShutdownCourse: Sendable {
     }
 
     func cancel(because outcome: Outcome) {
-        let running = state.withLock { state in
+        let running = state.withLockedValue { state in
             // What follows from a failure may be noticed before the failure itself.
             if state.outcome.map({ $0.isConsequence && !outcome.isConsequence }) ?? true {
                 state.outcome = outcome
@@ -78,7 +78,7 @@ final class ShutdownCourse: Sendable {
     /// Runs in a task that `cancel(because:)` reaches, even if it came before.
     func runCancellable(_ body: @escaping @Sendable () async throws -> Void) async throws {
         let task = Task { try await body() }
-        let isCancelled = state.withLock { state in
+        let isCancelled = state.withLockedValue { state in
             state.running = task
             return state.isCancelled
         }

@@ -1,4 +1,4 @@
-import Synchronization
+import NIOConcurrencyHelpers
 
 /// How the daemon is; the seven words that dashboards and alerts already know.
 public enum HealthStatus: String, Sendable, CaseIterable {
@@ -28,27 +28,27 @@ public enum HealthStatus: String, Sendable, CaseIterable {
 
 /// Holds the status and since when; who ships decides it.
 public final class Health: Sendable {
-    private let state: Mutex<(status: HealthStatus, since: StageClock.Instant)>
+    private let state: NIOLockedValueBox<(status: HealthStatus, since: StageClock.Instant)>
     private let clock: StageClock
 
     public init(clock: StageClock = .continuous) {
         self.clock = clock
-        state = Mutex((.initializing, clock.now))
+        state = NIOLockedValueBox((.initializing, clock.now))
     }
 
-    public var status: HealthStatus { state.withLock { $0.status } }
+    public var status: HealthStatus { state.withLockedValue { $0.status } }
 
     /// How long the status has been what it is.
     public var age: Duration {
         let now = clock.now
-        return state.withLock { now - $0.since }
+        return state.withLockedValue { now - $0.since }
     }
 
     /// - Returns: What it was before, if this is a change: worth a log line.
     @discardableResult
     public func set(_ status: HealthStatus) -> HealthStatus? {
         let now = clock.now
-        return state.withLock { state in
+        return state.withLockedValue { state in
             guard state.status != status else { return nil }
             defer { state = (status, now) }
             return state.status

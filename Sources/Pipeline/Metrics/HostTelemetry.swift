@@ -1,4 +1,4 @@
-import Synchronization
+import NIOConcurrencyHelpers
 
 /// What is counted of one host of the sink.
 public final class HostTelemetry: Sendable {
@@ -32,7 +32,7 @@ public final class HostTelemetry: Sendable {
     public let committedBlocks = Counter()
     public let connections = Gauge()
     public let blocksInFlight = Gauge()
-    private let breaker = Mutex(BreakerState.closed)
+    private let breaker = NIOLockedValueBox(BreakerState.closed)
 
     public init(host: String) {
         self.host = host
@@ -43,7 +43,7 @@ public final class HostTelemetry: Sendable {
     public func erred(_ type: Telemetry.InsertErrorType) { errors[type]?.add() }
 
     public func set(breaker state: BreakerState) {
-        breaker.withLock { breaker in
+        breaker.withLockedValue { breaker in
             if state == .open, breaker != .open { breakerOpened.add() }
             breaker = state
         }
@@ -52,7 +52,7 @@ public final class HostTelemetry: Sendable {
     public func snapshot() -> Snapshot {
         let errors = errors.mapValues(\.current).filter { $0.value > 0 }
         return Snapshot(
-            host: host, breaker: breaker.withLock { $0 }, breakerOpened: breakerOpened.current,
+            host: host, breaker: breaker.withLockedValue { $0 }, breakerOpened: breakerOpened.current,
             failures: failures.current, errors: errors, committedBlocks: committedBlocks.current,
             connections: connections.current,
             blocksInFlight: blocksInFlight.current)

@@ -1,4 +1,4 @@
-import Synchronization
+import NIOConcurrencyHelpers
 
 /// The newest rejection of each table and reason, for people who want to know what is wrong with what a producer sends. Of
 /// the row itself only its shape is kept (`RedactedRow`).
@@ -25,7 +25,7 @@ public final class RejectionSamples: Sendable {
         let reason: String
     }
 
-    private let state = Mutex<[Key: (sample: Sample, at: StageClock.Instant)]>([:])
+    private let state = NIOLockedValueBox<[Key: (sample: Sample, at: StageClock.Instant)]>([:])
     private let clock: StageClock
 
     public init(clock: StageClock = .continuous) { self.clock = clock }
@@ -39,7 +39,7 @@ public final class RejectionSamples: Sendable {
     ) {
         let now = clock.now
         let key = Key(table: table, reason: reason)
-        state.withLock { samples in
+        state.withLockedValue { samples in
             if let known = samples[key], now - known.at < Self.refreshInterval { return }
             if samples[key] == nil, samples.count >= Self.samplesMax,
                 let oldest = samples.min(by: { $0.value.at < $1.value.at })?.key
@@ -55,7 +55,7 @@ public final class RejectionSamples: Sendable {
 
     /// The newest first.
     public func snapshot() -> [Sample] {
-        state.withLock { Array($0.values) }.sorted { $0.at > $1.at }.map(\.sample)
+        state.withLockedValue { Array($0.values) }.sorted { $0.at > $1.at }.map(\.sample)
     }
 }
 

@@ -1,5 +1,5 @@
 import Foundation
-import Synchronization
+import NIOConcurrencyHelpers
 
 /// All that the daemon counts. Stages keep the handles that they need; counting is an atomic addition, and a scrape reads
 /// without stopping anybody.
@@ -80,8 +80,8 @@ public final class Telemetry: Sendable {
     let startedAt: StageClock.Instant
     let startTimeUnix: Int64
     private let insertErrors: [InsertErrorType: Counter]
-    private let window = Mutex(RateWindow())
-    private let registry = Mutex(Registry())
+    private let window = NIOLockedValueBox(RateWindow())
+    private let registry = NIOLockedValueBox(Registry())
 
     struct Registry: Sendable {
         var tables: [TableName: TableTelemetry] = [:]
@@ -113,7 +113,7 @@ public final class Telemetry: Sendable {
 
     /// The counters of a table; to be kept by whoever counts often.
     public func table(_ name: TableName) -> TableTelemetry {
-        registry.withLock { registry in
+        registry.withLockedValue { registry in
             if let known = registry.tables[name] { return known }
             let isFull = registry.tables.count >= Self.tablesMax
             let key = isFull ? Self.otherTable : name
@@ -128,7 +128,7 @@ public final class Telemetry: Sendable {
     public func accepted(rows: Int, into table: TableTelemetry) {
         table.acceptedRows.add(rows)
         let elapsed = clock.now - startedAt
-        window.withLock { $0.add(rows, at: elapsed) }
+        window.withLockedValue { $0.add(rows, at: elapsed) }
     }
 
     /// A block that the sink confirmed.
@@ -142,7 +142,7 @@ public final class Telemetry: Sendable {
 
     /// Lets a scrape see the hosts of the sink, instead of those of before; they are as many as the configuration names.
     public func observe(hosts: [HostTelemetry]) {
-        registry.withLock { $0.hosts = hosts }
+        registry.withLockedValue { $0.hosts = hosts }
     }
 
     /// Lets a scrape see how full a stream is. Once for each stream.
@@ -156,23 +156,23 @@ public final class Telemetry: Sendable {
         var total: (@Sendable () -> Int)?
         if let rows { total = { stream.total(of: rows) } }
         let entry = Stream(name: name, state: { stream.snapshot() }, rows: total)
-        registry.withLock { $0.streams.append(entry) }
+        registry.withLockedValue { $0.streams.append(entry) }
     }
 
     /// Lets a scrape see how many rows a stage holds. Once for each stage, in the order of the flow. The stage is not kept
     /// alive: who keeps the figures of a daemon that has ended does not keep its files and locks.
     public func observe<Observed: Stage & AnyObject>(_ stage: Observed) {
-        registry.withLock { $0.stages.append((stage.name, { [weak stage] in stage?.rowsHeld ?? 0 })) }
+        registry.withLockedValue { $0.stages.append((stage.name, { [weak stage] in stage?.rowsHeld ?? 0 })) }
     }
 
     /// Adds to what a scrape may ask.
     public func observe(_ change: @Sendable (inout StatusSources) -> Void) {
-        registry.withLock { change(&$0.sources) }
+        registry.withLockedValue { change(&$0.sources) }
     }
 
     /// What runs: the version of the program, and the kind of sink (`clickhouse`, `file`, `null`).
     public func describe(version: String? = nil, sink: String? = nil) {
-        registry.withLock {
+        registry.withLockedValue {
             if let version { $0.version = version }
             if let sink { $0.sink = sink }
         }
@@ -180,19 +180,19 @@ public final class Telemetry: Sendable {
 
     /// Whether producers' rows are taken.
     public var intake: IntakeState {
-        get { registry.withLock { $0.intake } }
-        set { registry.withLock { $0.intake = newValue } }
+        get { registry.withLockedValue { $0.intake } }
+        set { registry.withLockedValue { $0.intake = newValue } }
     }
 
     /// Not part of a snapshot, for there may be many and a scrape does not need them.
     public func producers() -> ProducerList {
-        let source = registry.withLock { $0.sources.producers }
+        let source = registry.withLockedValue { $0.sources.producers }
         return source?() ?? ProducerList()
     }
 
     public func snapshot() -> TelemetrySnapshot {
         // What is asked is asked outside of the lock, for it has locks of its own.
-        let registry = self.registry.withLock { $0 }
+        let registry = self.registry.withLockedValue { $0 }
         let tables = registry.tables.values
         let elapsed = clock.now - startedAt
         // What settles rows is read before what accepts them, so that nothing in flight can come out negative.
@@ -223,7 +223,7 @@ public final class Telemetry: Sendable {
             auditErrors: auditErrors.current, version: registry.version, sink: registry.sink, intake: registry.intake,
             health: health.status, healthAge: health.age,
             startTimeUnix: startTimeUnix, uptime: elapsed,
-            eventsPerSecond: window.withLock { $0.perSecond(at: elapsed) }, spool: spool.snapshot())
+            eventsPerSecond: window.withLockedValue { $0.perSecond(at: elapsed) }, spool: spool.snapshot())
     }
 
     private static let otherTable = TableName(table: other)
@@ -254,7 +254,7 @@ public final class TableTelemetry: Sendable {
 
 /// Counters by reason. Reasons are words of ours, never text of a producer or server; even so their number is bounded.
 public final class CounterFamily: Sendable {
-    private let counters = Mutex<[String: Counter]>([:])
+    private let counters = NIOLockedValueBox<[String: Counter]>([:])
 
     public init() {}
 
@@ -262,7 +262,7 @@ public final class CounterFamily: Sendable {
 
     /// The counter of a reason; to be kept by whoever counts often.
     public func counter(_ reason: String) -> Counter {
-        counters.withLock { counters in
+        counters.withLockedValue { counters in
             if let known = counters[reason] { return known }
             let key = counters.count >= Telemetry.reasonsMax ? Telemetry.other : reason
             if let known = counters[key] { return known }
@@ -272,5 +272,5 @@ public final class CounterFamily: Sendable {
         }
     }
 
-    public func snapshot() -> [String: UInt64] { counters.withLock { $0.mapValues(\.current) } }
+    public func snapshot() -> [String: UInt64] { counters.withLockedValue { $0.mapValues(\.current) } }
 }

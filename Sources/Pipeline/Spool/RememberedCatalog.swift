@@ -1,7 +1,7 @@
 import ClickHouseNative
 import Foundation
 import Logging
-import Synchronization
+import NIOConcurrencyHelpers
 
 /// A catalog that remembers over restarts what tables look like, in the spool's directory, so that rows are taken from the first
 /// moment on, though every server is away.
@@ -32,7 +32,7 @@ public final class RememberedCatalog: TableCatalog {
     private let path: String
     private let clock: StageClock
     private let logger: Logger
-    private let entries: Mutex<[String: Entry]>
+    private let entries: NIOLockedValueBox<[String: Entry]>
 
     /// - Parameters:
     ///   - directory: of the spool.
@@ -48,11 +48,11 @@ public final class RememberedCatalog: TableCatalog {
         path = directory + "/tables.json"
         let data = FileManager.default.contents(atPath: path)
         // A file that cannot be read is no memory; the servers fill it anew.
-        entries = Mutex(data.flatMap { try? JSONDecoder().decode([String: Entry].self, from: $0) } ?? [:])
+        entries = NIOLockedValueBox(data.flatMap { try? JSONDecoder().decode([String: Entry].self, from: $0) } ?? [:])
     }
 
     public func structure(of table: TableName) async throws -> TableStructure {
-        var fallback = entries.withLock { $0[table.description] }.flatMap(Self.structure)
+        var fallback = entries.withLockedValue { $0[table.description] }.flatMap(Self.structure)
         if fallback == nil { fallback = try? await schema?.structure(of: table) }
         guard let fallback else { return remember(try await source.structure(of: table), of: table) }
 
@@ -77,7 +77,7 @@ public final class RememberedCatalog: TableCatalog {
 
     private func remember(_ structure: TableStructure, of table: TableName) -> TableStructure {
         let entry = Self.entry(structure)
-        let isNew = entries.withLock { entries in
+        let isNew = entries.withLockedValue { entries in
             guard entries[table.description] != entry else { return false }
             if entries.count >= Self.tablesMax { entries.removeAll() }
             entries[table.description] = entry
@@ -92,7 +92,7 @@ public final class RememberedCatalog: TableCatalog {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys, .prettyPrinted]
         do {
-            let data = try entries.withLock { try encoder.encode($0) }
+            let data = try entries.withLockedValue { try encoder.encode($0) }
             let new = path + ".new"
             guard FileManager.default.createFile(atPath: new, contents: data, attributes: [.posixPermissions: 0o600]),
                 rename(new, path) == 0

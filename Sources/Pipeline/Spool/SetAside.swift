@@ -1,4 +1,4 @@
-import Synchronization
+import NIOConcurrencyHelpers
 
 /// Where a sink puts blocks of a table that takes none for now: they are in the spool, so nothing of them is kept in memory, and
 /// the spool sends them again when their time has come.
@@ -10,7 +10,7 @@ public final class SetAside: Sendable {
         var waiter: CheckedContinuation<Void, Never>?
     }
 
-    private let state = Mutex(State())
+    private let state = NIOLockedValueBox(State())
     private let telemetry: SpoolTelemetry
     private let clock: StageClock
 
@@ -21,11 +21,11 @@ public final class SetAside: Sendable {
 
     /// Whether a block had better be set aside without an attempt: its table has just refused another one, which is tried first.
     public func isRefusing(_ table: TableName, block: UInt64) -> Bool {
-        state.withLock { $0.blocks.isRefusing(table, block) }
+        state.withLockedValue { $0.blocks.isRefusing(table, block) }
     }
 
     /// Whether a block had been set aside and is on its way again: one refusal is enough for it to wait once more.
-    public func isReturned(_ block: UInt64) -> Bool { state.withLock { $0.blocks.isOut(block) } }
+    public func isReturned(_ block: UInt64) -> Bool { state.withLockedValue { $0.blocks.isOut(block) } }
 
     /// Takes a block that is sealed and not settled: it is sent again later, as it is.
     ///
@@ -56,7 +56,7 @@ public final class SetAside: Sendable {
     /// - Throws: `CancellationError`.
     func next() async throws -> (table: TableName, block: SetAsideBlocks.Block) {
         while true {
-            let (found, deadline, changes) = state.withLock { state in
+            let (found, deadline, changes) = state.withLockedValue { state in
                 let (found, deadline) = state.blocks.next(now: clock.now)
                 return (found, deadline, state.changes)
             }
@@ -69,7 +69,7 @@ public final class SetAside: Sendable {
             }
             await withTaskCancellationHandler {
                 await withCheckedContinuation { continuation in
-                    let isLate = state.withLock { state in
+                    let isLate = state.withLockedValue { state in
                         guard state.changes == changes else { return true }
                         state.waiter = continuation
                         return false
@@ -88,7 +88,7 @@ public final class SetAside: Sendable {
 
     @discardableResult
     private func change<Result: Sendable>(_ body: (inout SetAsideBlocks) -> Result) -> Result {
-        let (result, waiter) = state.withLock { state in
+        let (result, waiter) = state.withLockedValue { state in
             let result = body(&state.blocks)
             state.changes += 1
             telemetry.setAsideBlocks.set(state.blocks.count)

@@ -1,4 +1,4 @@
-import Synchronization
+import NIOConcurrencyHelpers
 
 /// The shared part of a bounded stream: the lock around the state machine, and the continuations that wait in it.
 /// Everything that runs code of others (resuming, calling back) happens after the lock is released.
@@ -52,12 +52,12 @@ final class BoundedStreamStorage<Element: Sendable>: Sendable {
     }
 
     @usableFromInline let weight: @Sendable (Element) -> Int
-    @usableFromInline let state: Mutex<State>
+    @usableFromInline let state: NIOLockedValueBox<State>
 
     @inlinable
     init(elementsMax: Int, bytesMax: Int, weight: @escaping @Sendable (Element) -> Int) {
         self.weight = weight
-        state = Mutex(State(machine: Machine(elementsMax: elementsMax, bytesMax: bytesMax)))
+        state = NIOLockedValueBox(State(machine: Machine(elementsMax: elementsMax, bytesMax: bytesMax)))
     }
 
     // MARK: Senders
@@ -65,7 +65,7 @@ final class BoundedStreamStorage<Element: Sendable>: Sendable {
     @inlinable
     func trySend(_ element: Element) -> TrySendResult<Element> {
         let entry = Machine.Entry(element: element, weight: max(0, weight(element)))
-        switch state.withLock({ $0.machine.sendAttempted(entry) }) {
+        switch state.withLockedValue({ $0.machine.sendAttempted(entry) }) {
         case .accept: return .accepted
         case .resume(let consumer):
             consumer.token.resume(returning: element)
@@ -92,12 +92,12 @@ final class BoundedStreamStorage<Element: Sendable>: Sendable {
 
     @inlinable
     nonisolated(nonsending) func suspendSender(_ element: Element) async -> SendOutcome {
-        let id = state.withLock { $0.machine.nextID() }
+        let id = state.withLockedValue { $0.machine.nextID() }
         let entry = Machine.Entry(element: element, weight: max(0, weight(element)))
         return await withTaskCancellationHandler {
             await withUnsafeContinuation { (continuation: UnsafeContinuation<SendOutcome, Never>) in
                 let token = SenderToken(since: .now, resumption: continuation)
-                let action: Machine.SuspendAction? = state.withLock { state in
+                let action: Machine.SuspendAction? = state.withLockedValue { state in
                     // A cancellation is visible here, or its handler comes after us and finds the sender waiting.
                     guard !Task.isCancelled else { return nil }
                     return state.machine.senderSuspended(id: id, entry: entry, token: token)
@@ -113,7 +113,7 @@ final class BoundedStreamStorage<Element: Sendable>: Sendable {
                 }
             }
         } onCancel: {
-            let cancelled = state.withLock { state in
+            let cancelled = state.withLockedValue { state in
                 let cancelled = state.machine.senderCancelled(id: id)
                 if let (sender, released) = cancelled {
                     state.waited += ContinuousClock.now - sender.token.since
@@ -133,10 +133,10 @@ final class BoundedStreamStorage<Element: Sendable>: Sendable {
     nonisolated(nonsending) func next() async -> Element? {
         guard !Task.isCancelled else { return nil }
         if let element = takeOne() { return element }
-        let id = state.withLock { $0.machine.nextID() }
+        let id = state.withLockedValue { $0.machine.nextID() }
         return await withTaskCancellationHandler {
             await withUnsafeContinuation { (continuation: UnsafeContinuation<Element?, Never>) in
-                let action: Machine.ConsumeAction = state.withLock { state in
+                let action: Machine.ConsumeAction = state.withLockedValue { state in
                     guard !Task.isCancelled else { return .end }
                     let action = state.machine.consumerSuspended(id: id, token: continuation)
                     if case .take(_, let released) = action { state.count(released) }
@@ -151,7 +151,7 @@ final class BoundedStreamStorage<Element: Sendable>: Sendable {
                 }
             }
         } onCancel: {
-            let consumer = state.withLock { $0.machine.consumerCancelled(id: id) }
+            let consumer = state.withLockedValue { $0.machine.consumerCancelled(id: id) }
             consumer?.token.resume(returning: nil)
         }
     }
@@ -181,7 +181,7 @@ final class BoundedStreamStorage<Element: Sendable>: Sendable {
     @inlinable
     func take(elementsMax: Int, bytesMax: Int, mayExceed: Bool, into batch: inout [Element]) {
         precondition(elementsMax > 0, "a batch has room for an element")
-        let (taken, released) = state.withLock { state in
+        let (taken, released) = state.withLockedValue { state in
             var taken: [Element] = []
             taken.reserveCapacity(min(elementsMax, state.machine.count))
             let released = state.machine.elementsWanted(
@@ -195,7 +195,7 @@ final class BoundedStreamStorage<Element: Sendable>: Sendable {
 
     @inlinable
     func takeOne() -> Element? {
-        let taken = state.withLock { state in
+        let taken = state.withLockedValue { state in
             let taken = state.machine.elementWanted()
             if let taken { state.count(taken.1) }
             return taken
@@ -210,7 +210,7 @@ final class BoundedStreamStorage<Element: Sendable>: Sendable {
     @inlinable
     func onWritable(weight: Int, _ callback: @escaping @Sendable () -> Void) -> UInt64? {
         let token = WatcherToken(since: .now, resumption: callback)
-        let waiting: UInt64? = state.withLock { state in
+        let waiting: UInt64? = state.withLockedValue { state in
             let id = state.machine.nextID()
             return state.machine.watcherAdded(id: id, weight: max(0, weight), token: token) ? nil : id
         }
@@ -221,7 +221,7 @@ final class BoundedStreamStorage<Element: Sendable>: Sendable {
     @inlinable
     func removeWatcher(id: UInt64) {
         // What is removed is released outside of the lock: the closure may own anything.
-        let removed = state.withLock { state in
+        let removed = state.withLockedValue { state in
             let removed = state.machine.watcherRemoved(id: id)
             if let removed { state.waited += ContinuousClock.now - removed.token.since }
             return removed
@@ -231,7 +231,7 @@ final class BoundedStreamStorage<Element: Sendable>: Sendable {
 
     @inlinable
     func finish() {
-        let finished = state.withLock { state in
+        let finished = state.withLockedValue { state in
             let finished = state.machine.finish()
             state.count(Machine.Released(senders: finished.senders, watchers: finished.watchers))
             return finished
@@ -241,14 +241,14 @@ final class BoundedStreamStorage<Element: Sendable>: Sendable {
         for watcher in finished.watchers { watcher.token.resumption() }
     }
 
-    var isEmpty: Bool { state.withLock { $0.machine.buffer.isEmpty } }
+    var isEmpty: Bool { state.withLockedValue { $0.machine.buffer.isEmpty } }
 
     func total(of measure: (Element) -> Int) -> Int {
-        state.withLock { $0.machine.buffer.reduce(0) { $0 + measure($1.element) } }
+        state.withLockedValue { $0.machine.buffer.reduce(0) { $0 + measure($1.element) } }
     }
 
     func snapshot() -> BoundedStreamSnapshot {
-        state.withLock { state in
+        state.withLockedValue { state in
             let machine = state.machine
             let waiting = machine.senders.count + machine.watchers.count
             var suspended = state.waited

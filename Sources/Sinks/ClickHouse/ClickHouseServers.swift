@@ -1,6 +1,7 @@
 import ClickHouseNative
 import Foundation
 import Logging
+import NIOConcurrencyHelpers
 import NIOCore
 import NIOPosix
 import Pipeline
@@ -29,12 +30,12 @@ public final class ClickHouseServers: Sendable {
 
     let health: SinkHealth
     private let telemetry: Telemetry
-    private let security: Mutex<TransportSecurity?>
+    private let security: NIOLockedValueBox<TransportSecurity?>
     private let group: any EventLoopGroup
     private let logger: Logger
     private let clock: StageClock
     private let random: @Sendable () -> Double
-    private let lastRevision = Mutex<Revision?>(nil)
+    private let lastRevision = NIOLockedValueBox<Revision?>(nil)
 
     private struct State {
         var current: Generation
@@ -47,7 +48,7 @@ public final class ClickHouseServers: Sendable {
         var lastWaiter: UInt64 = 0
     }
 
-    private let state: Mutex<State>
+    private let state: NIOLockedValueBox<State>
 
     /// - Parameter random: 0 up to 1, for the choice of hosts.
     /// - Throws: When certificates or keys cannot be read, or the key is open to others.
@@ -62,10 +63,10 @@ public final class ClickHouseServers: Sendable {
         self.clock = clock
         self.random = random
         health = SinkHealth(telemetry: telemetry, logger: logger)
-        security = Mutex(try TransportSecurity(settings))
+        security = NIOLockedValueBox(try TransportSecurity(settings))
         let generation = Self.generation(of: settings, hosts: [])
         telemetry.observe(hosts: generation.hosts)
-        state = Mutex(State(current: generation, pool: Self.pool(settings)))
+        state = NIOLockedValueBox(State(current: generation, pool: Self.pool(settings)))
     }
 
     private static func generation(of settings: ClickHouseSettings, hosts known: [HostTelemetry]) -> Generation {
@@ -90,7 +91,7 @@ public final class ClickHouseServers: Sendable {
                 breakerOpenTime: settings.breakerOpenTime))
     }
 
-    var current: Generation { state.withLock { $0.current } }
+    var current: Generation { state.withLockedValue { $0.current } }
     public var settings: ClickHouseSettings { current.settings }
 
     // MARK: Another configuration
@@ -101,13 +102,13 @@ public final class ClickHouseServers: Sendable {
     public func prepare(_ settings: ClickHouseSettings) throws -> Change {
         let fresh = try TransportSecurity(settings)
         return Change(
-            settings: settings, security: fresh, hasNewFiles: security.withLock { $0?.files != fresh?.files })
+            settings: settings, security: fresh, hasNewFiles: security.withLockedValue { $0?.files != fresh?.files })
     }
 
     /// Takes it over. What is in flight goes on where it is; connections of before are not used again, where hosts, credentials,
     /// certificates or bounds changed. Hosts that were left alone are tried again then.
     public func apply(_ change: Change) async {
-        security.withLock { $0 = change.security }
+        security.withLockedValue { $0 = change.security }
         let (doomed, hosts) = changed { state in
             var next = Self.generation(of: change.settings, hosts: state.current.hosts)
             let keepsPool = !change.hasNewFiles && state.current.settings.hasSameConnections(as: change.settings)
@@ -131,7 +132,7 @@ public final class ClickHouseServers: Sendable {
     }
 
     /// What the server spoke that was connected to last; the newest while there was none.
-    public var revision: Revision { lastRevision.withLock { $0 } ?? .newest }
+    public var revision: Revision { lastRevision.withLockedValue { $0 } ?? .newest }
 
     // MARK: Certificates
 
@@ -141,13 +142,13 @@ public final class ClickHouseServers: Sendable {
     /// - Throws: What is wrong with the files.
     public func reloadCertificates() throws {
         guard let fresh = try TransportSecurity(settings) else { return }
-        security.withLock { $0 = fresh }
+        security.withLockedValue { $0 = fresh }
         logger.notice("certificates read again")
     }
 
     /// Reads certificates again if one of the files is another one than it was.
     func reloadChangedCertificates() {
-        guard let current = security.withLock({ $0 }), current.files != TransportSecurity.Files(settings) else {
+        guard let current = security.withLockedValue({ $0 }), current.files != TransportSecurity.Files(settings) else {
             return
         }
         do { try reloadCertificates() } catch {
@@ -166,7 +167,7 @@ public final class ClickHouseServers: Sendable {
         var last: ConnectionError?
         var number = current.number
         while true {
-            let (decision, generation, change, doomed) = state.withLock { state in
+            let (decision, generation, change, doomed) = state.withLockedValue { state in
                 // Numbers of hosts are of their generation.
                 if state.current.number != number {
                     number = state.current.number
@@ -206,7 +207,7 @@ public final class ClickHouseServers: Sendable {
         let host = generation.settings.hosts[ticket.host]
         do {
             let native = try await NativeConnection.connect(
-                to: host, generation.configuration, security: security.withLock { $0 },
+                to: host, generation.configuration, security: security.withLockedValue { $0 },
                 timeout: generation.settings.connectTimeout, on: group)
             return lease(native, ticket, generation)
         } catch {
@@ -227,7 +228,7 @@ public final class ClickHouseServers: Sendable {
     }
 
     private func lease(_ native: NativeConnection, _ ticket: Pool.Ticket, _ generation: Generation) -> Lease {
-        lastRevision.withLock { $0 = native.revision }
+        lastRevision.withLockedValue { $0 = native.revision }
         let hello = native.hello
         logger.info(
             "connected to ClickHouse",
@@ -288,7 +289,7 @@ public final class ClickHouseServers: Sendable {
 
     private func noteState(of host: Int, _ generation: Generation) {
         let telemetry = generation.hosts[host]
-        let change = state.withLock { state -> (HostTelemetry.BreakerState, HostTelemetry.BreakerState)? in
+        let change = state.withLockedValue { state -> (HostTelemetry.BreakerState, HostTelemetry.BreakerState)? in
             guard state.current.number == generation.number else { return nil }
             let (before, now) = (telemetry.snapshot().breaker, state.pool.breakerState(of: host))
             telemetry.set(breaker: now)
@@ -317,7 +318,7 @@ public final class ClickHouseServers: Sendable {
                 var change = refusal.change
                 while true {
                     try await room(after: change)
-                    let (number, now) = state.withLock { ($0.current.number, $0.change) }
+                    let (number, now) = state.withLockedValue { ($0.current.number, $0.change) }
                     if number != refusal.generation { return }
                     change = now
                 }
@@ -331,7 +332,7 @@ public final class ClickHouseServers: Sendable {
 
     @discardableResult
     private func changed<R: Sendable>(_ body: (inout State) -> R) -> R {
-        let (result, waiting) = state.withLock { state in
+        let (result, waiting) = state.withLockedValue { state in
             let result = body(&state)
             state.change += 1
             defer { state.waiting = [:] }
@@ -342,13 +343,13 @@ public final class ClickHouseServers: Sendable {
     }
 
     private func room(after change: UInt64) async throws {
-        let id = state.withLock { state in
+        let id = state.withLockedValue { state in
             state.lastWaiter += 1
             return state.lastWaiter
         }
         await withTaskCancellationHandler {
             await withCheckedContinuation { continuation in
-                let goOn = state.withLock { state in
+                let goOn = state.withLockedValue { state in
                     if state.change != change || Task.isCancelled { return true }
                     state.waiting[id] = continuation
                     return false
@@ -356,7 +357,7 @@ public final class ClickHouseServers: Sendable {
                 if goOn { continuation.resume() }
             }
         } onCancel: {
-            state.withLock { $0.waiting.removeValue(forKey: id) }?.resume()
+            state.withLockedValue { $0.waiting.removeValue(forKey: id) }?.resume()
         }
         try Task.checkCancellation()
     }

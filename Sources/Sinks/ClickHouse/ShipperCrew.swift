@@ -1,4 +1,4 @@
-import Synchronization
+import NIOConcurrencyHelpers
 
 /// How many shippers there are, and how many there should be: an operator may change that while they work.
 final class ShipperCrew: Sendable {
@@ -27,9 +27,9 @@ final class ShipperCrew: Sendable {
         }
     }
 
-    private let state: Mutex<State>
+    private let state: NIOLockedValueBox<State>
 
-    init(_ wanted: Int) { state = Mutex(State(wanted: max(1, wanted))) }
+    init(_ wanted: Int) { state = NIOLockedValueBox(State(wanted: max(1, wanted))) }
 
     func order(_ wanted: Int) { change { $0.wanted = max(1, wanted) } }
 
@@ -38,7 +38,7 @@ final class ShipperCrew: Sendable {
 
     /// Between two blocks: whether this shipper is one too many. It then counts no more.
     func mayLeave() -> Bool {
-        state.withLock { state in
+        state.withLockedValue { state in
             guard state.working > state.wanted else { return false }
             state.working -= 1
             return true
@@ -49,7 +49,7 @@ final class ShipperCrew: Sendable {
     func waitForOrders() async -> Reason {
         await withTaskCancellationHandler {
             await withCheckedContinuation { continuation in
-                let reason = state.withLock { state -> Reason? in
+                let reason = state.withLockedValue { state -> Reason? in
                     if Task.isCancelled { return .dismissed }
                     if let reason = state.answer() { return reason }
                     state.waiting = continuation
@@ -63,7 +63,7 @@ final class ShipperCrew: Sendable {
     }
 
     private func change(_ body: (inout State) -> Void) {
-        let (waiting, reason) = state.withLock { state -> (CheckedContinuation<Reason, Never>?, Reason) in
+        let (waiting, reason) = state.withLockedValue { state -> (CheckedContinuation<Reason, Never>?, Reason) in
             body(&state)
             guard state.waiting != nil, let reason = state.answer() else { return (nil, .dismissed) }
             return (state.waiting.take(), reason)

@@ -1,6 +1,6 @@
 import Logging
+import NIOConcurrencyHelpers
 import Pipeline
-import Synchronization
 
 /// What happens to connections and inserts, as far as the health hangs on it.
 enum HealthEvent: Hashable, Sendable {
@@ -50,7 +50,7 @@ final class SinkHealth: Sendable {
         var failures = 0
     }
 
-    private let state = Mutex(State())
+    private let state = NIOLockedValueBox(State())
     private let telemetry: Telemetry
     private let logger: Logger
 
@@ -104,7 +104,7 @@ final class SinkHealth: Sendable {
 
     /// The lock is held until the status is set: two events that happen at once must not overtake one another.
     private func happened(_ event: (inout State) -> HealthEvent?) {
-        let change = state.withLock { state -> (HealthStatus, HealthStatus)? in
+        let change = state.withLockedValue { state -> (HealthStatus, HealthStatus)? in
             guard let event = event(&state) else { return nil }
             let status = telemetry.health.status.after(event)
             return telemetry.health.set(status).map { ($0, status) }

@@ -1,5 +1,5 @@
+import NIOConcurrencyHelpers
 import Pipeline
-import Synchronization
 
 /// Which tables blocks came for lately: whether one that waits would hold up any others.
 final class TableTraffic: Sendable {
@@ -8,16 +8,16 @@ final class TableTraffic: Sendable {
     /// Tables that are remembered.
     static let tablesMax = 4096
 
-    private let seen = Mutex<[TableName: StageClock.Instant]>([:])
+    private let seen = NIOLockedValueBox<[TableName: StageClock.Instant]>([:])
 
     func saw(_ table: TableName, now: StageClock.Instant) {
-        seen.withLock { seen in
+        seen.withLockedValue { seen in
             if seen.count >= Self.tablesMax { seen = seen.filter { now - $0.value < Self.ageMax } }
             if seen.count < Self.tablesMax || seen[table] != nil { seen[table] = now }
         }
     }
 
     func hasOthers(than table: TableName, now: StageClock.Instant) -> Bool {
-        seen.withLock { $0.contains { $0.key != table && now - $0.value < Self.ageMax } }
+        seen.withLockedValue { $0.contains { $0.key != table && now - $0.value < Self.ageMax } }
     }
 }

@@ -1,6 +1,6 @@
 import ClickHouseNative
+import NIOConcurrencyHelpers
 import Pipeline
-import Synchronization
 
 /// Turns sealed blocks into bytes: the columns of all their parts as one Native block, in compressed frames.
 ///
@@ -13,7 +13,7 @@ public actor CompressStage: Stage {
     private let telemetry: Telemetry
     private let recycle: (@Sendable ([Block]) -> Void)?
     /// How blocks are written from now on.
-    private let current: Mutex<Current>
+    private let current: NIOLockedValueBox<Current>
     private let workers: Int
     private let held = Gauge()
 
@@ -27,7 +27,7 @@ public actor CompressStage: Stage {
         self.sink = sink
         self.telemetry = telemetry
         self.recycle = recycle
-        current = Mutex(Current(settings))
+        current = NIOLockedValueBox(Current(settings))
         workers = settings.workersOrDefault
     }
 
@@ -43,7 +43,7 @@ public actor CompressStage: Stage {
 
     /// Takes over method, level and frame size, from the next block on.
     public nonisolated func reconfigure(_ settings: CompressSettings) {
-        current.withLock { $0 = Current(settings) }
+        current.withLockedValue { $0 = Current(settings) }
     }
 
     public nonisolated var rowsHeld: Int { held.current }
@@ -64,7 +64,7 @@ public actor CompressStage: Stage {
             // Read now: once a block is encoded, its parts are somebody else's.
             let rows = block.rows
             held.add(rows)
-            let current = current.withLock { $0 }
+            let current = current.withLockedValue { $0 }
             let encoded = try encode(
                 block, as: await sink.encoding(with: current.compression), frameBytes: current.frameBytes)
             do {

@@ -1,8 +1,8 @@
 import ClickHouseNative
+import NIOConcurrencyHelpers
 import NIOCore
 import NIOPosix
 import Pipeline
-import Synchronization
 
 /// One TCP connection to a server. One request at a time: whoever owns the connection waits for each answer.
 ///
@@ -176,15 +176,15 @@ private struct UncheckedRequest: @unchecked Sendable {
 
 /// The channels of a connect that is under way, so that cancelling closes them; and what TLS said first.
 private final class ConnectAttempt: Sendable {
-    private let state = Mutex<(channels: [any Channel], isCancelled: Bool)>(([], false))
-    private let firstFault = Mutex<(any Error)?>(nil)
+    private let state = NIOLockedValueBox<(channels: [any Channel], isCancelled: Bool)>(([], false))
+    private let firstFault = NIOLockedValueBox<(any Error)?>(nil)
 
-    var fault: (any Error)? { firstFault.withLock { $0 } }
+    var fault: (any Error)? { firstFault.withLockedValue { $0 } }
 
-    func failed(_ error: any Error) { firstFault.withLock { $0 = $0 ?? error } }
+    func failed(_ error: any Error) { firstFault.withLockedValue { $0 = $0 ?? error } }
 
     func began(_ channel: any Channel) {
-        let isCancelled = state.withLock { state in
+        let isCancelled = state.withLockedValue { state in
             state.channels.append(channel)
             return state.isCancelled
         }
@@ -192,7 +192,7 @@ private final class ConnectAttempt: Sendable {
     }
 
     func cancel() {
-        let channels = state.withLock { state in
+        let channels = state.withLockedValue { state in
             state.isCancelled = true
             defer { state.channels = [] }
             return state.channels

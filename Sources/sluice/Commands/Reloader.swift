@@ -2,9 +2,9 @@ import Admin
 import Daemon
 import Foundation
 import Logging
+import NIOConcurrencyHelpers
 import Pipeline
 import ServiceLifecycle
-import Synchronization
 import UnixSignals
 
 /// What a running daemon does at an operator's word: SIGHUP, or the endpoints.
@@ -20,7 +20,7 @@ final class Reloader: AdminActions {
     private let load: @Sendable () throws(ConfigurationFailure) -> EffectiveConfiguration
     private let setLogLevel: @Sendable (Logger.Level) -> Void
     private let logger: Logger
-    private let state: Mutex<State>
+    private let state: NIOLockedValueBox<State>
 
     /// - Parameter load: reads the configuration again, from where it was read first.
     init(
@@ -28,19 +28,19 @@ final class Reloader: AdminActions {
         setLogLevel: @escaping @Sendable (Logger.Level) -> Void,
         load: @escaping @Sendable () throws(ConfigurationFailure) -> EffectiveConfiguration
     ) {
-        state = Mutex(State(settings: configuration.settings, watchedFiles: configuration.watchedFiles))
+        state = NIOLockedValueBox(State(settings: configuration.settings, watchedFiles: configuration.watchedFiles))
         self.load = load
         self.setLogLevel = setLogLevel
         self.logger = logger
     }
 
-    func attach(_ daemon: Daemon) { state.withLock { $0.daemon = daemon } }
-    func attach(_ admin: AdminStage) { state.withLock { $0.admin = admin } }
+    func attach(_ daemon: Daemon) { state.withLockedValue { $0.daemon = daemon } }
+    func attach(_ admin: AdminStage) { state.withLockedValue { $0.admin = admin } }
 
-    private var admin: AdminStage? { state.withLock { $0.admin } }
+    private var admin: AdminStage? { state.withLockedValue { $0.admin } }
 
     private func daemon() throws(AdminActionError) -> Daemon {
-        guard let daemon = state.withLock({ $0.daemon }) else {
+        guard let daemon = state.withLockedValue({ $0.daemon }) else {
             throw AdminActionError(.conflict, "the daemon is still starting")
         }
         return daemon
@@ -52,12 +52,12 @@ final class Reloader: AdminActions {
     /// one as it is.
     func reload() async throws(AdminActionError) -> AdminActionResult {
         let daemon = try daemon()
-        let mayBegin = state.withLock { state in
+        let mayBegin = state.withLockedValue { state in
             defer { state.isReloading = true }
             return !state.isReloading
         }
         guard mayBegin else { throw AdminActionError(.conflict, "a reload is under way") }
-        defer { state.withLock { $0.isReloading = false } }
+        defer { state.withLockedValue { $0.isReloading = false } }
 
         let configuration: EffectiveConfiguration
         do {
@@ -65,7 +65,7 @@ final class Reloader: AdminActions {
         } catch {
             throw refused("the configuration has errors; nothing has changed", error.errors.map(\.description))
         }
-        let before = state.withLock { $0.settings }
+        let before = state.withLockedValue { $0.settings }
         let differences = before.differences(to: configuration.settings)
         let needRestart = differences.filter { $0.change == .restart }
         guard needRestart.isEmpty else {
@@ -83,7 +83,7 @@ final class Reloader: AdminActions {
         }
         if change.hasNewFiles { details.append("certificates and keys of ship.clickhouse are read again") }
         if adminChange?.hasNewFiles == true { details.append("certificate and key of admin.tls are read again") }
-        state.withLock { $0.watchedFiles = configuration.watchedFiles }
+        state.withLockedValue { $0.watchedFiles = configuration.watchedFiles }
         daemon.refreshStructures()
         guard !details.isEmpty else { return AdminActionResult("nothing differs from what is running") }
 
@@ -91,7 +91,7 @@ final class Reloader: AdminActions {
         await daemon.apply(change)
         if let adminChange { admin?.apply(adminChange) }
         setLogLevel(Logger.Level(rawValue: configuration.settings.log.level.rawValue) ?? .info)
-        state.withLock { $0.settings = configuration.settings }
+        state.withLockedValue { $0.settings = configuration.settings }
         logger.notice(
             "configuration reloaded",
             metadata: ["changes": "\(details.count)", "diff": "\(details.joined(separator: "; "))"])
@@ -100,7 +100,7 @@ final class Reloader: AdminActions {
 
     /// How often files are to be looked at, and which.
     var watch: (interval: Duration?, files: [String]) {
-        state.withLock { ($0.settings.watchInterval, $0.watchedFiles) }
+        state.withLockedValue { ($0.settings.watchInterval, $0.watchedFiles) }
     }
 
     private func refused(_ message: String, _ details: [String]) -> AdminActionError {

@@ -1,25 +1,17 @@
 import Foundation
 import Logging
+import NIOConcurrencyHelpers
 import Pipeline
-import Synchronization
-
-private final class SharedLevel: Sendable {
-    private let level: Mutex<Logger.Level>
-
-    init(_ level: Logger.Level) { self.level = Mutex(level) }
-
-    func withLock<R: Sendable>(_ body: (inout sending Logger.Level) -> sending R) -> R { level.withLock(body) }
-}
 
 /// Writes each log entry to standard error at once, as one line.
 struct StandardErrorLogs: LogHandler {
     /// Of one logger and what is copied from it: it may be quieter than the others, never louder.
     var logLevel: Logger.Level {
-        get { max(common.withLock { $0 }, own) }
+        get { max(common.withLockedValue { $0 }, own) }
         set { own = newValue }
     }
     /// One for all loggers that were made of this, so that a reload reaches them.
-    private let common: SharedLevel
+    private let common: NIOLockedValueBox<Logger.Level>
     private var own = Logger.Level.trace
     var metadata: Logger.Metadata = [:]
     private let format: LogSettings.Format
@@ -30,7 +22,7 @@ struct StandardErrorLogs: LogHandler {
         _ settings: LogSettings,
         write: @escaping @Sendable (String) -> Void = { Output.writeAll(Array($0.utf8), to: STDERR_FILENO) }
     ) {
-        common = SharedLevel(Logger.Level(rawValue: settings.level.rawValue) ?? .info)
+        common = NIOLockedValueBox(Logger.Level(rawValue: settings.level.rawValue) ?? .info)
         format = settings.format
         self.write = write
     }
@@ -38,7 +30,7 @@ struct StandardErrorLogs: LogHandler {
     func logger() -> Logger { Logger(label: "sluice") { _ in self } }
 
     /// What all loggers leave out from now on: what is below this.
-    func setLevelOfAll(_ level: Logger.Level) { common.withLock { $0 = level } }
+    func setLevelOfAll(_ level: Logger.Level) { common.withLockedValue { $0 = level } }
 
     subscript(metadataKey key: String) -> Logger.Metadata.Value? {
         get { metadata[key] }

@@ -1,7 +1,7 @@
 import Dispatch
+import NIOConcurrencyHelpers
 import NIOCore
 import SluiceClient
-import Synchronization
 
 /// A session with acks, for a thread that may block. Rows count as sent when they are acked.
 final class AckedConnection: Sendable {
@@ -25,7 +25,7 @@ final class AckedConnection: Sendable {
     private let state: Ledger
 
     private final class Ledger: Sendable {
-        let state = Mutex(State())
+        let state = NIOLockedValueBox(State())
         let onAcked: @Sendable (_ rows: Int, _ bytes: Int) -> Void
 
         init(onAcked: @escaping @Sendable (Int, Int) -> Void) { self.onAcked = onAcked }
@@ -35,18 +35,18 @@ final class AckedConnection: Sendable {
             case .connected: break
             // Before it says so, the daemon acks all that it has taken: nothing is sent twice.
             case .disconnected(let reason) where reason.hasPrefix("rate_limit: "): break
-            case .disconnected: state.withLock { $0.reconnects += 1 }
+            case .disconnected: state.withLockedValue { $0.reconnects += 1 }
             case .acked(let number): acked(number)
             case .rejected(let rejection):
-                state.withLock { state in
+                state.withLockedValue { state in
                     state.rejected += 1
                     if state.rejections.count < AckedConnection.rejectionsShownMax {
                         state.rejections.append(rejection)
                     }
                 }
-            case .rejectionsLeftOut(let count): state.withLock { $0.rejected += count }
+            case .rejectionsLeftOut(let count): state.withLockedValue { $0.rejected += count }
             case .daemonForgot(let acked, let has, _):
-                state.withLock {
+                state.withLockedValue {
                     $0.problems.append(
                         "the daemon had acked \(acked) rows and knows only \(has) of them now: the others may be lost")
                 }
@@ -54,7 +54,7 @@ final class AckedConnection: Sendable {
         }
 
         func sent(upTo number: UInt64, bytes: Int) {
-            let isAcked = state.withLock { state in
+            let isAcked = state.withLockedValue { state in
                 if number > state.acked { state.pieces.append((number, bytes)) }
                 return number <= state.acked
             }
@@ -63,7 +63,7 @@ final class AckedConnection: Sendable {
         }
 
         private func acked(_ number: UInt64) {
-            let (rows, bytes) = state.withLock { state in
+            let (rows, bytes) = state.withLockedValue { state in
                 let rows = number > state.acked ? Int(number - state.acked) : 0
                 state.acked = max(state.acked, number)
                 let done = state.pieces.prefix { $0.last <= number }
@@ -93,7 +93,7 @@ final class AckedConnection: Sendable {
     /// - Throws: `SluiceClientError`, after one attempt.
     func open() throws -> UInt64 {
         let resume = try wait { [producer] in try await producer.connect(triesOnce: true) }
-        state.state.withLock { $0.acked = resume }
+        state.state.withLockedValue { $0.acked = resume }
         return resume
     }
 
@@ -125,7 +125,7 @@ final class AckedConnection: Sendable {
 
     /// What is to be told, once it is over.
     var report: Sending.Report {
-        state.state.withLock { state in
+        state.state.withLockedValue { state in
             var notes = state.rejections.map { rejection in
                 "row \(rejection.row) rejected: \(rejection.reason)"
                     + (rejection.column.map { ", column \($0)" } ?? "") + ": \(rejection.message)"
@@ -148,18 +148,18 @@ final class AckedConnection: Sendable {
         Task.detached {
             do {
                 let value = try await body()
-                result.value.withLock { $0 = .success(value) }
+                result.value.withLockedValue { $0 = .success(value) }
             } catch {
-                result.value.withLock { $0 = .failure(error) }
+                result.value.withLockedValue { $0 = .failure(error) }
             }
             done.signal()
         }
         done.wait()
         // The semaphore says that it is there.
-        return try result.value.withLock { $0 }!.get()
+        return try result.value.withLockedValue { $0 }!.get()
     }
 
     private final class Outcome<Value: Sendable>: Sendable {
-        let value = Mutex<Result<Value, any Error>?>(nil)
+        let value = NIOLockedValueBox<Result<Value, any Error>?>(nil)
     }
 }

@@ -1,9 +1,9 @@
 import ClickHouseNative
 import Foundation
+import NIOConcurrencyHelpers
 import NIOCore
 import ProducerProtocol
 import SluiceClient
-import Synchronization
 
 /// Files of another format than NDJSON, cut into frames that are whole by themselves. What can be seen without the table is
 /// checked here, before anything of a row is sent.
@@ -18,7 +18,8 @@ final class FormatSource: Sendable {
         let rows: Int
     }
 
-    private struct State {
+    /// Unchecked: files that are being read stay behind the lock, and nobody else holds them.
+    private struct State: @unchecked Sendable {
         var files: [String]
         /// Of the file that is being read.
         var rows: FileRows?
@@ -29,7 +30,7 @@ final class FormatSource: Sendable {
 
     /// What each session says.
     let format: SluiceFormat
-    private let state: Mutex<State>
+    private let state: NIOLockedValueBox<State>
 
     /// - Parameters:
     ///   - columns, types: of formats without a header.
@@ -56,7 +57,7 @@ final class FormatSource: Sendable {
                 delimiter: delimiter.map { Character(Unicode.Scalar($0)) })
             rows = reader
         }
-        state = Mutex(State(files: paths, rows: rows))
+        state = NIOLockedValueBox(State(files: paths, rows: rows))
         self.kind = format
         self.columns = columns
         self.types = types
@@ -69,11 +70,11 @@ final class FormatSource: Sendable {
     private let delimiter: UInt8?
 
     /// The daemon has so many rows already. Before the first `next`.
-    func skip(_ rows: Int) { state.withLock { $0.skipped = rows } }
+    func skip(_ rows: Int) { state.withLockedValue { $0.skipped = rows } }
 
     /// - Returns: The next frame and how many rows were taken before it; nil at the end.
     func next() throws(SendError) -> (frame: Frame, rowsBefore: Int)? {
-        let result = state.withLock { state in
+        let result = state.withLockedValue { state in
             Result<(Frame, Int)?, SendError> { () throws(SendError) in
                 while let path = state.files.first {
                     var rows: FileRows

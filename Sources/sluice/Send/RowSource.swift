@@ -1,5 +1,5 @@
 import Foundation
-import Synchronization
+import NIOConcurrencyHelpers
 
 /// A piece of the rows to send: whole lines.
 enum Piece: Sendable {
@@ -63,7 +63,7 @@ final class RowSource: Sendable {
     /// Bytes in all, where that is known.
     let bytesTotal: Int?
     private let rowsPerPiece: Int
-    private let state: Mutex<State>
+    private let state: NIOLockedValueBox<State>
 
     /// - Parameter rowsPerPiece: most generated rows of a piece.
     init(_ input: Input, rowsPerPiece: Int = pieceRows) {
@@ -72,17 +72,17 @@ final class RowSource: Sendable {
         case .generated(let rows):
             rowsTotal = rows
             bytesTotal = nil
-            state = Mutex(State(files: []))
+            state = NIOLockedValueBox(State(files: []))
         case .files(let paths):
             rowsTotal = nil
             bytesTotal = Self.size(of: paths)
-            state = Mutex(State(files: paths))
+            state = NIOLockedValueBox(State(files: paths))
         }
     }
 
     /// - Returns: The next piece and how many rows were taken before it; nil at the end.
     func next() throws(SendError) -> (piece: Piece, rowsBefore: Int)? {
-        let result = state.withLock { state in
+        let result = state.withLockedValue { state in
             Result<(Piece, Int)?, SendError> { () throws(SendError) in
                 guard let piece = try nextPiece(&state) else { return nil }
                 defer { state.takenRows += piece.rows }

@@ -1,5 +1,6 @@
 import EventGenerator
 import Foundation
+import NIOConcurrencyHelpers
 import SluiceClient
 import Synchronization
 
@@ -65,14 +66,14 @@ final class Sending: Sendable {
     private let began = ContinuousClock.now
     private let rows = Figure()
     private let bytes = Figure()
-    private let outcome: Mutex<Outcome>
+    private let outcome: NIOLockedValueBox<Outcome>
     private let ended = DispatchSemaphore(value: 0)
 
     init(_ plan: Plan, source: RowSource, frames: FormatSource? = nil) {
         self.plan = plan
         self.source = source
         self.frames = frames
-        outcome = Mutex(Outcome(running: plan.producers))
+        outcome = NIOLockedValueBox(Outcome(running: plan.producers))
     }
 
     /// What was sent so far: acked, or without acks written to the socket.
@@ -88,7 +89,7 @@ final class Sending: Sendable {
         for _ in 0..<plan.producers {
             let thread = Thread { [self] in
                 let report = produce()
-                outcome.withLock { outcome in
+                outcome.withLockedValue { outcome in
                     outcome.report.add(report)
                     outcome.running -= 1
                 }
@@ -97,12 +98,12 @@ final class Sending: Sendable {
             thread.stackSize = 1 << 20
             thread.start()
         }
-        while outcome.withLock({ $0.running > 0 }) {
+        while outcome.withLockedValue({ $0.running > 0 }) {
             // Wakes up for each producer that ends, too.
             _ = ended.wait(timeout: .now() + .milliseconds(100))
             report(progress)
         }
-        return outcome.withLock { $0.report }
+        return outcome.withLockedValue { $0.report }
     }
 
     /// One producer, from start to end.
