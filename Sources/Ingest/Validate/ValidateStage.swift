@@ -134,6 +134,7 @@ public actor ValidateStage: Stage {
         var asks = UnknownFieldAsks()
         // Of the chunks that were read and not passed on.
         var numbered: [Intake.Numbered] = []
+        var linger = Linger(at: clock.now)
         while let chunks = await input.nextBatch(
             maxElements: Self.chunksAtOnceMax, maxBytes: Self.bytesAtOnceMax)
         {
@@ -157,6 +158,7 @@ public actor ValidateStage: Stage {
             }
             for chunk in chunks {
                 let before = limitsTables ? reader.rowsByTable : [:]
+                linger.read(bytes: chunk.bytes.readableBytes)
                 var offset = 0
                 reading: while true {
                     switch reader.read(chunk, from: offset) {
@@ -173,10 +175,17 @@ public actor ValidateStage: Stage {
                 await settle(rejections, &tables)
                 if limitsTables { charge(chunk, before, reader.rowsByTable) }
                 if let numbering = chunk.numbering { numbered.note(numbering, rejections) }
-                if reader.isFull { try await passOn(reader, &numbered, &tables) }
+                if reader.isFull {
+                    try await passOn(reader, &numbered, &tables)
+                    linger.passedOn(at: clock.now)
+                }
             }
             if reader.hasRefusals, refusedUntil == nil { refusedUntil = clock.now + Self.refusalTime }
-            if input.isEmpty { try await passOn(reader, &numbered, &tables) }
+            if input.isEmpty, linger.isWorthwhile(at: clock.now) { try await clock.sleep(for: Linger.wait) }
+            if input.isEmpty {
+                try await passOn(reader, &numbered, &tables)
+                linger.passedOn(at: clock.now)
+            }
         }
         try await passOn(reader, &numbered, &tables)
         try Task.checkCancellation()
