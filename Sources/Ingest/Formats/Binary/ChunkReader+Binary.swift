@@ -58,7 +58,8 @@ extension ChunkReader {
             guard !own.isEmpty else { continue }
             let selection = own.lowerBound - first..<own.upperBound - first
             if take(BlockRows(block, selection, first: first), writer, chunk, &refusals) == .asks {
-                keep(refusals, of: chunk, writer.table, form: binary.form, bytes: binary.bytes(ofRow:))
+                let before = refusals.before(own.lowerBound)
+                keep(before, of: chunk, writer.table, form: binary.form, bytes: binary.bytes(ofRow:))
                 return .needsStructure(writer, offset: own.lowerBound - window.range.lowerBound)
             }
         }
@@ -98,7 +99,8 @@ extension ChunkReader {
                     return .done
                 }
             }
-            if !fit.misfits.isEmpty {
+            // A NULL that is refused hides what the other rows have in its column.
+            while !fit.misfits.isEmpty {
                 var seen = Set<Int>()
                 for misfit in fit.misfits where seen.insert(misfit.row).inserted {
                     refusals.add(given.rows[misfit.row], ParseFault(misfit.code), column: misfit.column)
