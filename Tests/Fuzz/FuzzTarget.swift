@@ -136,8 +136,10 @@ extension FuzzTarget {
         var reader = FrameReader(limits: FrameReader.Limits(), lineBytesMax: 1 << 12, headBytesMax: 1 << 8)
         var pieces = CircularBuffer<LineSplitter.Piece>()
         var rest = bytes.dropFirst()
+        // Many reads only take time.
+        let size = max(Int(first) + 1, rest.count / 16)
         while !rest.isEmpty {
-            let read = rest.prefix(Int(first) + 1)
+            let read = rest.prefix(size)
             rest = rest.dropFirst(read.count)
             let findings = reader.bytesReceived(buffer(read), at: .now, into: &pieces)
             pieces.removeAll(keepingCapacity: true)

@@ -57,4 +57,16 @@ import Testing
         #expect(outcome.refusals == ["type_mismatch j"])
         #expect(outcome.blocks.reduce(0) { $0 + $1.rows } == 1)
     }
+
+    /// Rows of such a table go by text, in which there is no infinity.
+    @Test func aFloatThatIsNoNumberCostsItsOwnRow() throws {
+        let format = SessionFormat(.rowBinary, columns: ["f"], types: ["Float32"])
+        let bytes = [Float.infinity, 1.5, .nan].flatMap { float in withUnsafeBytes(of: float) { Array($0) } }
+        let columns: [(name: String, type: String, expression: String?)] = [
+            ("f", "Float32", nil), ("n.a", "Array(UInt8)", nil), ("n.b", "Array(UInt8)", nil),
+        ]
+        let outcome = try read(columns, format, bytes, rows: 3)
+        #expect(outcome.refusals == ["unsupported_format f", "unsupported_format f"])
+        #expect(outcome.rows == [#"{"f":1.5,"n.a":[],"n.b":[]}"#])
+    }
 }

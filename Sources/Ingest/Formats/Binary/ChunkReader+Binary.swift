@@ -110,6 +110,15 @@ extension ChunkReader {
             }
             guard given.block.rows > 0 else { return .done }
             if writer.plan.hasRules || writer.plan.hasNestedGroups || fit.leavesOut {
+                if !fit.unprintable.isEmpty {
+                    var seen = Set<Int>()
+                    for (row, column) in fit.unprintable where seen.insert(row).inserted {
+                        refusals.add(given.rows[row], ParseFault(.uncheckedType), column: column)
+                    }
+                    given.remove(seen)
+                    guard given.block.rows > 0 else { return .done }
+                    fit = try fitted(given.block, writer)
+                }
                 return try takeAsText(given, fit, writer, chunk, &refusals)
             }
             // JSON that a Variant may have, or not, cannot be looked at by itself.
