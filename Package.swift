@@ -222,8 +222,17 @@ let package = Package(
     swiftLanguageModes: [.v6]
 )
 
-// libFuzzer brings a main of its own, so its executable is there only for scripts/fuzz.
+// libFuzzer brings a main of its own, so its executable is there only for scripts/fuzz. It counts what runs of our own code, not of
+// others': after each execution it looks at every counter that there is.
 if Context.environment["SLUICE_FUZZ"] != nil {
+    let counted: SwiftSetting = .unsafeFlags(["-sanitize=fuzzer,address"])
+    for target in package.targets {
+        switch target.name {
+        case "CSluice": target.cSettings?.append(.unsafeFlags(["-fsanitize=fuzzer-no-link"]))
+        case "ClickHouseNative", "Ingest", "Pipeline", "ProducerProtocol": target.swiftSettings?.append(counted)
+        default: break
+        }
+    }
     package.targets.append(
         .executableTarget(
             name: "Fuzz",
@@ -231,5 +240,6 @@ if Context.environment["SLUICE_FUZZ"] != nil {
                 "Ingest", "ProducerProtocol", "Pipeline", "ClickHouseNative",
                 .product(name: "NIOCore", package: "swift-nio"),
             ],
-            path: "Tests/Fuzz", exclude: ["corpus"], swiftSettings: strict))
+            path: "Tests/Fuzz", exclude: ["corpus"], swiftSettings: strict,
+            linkerSettings: [.unsafeFlags(["-sanitize=fuzzer,address"])]))
 }

@@ -10,6 +10,8 @@ import ProducerProtocol
 enum FuzzTarget: String, CaseIterable {
     /// Rows as producers send them, into columns of every type, and by rules and settings of all kinds.
     case rows
+    /// Frames of the other formats that producers send.
+    case csv, tsv, rowbinary, native
     /// Native blocks, as files and servers have them.
     case blocks
     /// Compressed frames.
@@ -30,6 +32,10 @@ enum FuzzTarget: String, CaseIterable {
     func run(_ bytes: UnsafeRawBufferPointer) {
         switch self {
         case .rows: Self.rows(bytes)
+        case .csv: Self.text(bytes, isCSV: true)
+        case .tsv: Self.text(bytes, isCSV: false)
+        case .rowbinary: Self.binary(bytes, isNative: false)
+        case .native: Self.binary(bytes, isNative: true)
         case .blocks: Self.blocks(bytes)
         case .frames: Self.frames(bytes)
         case .types: Self.types(bytes)
@@ -40,6 +46,11 @@ enum FuzzTarget: String, CaseIterable {
         case .canary: Self.canary(bytes)
         }
     }
+}
+
+/// Ends the process, and says why: an optimized build keeps the words of `precondition` to itself.
+func require(_ condition: Bool, _ message: @autoclosure () -> String) {
+    if !condition { fatalError(message()) }
 }
 
 extension FuzzTarget {
@@ -66,7 +77,7 @@ extension FuzzTarget {
         guard let block = try? BlockReader.read(&input, revision: revisions[Int(first) % 4], limits: limits) else {
             return
         }
-        precondition(block.byteCount <= limits.bytesMax, "the limit is one")
+        require(block.byteCount <= limits.bytesMax, "the limit is one")
         if block.rows <= 1000, !block.layout.columns.isEmpty { hold(block) }
     }
 
@@ -75,13 +86,13 @@ extension FuzzTarget {
         var text = ByteBuffer()
         try? RowPrinter.print(block, into: &text)
         guard let written = try? BlockEncoder.encode([block], as: .file).body else {
-            preconditionFailure("what was read cannot be written")
+            fatalError("what was read cannot be written")
         }
         var input = written
         guard let again = try? BlockReader.read(&input, revision: nil), again.rows == block.rows,
             let twice = try? BlockEncoder.encode([again], as: .file).body
-        else { preconditionFailure("what was written cannot be read") }
-        precondition(twice == written, "what was written reads as something else")
+        else { fatalError("what was written cannot be read") }
+        require(twice == written, "what was written reads as something else")
     }
 
     private static func frames(_ bytes: UnsafeRawBufferPointer) {
@@ -95,8 +106,8 @@ extension FuzzTarget {
         let text = String(decoding: bytes, as: UTF8.self)
         guard let type = try? DataType(parsing: text) else { return }
         let name = "\(type)"
-        guard let again = try? DataType(parsing: name) else { preconditionFailure("\(name) does not parse") }
-        precondition("\(again)" == name, "\(name) changes")
+        guard let again = try? DataType(parsing: name) else { fatalError("\(name) does not parse") }
+        require("\(again)" == name, "\(name) changes")
         _ = BlockLayout([ColumnDefinition(name: "v", type: type)])
     }
 
@@ -125,8 +136,10 @@ extension FuzzTarget {
         var reader = FrameReader(limits: FrameReader.Limits(), lineBytesMax: 1 << 12, headBytesMax: 1 << 8)
         var pieces = CircularBuffer<LineSplitter.Piece>()
         var rest = bytes.dropFirst()
+        // Many reads only take time.
+        let size = max(Int(first) + 1, rest.count / 16)
         while !rest.isEmpty {
-            let read = rest.prefix(Int(first) + 1)
+            let read = rest.prefix(size)
             rest = rest.dropFirst(read.count)
             let findings = reader.bytesReceived(buffer(read), at: .now, into: &pieces)
             pieces.removeAll(keepingCapacity: true)

@@ -12,7 +12,7 @@ extension FuzzTarget {
         guard let node = try? reader.read(), node.size <= 60 else { return }
         guard let pattern = try? TextPattern(source) else { return }
         let isMatch = text.withUnsafeBytes { pattern.matches($0) }
-        precondition(isMatch == node.matches(text), "/\(source)/ on \(text): \(isMatch)")
+        require(isMatch == node.matches(text), "/\(source)/ on \(text): \(isMatch)")
     }
 }
 

@@ -6,7 +6,7 @@ import Pipeline
 
 extension FuzzTarget {
     /// Kept for the life of the process: making them is what would take the time.
-    nonisolated(unsafe) private static let tables: [RowReader] =
+    nonisolated(unsafe) private static let readers: [RowReader] =
         [
             "UInt8", "Int64", "UInt256", "Float32", "Float64", "BFloat16", "Decimal(9, 2)", "Decimal(38, 10)",
             "Decimal(76, 20)", "Bool", "String", "FixedString(5)", "UUID", "IPv4", "IPv6", "Date", "Date32", "DateTime",
@@ -14,7 +14,7 @@ extension FuzzTarget {
             "Nullable(String)", "LowCardinality(Nullable(String))", "Tuple(a UInt8, b Array(String))",
             "Map(String, Array(Nullable(Int32)))", "Variant(UInt64, String, Array(Date))", "Dynamic",
             "JSON(t UInt8, s.d Array(Nullable(Int32)), SKIP k)", "Point", "MultiPolygon", "Nested(x UInt8, y String)",
-        ].map { reader([("v", $0)]) } + [severalColumns(), checked, redacted, filled, routed, otherSettings]
+        ].map { reader([("v", $0)]) } + [severalColumns(), checkedRows, redacted, filled, routed, otherSettings]
 
     /// Keys in any order, missing ones, unknown ones.
     private static func severalColumns(
@@ -27,7 +27,7 @@ extension FuzzTarget {
             ], rules, input)
     }
 
-    private static var checked: RowReader {
+    private static var checkedRows: RowReader {
         severalColumns { rules in
             rules.fields["id", default: FieldRules()].max = Literal("9", isPlain: true)
             rules.fields["name", default: FieldRules()].regex = "^[^x-z]*$"
@@ -92,7 +92,7 @@ extension FuzzTarget {
         }
     }
 
-    private static func reader(
+    static func reader(
         _ columns: [(String, String)], _ rules: (inout TableRules) -> Void = { _ in },
         _ input: (inout ValidateSettings.Input) -> Void = { _ in }
     ) -> RowReader {
@@ -108,14 +108,14 @@ extension FuzzTarget {
                 }, computedColumns: [])
             return try RowReader(table: TableName(table: "t"), structure: structure, settings: settings, seed: 1) { 0 }
         } catch {
-            preconditionFailure("\(columns): \(error)")
+            fatalError("\(columns): \(error)")
         }
     }
 
     /// The first byte picks the table.
     static func rows(_ bytes: UnsafeRawBufferPointer) {
         guard let first = bytes.first else { return }
-        let reader = tables[Int(first) % tables.count]
+        let reader = readers[Int(first) % readers.count]
         _ = reader.read(buffer(bytes.dropFirst(), newline: true))
         let blocks = reader.takeBlocks()
         for block in blocks { hold(block) }
@@ -141,7 +141,7 @@ extension FuzzTarget {
         let rejection = Rejection(
             table: TableName(table: "t"), reason: .malformedJSON, message: "", session: 0, bytes: buffer(line))
         var kept = redactor.redacted(rejection)
-        precondition(kept.isRedacted || kept.bytes == rejection.bytes, "changed, and does not say so")
+        require(kept.isRedacted || kept.bytes == rejection.bytes, "changed, and does not say so")
         kept.bytes.writeInteger(UInt8(0x0A))
         var name = ByteRun()
         defer { name.deallocate() }
@@ -152,7 +152,7 @@ extension FuzzTarget {
             try? cursor.forEachField(scratch: &name, depthMax: 64) { name, value in
                 var value = value
                 let isHidden = hidden.contains(String(decoding: name, as: UTF8.self).lowercased())
-                precondition(!isHidden || value.takeWord("null"), "a redacted value is kept")
+                require(!isHidden || value.takeWord("null"), "a redacted value is kept")
                 return true
             }
         }

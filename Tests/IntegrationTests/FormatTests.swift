@@ -22,9 +22,9 @@ import Testing
 
     private static func run(
         _ sendings: [Sending], rules: [String: TableRules] = [:], _ create: String = create,
-        select: String = "id, name, at, price, tags, note, kind, made"
+        select: String = "id, name, at, price, tags, note, kind, made", on kind: ClickHouseServer.Kind = .modern
     ) async throws -> String {
-        let server = try await ClickHouseServer.modern()
+        let server = try await ClickHouseServer.of(kind)
         return try await server.withDatabase { database in
             try await server.query(create, database: database)
             return try await withFolder { folder in
@@ -232,5 +232,66 @@ import Testing
                     refused: []),
             ], rules: ["f": rules], select: "id, name")
         #expect(stored == "1\t\n3\t\n4\t\n5\t\n")
+    }
+
+    /// Of 2018: types are the table's, whoever reads the format.
+    @Test(.timeLimit(.minutes(3)), .enabled { await ClickHouseServer.isAvailable(.legacy) })
+    func everyFormatLandsOnAnOldServer() async throws {
+        let create = """
+            CREATE TABLE f (id UInt64, name String, kind Enum8('a' = 1, 'b' = 2), at DateTime('UTC'),
+            price Decimal(18, 4), tags Array(String), note Nullable(String), made UInt8 DEFAULT id % 7)
+            ENGINE = MergeTree ORDER BY id
+            """
+        let names = ["id", "name", "kind", "at", "price", "tags", "note"]
+        let types = [
+            "UInt64", "String", "Enum8('a' = 1, 'b' = 2)", "DateTime('UTC')", "Decimal(18, 4)", "Array(String)",
+            "Nullable(String)",
+        ]
+        // 2024-02-29 12:34:56, -1.5, ['x', ''], and a note or none.
+        let rest: [UInt8] =
+            [0xF0, 0x79, 0xE0, 0x65, 0x68, 0xC5] + [UInt8](repeating: 0xFF, count: 6) + [2, 1, 0x78, 0]
+        let row = { Self.binary($0, "bin", 2) + rest + [1] }
+        let text = "2024-02-29 12:34:56"
+        let stored = try await Self.run(
+            [
+                Sending(
+                    format: SluiceFormat("CSV"),
+                    frames: [
+                        (Self.text([#"1,"a, b",a,\#(text),-1.5,"['x','']",\N,7"#, "2,b,z,\(text),1,[],,"]), 2)
+                    ], refused: ["2 unknown_enum_value kind"]),
+                Sending(
+                    format: SluiceFormat("TSVWithNamesAndTypes"),
+                    frames: [
+                        (
+                            Self.text([
+                                "id\tnote\ttags", "UInt64\tNullable(String)\tArray(String)", "3\t\\N\t['x','\\'']",
+                            ]), 1
+                        )
+                    ], refused: []),
+                Sending(
+                    format: SluiceFormat("RowBinary"),
+                    // A row of the table has all of its columns.
+                    frames: [(row(4) + [9] + Self.binary(5, "bin", 1) + rest + [0, 1, 0x79, 8], 2)], refused: []),
+                Sending(
+                    format: SluiceFormat("RowBinaryWithNamesAndTypes"),
+                    frames: [
+                        (Self.header(names, types) + row(6), 1),
+                        (Self.header(["id", "name", "kind"], Array(types.prefix(3))) + Self.binary(7, "odd", 9), 1),
+                    ], refused: ["2 unknown_enum_value kind"]),
+                Sending(
+                    format: SluiceFormat("Native"), frames: [(Self.native([(8, "eight"), (9, "nine")]), 2)], refused: []
+                ),
+            ], create, select: "id, name, kind, at, price, tags, note, made", on: .legacy)
+        #expect(
+            stored == """
+                1\ta, b\ta\t2024-02-29 12:34:56\t-1.5000\t['x','']\t\\N\t7
+                3\t\ta\t0000-00-00 00:00:00\t0.0000\t['x','\\'']\t\\N\t3
+                4\tbin\tb\t2024-02-29 12:34:56\t-1.5000\t['x','']\t\\N\t9
+                5\tbin\ta\t2024-02-29 12:34:56\t-1.5000\t['x','']\ty\t8
+                6\tbin\tb\t2024-02-29 12:34:56\t-1.5000\t['x','']\t\\N\t6
+                8\teight\ta\t0000-00-00 00:00:00\t0.0000\t[]\t\\N\t1
+                9\tnine\ta\t0000-00-00 00:00:00\t0.0000\t[]\t\\N\t2
+
+                """)
     }
 }

@@ -3,6 +3,11 @@ import Foundation
 /// Seeds for tests with random input. Handed over as a test's arguments, so that a failure names the seed:
 /// `@Test(arguments: Seeds.some(20))`. `SLUICE_TEST_SEED=17` repeats one seed alone.
 public enum Seeds {
+    /// Rows that a test with random ones is to try (`SLUICE_TEST_ROWS`); nil: its own few.
+    public static let rows = ProcessInfo.processInfo.environment["SLUICE_TEST_ROWS"].flatMap { Int($0) }
+    /// So many that tables have more rows, and a question to a server is about more of them. A seed stands for other rows then.
+    public static let isLong = (rows ?? 0) >= 50_000
+
     /// Half of them the same on every run, half of them fresh.
     public static func some(_ count: Int) -> [UInt64] {
         if let text = ProcessInfo.processInfo.environment["SLUICE_TEST_SEED"], let seed = UInt64(text) { return [seed] }

@@ -15,6 +15,9 @@ enum EndToEndSuite {
             "null/plain-nospool", "the same without the spool", .null, producers: 1, table: .plain, hasSpool: false),
         benchmark(
             "null/plain-acked", "in frames with durable acks", .null, producers: 1, table: .plain, dialect: .frames),
+        benchmark(
+            "null/low-cardinality", "the same rows, with dictionaries where values are few", .null, producers: 1,
+            table: .lowCardinality),
         benchmark("null/plain-1000", "a thousand producers", .null, producers: 1000, table: .plain),
         benchmark("null/1000", "a thousand producers of mstore", .null, producers: 1000),
         benchmark(
@@ -31,6 +34,9 @@ enum EndToEndSuite {
         benchmark(
             "clickhouse/acked", "in frames with durable acks", .clickhouse, producers: 1, dialect: .frames),
         benchmark("clickhouse/plain", "24 columns of plain types", .clickhouse, producers: 1, table: .plain),
+        benchmark(
+            "clickhouse/low-cardinality", "the same rows, with dictionaries where values are few", .clickhouse,
+            producers: 1, table: .lowCardinality),
         benchmark(
             "clickhouse/plain-nospool", "the same without the spool", .clickhouse, producers: 1, table: .plain,
             hasSpool: false),

@@ -20,6 +20,13 @@ struct RowRefusals {
     mutating func add(_ row: Int, _ fault: ParseFault, column: String? = nil, message: String? = nil) {
         all.append(Refusal(row: row, fault: fault, column: column, message: message))
     }
+
+    /// Of rows before this one; the others will be read again.
+    func before(_ end: Int) -> RowRefusals {
+        var kept = RowRefusals()
+        kept.all = all.filter { $0.row < end }
+        return kept
+    }
 }
 
 extension ChunkReader {

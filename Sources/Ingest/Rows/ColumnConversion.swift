@@ -26,6 +26,13 @@ public enum ColumnConversion {
     /// - Throws: `TimeZoneError`.
     public static func convert(_ rows: Block, to target: [DataType], timeZone: String) throws -> Outcome {
         let columns = rows.layout.columns
+        guard rows.rows > 0 else {
+            // No rows are of any type, of such as nothing is converted to as well.
+            let none = Block(
+                layout: BlockLayout(zip(columns, target).map { ColumnDefinition(name: $0.name, type: $1) }))
+            none.complete()
+            return .converted(none)
+        }
         let changed = columns.indices.filter { columns[$0].type != target[$0] }
         var impossible = Set<Int>()
         var converted: [(block: Block, place: Int)] = columns.indices.map { (rows, $0) }

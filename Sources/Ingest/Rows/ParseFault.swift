@@ -70,6 +70,8 @@ struct ParseFault: Error {
         case routedFormat
         /// A column that the table's rules, which are read as JSON, would change.
         case uncheckedType
+        /// Text of JSON over more than one line.
+        case lineBreakInJSON
     }
 
     let code: Code
@@ -139,6 +141,7 @@ struct ParseFault: Error {
         case .routedFormat: "the table has a route, which only rows of JSON can take"
         case .uncheckedType:
             "the table's rules, Nested columns and defaults go by text, in which values like those of this column lose something"
+        case .lineBreakInJSON: "JSON is expected on one line, without line breaks"
         case .badTableName: "the table's name is not a string that can name a table"
         }
     }
@@ -153,7 +156,7 @@ struct ParseFault: Error {
         case .unknownField, .computedColumn: .unknownField
         case .nullValue: .nullNotAllowed
         case .notANumber, .notABool, .notAUUID, .notADate, .notATime, .notAString, .notAnArray, .notAnAddress,
-            .notATuple, .notAMap, .notAnObject, .noValue, .noAlternative,
+            .notATuple, .notAMap, .notAnObject, .lineBreakInJSON, .noValue, .noAlternative,
             .storedOtherwise, .uncertainType, .unequalLengths, .unknownElement, .missingElement:
             .typeMismatch
         case .outOfRange, .tooLong: .outOfRange

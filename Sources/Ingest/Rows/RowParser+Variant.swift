@@ -70,7 +70,7 @@ extension RowParser {
             guard first == UInt8(ascii: "t") || first == UInt8(ascii: "f"), !isQuoted else {
                 throw ParseFault(.notABool)
             }
-        case .uint8, .uint16, .uint32, .uint64, .uint128, .uint256:
+        case .uint8, .uint16, .uint32, .uint64, .uint128, .uint256, .date:
             guard first != UInt8(ascii: "-") else { throw ParseFault(.notANumber) }
         default: break
         }
@@ -83,8 +83,8 @@ extension RowParser {
         let first = isQuoted ? start.p[1] : start.p.pointee
         switch kind {
         case .int8, .int16, .int32, .int64, .uint8, .uint16, .uint32, .uint64:
-            // An empty text is 0 there.
-            return isQuoted && first == UInt8(ascii: "\"")
+            // An empty text is 0 there, and so is no element where a tuple has one.
+            return isQuoted ? first == UInt8(ascii: "\"") : first == UInt8(ascii: "]")
         case .int128, .uint128, .int256, .uint256:
             // No digits at all are 0 there, too.
             return fault.code == .outOfRange || isQuoted && first == UInt8(ascii: "\"")
@@ -129,7 +129,6 @@ extension LineCursor {
     fileprivate var stringIsLikeADay: Bool {
         let text = inside
         return (6...10).contains(text.count) && text.prefix(4).allSatisfy { $0 &- 0x30 <= 9 }
-            && !text.contains { $0 == UInt8(ascii: ":") }
     }
 
     /// Whether the string has a digit, and no word that no time has (ClickHouse's IO/parseDateTimeBestEffort.cpp).

@@ -11,14 +11,11 @@ import Testing
 /// sluice stores is what ClickHouse itself stores. `SLUICE_TEST_ROWS` says how many rows, `SLUICE_TEST_SEED` replays one seed.
 @Suite(.serialized) struct FormatDifferentialTests {
     static let tables = 6
-    static let rowsOfATable = 12
+    static let rowsOfATable = Seeds.isLong ? 100 : 12
     static let formats: [RowFormat] = [
         .csv, .csvWithNamesAndTypes, .tsv, .tsvWithNames, .rowBinary, .rowBinaryWithNamesAndTypes, .native,
     ]
-    static let seeds: [UInt64] = {
-        let rows = ProcessInfo.processInfo.environment["SLUICE_TEST_ROWS"].flatMap { Int($0) } ?? 500
-        return Seeds.some(max(1, rows / (tables * rowsOfATable)))
-    }()
+    static let seeds = Seeds.some(max(1, (Seeds.rows ?? 500) / (tables * rowsOfATable)))
 
     private struct Sample {
         let oracle: FormatOracle
@@ -59,39 +56,24 @@ import Testing
         }
     }
 
-    /// What ClickHouse prints of the samples: of all of them at once or, where it cannot read what it has written itself, of each.
-    private static func output(_ sql: String, _ samples: [Sample]) async -> String {
-        if let all = try? await ClickHouseOracle.query(sql) { return all }
-        var found = ""
-        for (tag, sample) in samples.enumerated() {
-            let one =
-                FormatOracle.prologue + sample.oracle.writing(sample.lines, as: sample.format, to: sample.path)
-                + sample.oracle.showing(sample.path, sample.format.rawValue, tag: tag)
-            found += (try? await ClickHouseOracle.query(one)) ?? ""
-        }
-        return found
-    }
-
     /// Writes each sample's file; those for which ClickHouse refuses its own values are left out.
     private static func withSamples(
         seed: UInt64, _ formats: [RowFormat],
         _ body: ([(sample: Sample, bytes: [UInt8], cells: [Int: String])], URL) async throws -> Void
     ) async throws {
+        let server = try await ClickHouseServer.modern()
         let folder = FileManager.default.temporaryDirectory.appendingPathComponent(
             "sluice-formats-\(UUID().uuidString)")
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
         defer { try? FileManager.default.removeItem(at: folder) }
         let samples = samples(seed: seed, formats, in: folder)
-        var sql = FormatOracle.prologue
-        for (tag, sample) in samples.enumerated() {
-            sql += sample.oracle.writing(sample.lines, as: sample.format, to: sample.path)
-            sql += sample.oracle.showing(sample.path, sample.format.rawValue, tag: tag)
-        }
-        let cells = FormatOracle.cells(await output(sql, samples))
         var written: [(Sample, [UInt8], [Int: String])] = []
-        for (tag, sample) in samples.enumerated() {
-            guard let found = cells[tag], let data = FileManager.default.contents(atPath: sample.path) else { continue }
-            written.append((sample, Array(data), found))
+        for sample in samples {
+            guard (try? await sample.oracle.write(sample.lines, as: sample.format, to: sample.path, server)) != nil,
+                let cells = try? await sample.oracle.cells(sample.path, sample.format, server),
+                let data = FileManager.default.contents(atPath: sample.path)
+            else { continue }
+            written.append((sample, Array(data), cells))
         }
         #expect(written.count > samples.count / 2, "seed \(seed)")
         try await body(written, folder)
@@ -101,16 +83,18 @@ import Testing
     private static func stored(_ blocks: [(oracle: FormatOracle, blocks: [Block])], in folder: URL) async throws
         -> [[Int: String]]
     {
-        var sql = FormatOracle.prologue
-        for (tag, item) in blocks.enumerated() {
-            for (number, block) in item.blocks.enumerated() {
-                let file = folder.appendingPathComponent("\(tag).\(number).ours.native")
+        let server = try await ClickHouseServer.modern()
+        var found: [[Int: String]] = []
+        for item in blocks {
+            var cells: [Int: String] = [:]
+            for block in item.blocks {
+                let file = folder.appendingPathComponent("ours.native")
                 try Data(block.native).write(to: file)
-                sql += "SELECT \(tag), n, \(item.oracle.table.cells) FROM file('\(file.path)', Native);\n"
+                try await cells.merge(item.oracle.cells(file.path, .native, isTyped: false, server)) { $1 }
             }
+            found.append(cells)
         }
-        let cells = FormatOracle.cells(try await ClickHouseOracle.query(sql))
-        return blocks.indices.map { cells[$0] ?? [:] }
+        return found
     }
 
     @Test(.enabled { await ClickHouseServer.isAvailable(.modern) }, arguments: seeds)

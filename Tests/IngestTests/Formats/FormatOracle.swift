@@ -20,53 +20,58 @@ struct FormatOracle {
         "session_timezone": "UTC", "allow_suspicious_low_cardinality_types": "1",
         "allow_suspicious_variant_types": "1", "allow_experimental_nullable_tuple_type": "1",
         "enable_time_time64_type": "1", "max_query_size": "100000000", "input_format_parallel_parsing": "0",
+        "max_threads": "1",
         "date_time_input_format": "best_effort", "output_format_binary_write_json_as_string": "1",
         "output_format_native_write_json_as_string": "1", "input_format_binary_read_json_as_string": "1",
         "engine_file_truncate_on_insert": "1",
     ]
 
-    static var prologue: String {
-        "SET " + settings.sorted { $0.key < $1.key }.map { "\($0.key) = '\($0.value)'" }.joined(separator: ", ") + ";\n"
-    }
-
     /// The columns' list for SQL, `n` first.
     var names: String { (["n"] + columns.map { "`\($0.name)`" }).joined(separator: ", ") }
 
-    /// A statement that writes rows, given as JSON, in a format.
-    func writing(_ lines: [String], as format: RowFormat, to path: String) -> String {
-        """
-        INSERT INTO FUNCTION file(\(Self.quoted(path)), \(format.rawValue), \(Self.quoted(table.structure)))
-        SELECT \(names) FROM format(JSONEachRow, \(Self.quoted(table.structure)), \(Self.quoted(lines.joined(separator: "\n"))));
-
-        """
+    /// Has ClickHouse write rows, given as JSON, to a file in a format.
+    func write(_ lines: [String], as format: RowFormat, to path: String, _ server: ClickHouseServer) async throws {
+        let (structure, rows) = (Self.quoted(table.structure), Self.quoted(lines.joined(separator: "\n")))
+        try await server.query(
+            """
+            INSERT INTO FUNCTION file(\(Self.quoted(path)), \(format.rawValue), \(structure))
+            SELECT \(names) FROM format(JSONEachRow, \(structure), \(rows))
+            """, settings: Self.settings)
     }
 
-    /// A statement that prints, for each row of a file, a tag, the row's number and its cells.
-    func showing(_ path: String, _ format: String, tag: Int, extra: String = "") -> String {
-        """
-        SELECT \(tag), n, \(table.cells) FROM file(\(Self.quoted(path)), \(format), \(Self.quoted(table.structure)))\(extra);
-
-        """
-    }
-
-    /// What `showing` printed: by tag and row.
-    static func cells(_ output: String) -> [Int: [Int: String]] {
-        var found: [Int: [Int: String]] = [:]
-        for line in output.split(separator: "\n") {
-            let fields = line.split(separator: "\t", omittingEmptySubsequences: false)
-            guard fields.count == 3, let tag = Int(fields[0]), let row = Int(fields[1]) else { continue }
-            found[tag, default: [:]][row] = readable(fields[2])
+    /// The cells of each row that ClickHouse finds in a file, by the rows' numbers.
+    ///
+    /// - Parameter isTyped: the file is of the table's types; otherwise it says itself of which.
+    func cells(_ path: String, _ format: RowFormat, isTyped: Bool = true, _ server: ClickHouseServer) async throws
+        -> [Int: String]
+    {
+        let structure = isTyped ? ", " + Self.quoted(table.structure) : ""
+        let sql =
+            "SELECT n, \(table.cells) FROM file(\(Self.quoted(path)), \(format.rawValue)\(structure)) FORMAT TSVRaw"
+        var found: [Int: String] = [:]
+        for line in try await server.query(sql, settings: Self.settings).utf8.split(separator: 0x0A) {
+            let fields = line.split(separator: 0x09, omittingEmptySubsequences: false)
+            guard fields.count == 2, let row = Int(Substring(fields[0])) else { continue }
+            found[row] = Self.readable(Substring(fields[1]))
         }
         return found
     }
 
     /// Of hexadecimal digits, what they say, as far as it is text.
     static func readable(_ hex: Substring) -> String {
+        func digit(_ byte: UInt8) -> UInt8? {
+            switch byte {
+            case 0x30...0x39: byte - 0x30
+            case 0x41...0x46: byte - 0x37
+            default: nil
+            }
+        }
         var bytes: [UInt8] = []
-        var rest = hex
-        while let byte = UInt8(rest.prefix(2), radix: 16) {
-            bytes.append(byte)
-            rest = rest.dropFirst(2)
+        bytes.reserveCapacity(hex.utf8.count / 2)
+        var high: UInt8?
+        for byte in hex.utf8 {
+            guard let value = digit(byte) else { return String(hex) }
+            if let first = high.take() { bytes.append(first << 4 | value) } else { high = value }
         }
         return String(validating: bytes, as: UTF8.self) ?? String(hex)
     }

@@ -262,10 +262,8 @@ struct RandomValues {
             return oddTime()
         default: break
         }
-        let shapes = RowBorders.all.filter { border in
-            (try? DataType(parsing: border.type)).map { Self.isAkin($0.underlying, type) } ?? false
-        }
-        return shapes.randomElement(using: &random)?.values.randomElement(using: &random) ?? "null"
+        let shapes = Self.shapes[Self.family(type)] ?? []
+        return shapes.randomElement(using: &random)?.randomElement(using: &random) ?? "null"
     }
 
     private static let pieces = [
@@ -299,9 +297,18 @@ struct RandomValues {
         }
     }
 
-    private static func isAkin(_ a: DataType, _ b: DataType) -> Bool {
-        a.description.prefix { $0 != "(" } == b.description.prefix { $0 != "(" }
-    }
+    /// The name of a type without what is between its parentheses.
+    private static func family(_ type: DataType) -> String { String(type.description.prefix { $0 != "(" }) }
+
+    /// Values at the borders of types, by their families.
+    private static let shapes: [String: [[String]]] = {
+        var shapes: [String: [[String]]] = [:]
+        for border in RowBorders.all {
+            guard let type = try? DataType(parsing: border.type) else { continue }
+            shapes[family(type.underlying), default: []].append(border.values)
+        }
+        return shapes
+    }()
 
     private static let junk: [String] = RowBorders.all.flatMap(\.values)
 }

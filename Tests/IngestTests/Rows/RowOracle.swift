@@ -54,6 +54,7 @@ struct RowOracle {
             "session_timezone": "UTC", "allow_suspicious_low_cardinality_types": "1",
             "allow_suspicious_variant_types": "1", "allow_experimental_nullable_tuple_type": "1",
             "enable_time_time64_type": "1", "max_query_size": "100000000", "input_format_parallel_parsing": "0",
+            "max_threads": "1",
         ].merging(input.named) { $1 }
     }
 
@@ -96,11 +97,7 @@ struct RowOracle {
             SELECT n, \(table.cells) FROM format(JSONEachRow, \(Self.quoted(table.structure)), \(Self.quoted(lines)))
             FORMAT TSVRaw
             """, settings: settings)
-        return answer.split(separator: "\n").compactMap { line in
-            let fields = line.split(separator: "\t", omittingEmptySubsequences: false)
-            guard fields.count == 2, let row = Int(fields[0]) else { return nil }
-            return (row, fields[1].text)
-        }
+        return Self.rows(of: answer)
     }
 
     /// What ClickHouse finds in the blocks that sluice makes of each table's rows; nil: sluice refused the row.
@@ -113,45 +110,36 @@ struct RowOracle {
         let folder = FileManager.default.temporaryDirectory.appendingPathComponent("sluice-rows-\(UUID().uuidString)")
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
         defer { try? FileManager.default.removeItem(at: folder) }
-        func clause(_ settings: [String: String]) -> String {
-            settings.map { "\($0.key) = '\($0.value)'" }.joined(separator: ", ")
-        }
-        var sql = "SET \(clause(RowOracle(ValidateSettings.Input()).settings));\n"
+        let server = try await ClickHouseServer.modern()
+        var found = tables.map { [String?](repeating: nil, count: $0.table.rows.count) }
         for (number, (table, input)) in tables.enumerated() {
             var fixture = try RowFixture([("n", "UInt32", nil)] + table.columns.map { ($0.name, $0.type, nil) })
             fixture.settings.input = input
             fixture.isPrinted = false
             let outcome = try fixture.read(table.rows.indices.map(table.line))
+            let settings = RowOracle(ValidateSettings.Input()).settings.merging(input.namedForServer) { $1 }
             for block in outcome.blocks {
                 let file = folder.appendingPathComponent("\(number).native")
                 try Data(block.native).write(to: file)
-                sql += "SELECT \(number), n, \(table.cells) FROM file('\(file.path)', Native)"
-                sql += " SETTINGS \(clause(input.namedForServer));\n"
+                let sql = "SELECT n, \(table.cells) FROM file('\(file.path)', Native) FORMAT TSVRaw"
+                for (row, text) in rows(of: try await server.query(sql, settings: settings)) {
+                    found[number][row] = text
+                }
             }
-        }
-        var found = tables.map { [String?](repeating: nil, count: $0.table.rows.count) }
-        for line in try await ClickHouseOracle.query(sql).split(separator: "\n") {
-            let fields = line.split(separator: "\t", omittingEmptySubsequences: false)
-            guard fields.count == 3, let number = Int(fields[0]), let place = Int(fields[1]) else { continue }
-            found[number][place] = fields[2].text
         }
         return found
     }
 
+    /// Numbers of rows, and the texts of their cells.
+    private static func rows(of answer: String) -> [(row: Int, text: String)] {
+        answer.utf8.split(separator: 0x0A).compactMap { line in
+            let fields = line.split(separator: 0x09, omittingEmptySubsequences: false)
+            guard fields.count == 2, let row = Int(Substring(fields[0])) else { return nil }
+            return (row, FormatOracle.readable(Substring(fields[1])))
+        }
+    }
+
     private static func quoted(_ text: String) -> String {
         "'" + text.replacing("\\", with: "\\\\").replacing("'", with: "\\'") + "'"
-    }
-}
-
-extension Substring {
-    /// Of hexadecimal digits, as far as it is UTF-8.
-    fileprivate var text: String {
-        var bytes: [UInt8] = []
-        var rest = self
-        while let byte = UInt8(rest.prefix(2), radix: 16) {
-            bytes.append(byte)
-            rest = rest.dropFirst(2)
-        }
-        return String(validating: bytes, as: UTF8.self) ?? String(self)
     }
 }

@@ -275,4 +275,17 @@ import Testing
         #expect(outcome.rejections.isEmpty)
         #expect(outcome.rows == [#"{"a":1,"table":"t"}"#, #"{"a":2,"table":""}"#, #"{"a":3,"table":"t"}"#])
     }
+
+    /// While ClickHouse tries a Variant's types it takes these for something else, or for nothing of the kind.
+    @Test(arguments: [
+        ("Variant(Date, String)", "-0", #"{"v":"-0"}"#), ("Variant(Date, String)", #""1000:00:00""#, nil),
+        ("Variant(Array(Float64), Tuple(UInt64))", "[]", nil),
+        ("Variant(String, Tuple(LowCardinality(UInt16)))", "[ ]", nil),
+        ("Variant(Array(Float64), Tuple(UInt64))", "[7]", #"{"v":[7]}"#),
+    ])
+    func aVariantTakesNothingForAnotherValue(type: String, value: String, stored: String?) throws {
+        let outcome = try RowFixture(type: type).read(["{\"v\":\(value)}"])
+        #expect(outcome.rows == (stored.map { [$0] } ?? []))
+        #expect(outcome.refusals == (stored == nil ? ["type_mismatch v"] : []))
+    }
 }

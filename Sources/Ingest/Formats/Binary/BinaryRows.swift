@@ -110,6 +110,10 @@ struct BinaryRows {
                 guard BlockCheck(block).isCanonical else {
                     throw BlockError(.malformed, "a length is not in its shortest form")
                 }
+                // Nothing tells such rows apart from none.
+                guard block.rows == 0 || !block.layout.columns.isEmpty else {
+                    throw BlockError(.malformed, "a block has \(block.rows) rows and no columns")
+                }
                 guard Set(block.layout.columns.map(\.name)).count == block.layout.columns.count else {
                     throw BlockError(.malformed, "a column stands twice in a block")
                 }

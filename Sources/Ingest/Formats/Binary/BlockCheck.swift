@@ -51,7 +51,7 @@ struct BlockCheck {
         let node = layout.nodes[place]
         switch node.kind {
         case .fixed: return badFixed(place)
-        case .string: return []
+        case .string: return badTexts(place)
         case .nullable:
             let map = block.nodes[place].data.bytes
             let flags: Bad = map.indices.filter { map[$0] > 1 }.map { ($0, .malformedRow) }
@@ -80,6 +80,18 @@ struct BlockCheck {
                 codes[Int(indexes.data.load(UInt32.self, at: row * 4))].map { (row, $0) }
             }
         }
+    }
+
+    /// JSON is looked at, and may be read, as a part of a line.
+    private func badTexts(_ place: Int) -> Bad {
+        guard case .json = layout.types[place] else { return [] }
+        var values = ValueCursor(block.nodes[place].data, width: 0)
+        var (row, found) = (0, Bad())
+        while let value = values.next() {
+            if value.contains(0x0A) { found.append((row, .lineBreakInJSON)) }
+            row += 1
+        }
+        return found
     }
 
     private func row(of element: Int, inArrays node: ColumnNode) -> Int {

@@ -58,7 +58,8 @@ extension ChunkReader {
             guard !own.isEmpty else { continue }
             let selection = own.lowerBound - first..<own.upperBound - first
             if take(BlockRows(block, selection, first: first), writer, chunk, &refusals) == .asks {
-                keep(refusals, of: chunk, writer.table, form: binary.form, bytes: binary.bytes(ofRow:))
+                let before = refusals.before(own.lowerBound)
+                keep(before, of: chunk, writer.table, form: binary.form, bytes: binary.bytes(ofRow:))
                 return .needsStructure(writer, offset: own.lowerBound - window.range.lowerBound)
             }
         }
@@ -98,7 +99,8 @@ extension ChunkReader {
                     return .done
                 }
             }
-            if !fit.misfits.isEmpty {
+            // A NULL that is refused hides what the other rows have in its column.
+            while !fit.misfits.isEmpty {
                 var seen = Set<Int>()
                 for misfit in fit.misfits where seen.insert(misfit.row).inserted {
                     refusals.add(given.rows[misfit.row], ParseFault(misfit.code), column: misfit.column)
@@ -108,6 +110,15 @@ extension ChunkReader {
             }
             guard given.block.rows > 0 else { return .done }
             if writer.plan.hasRules || writer.plan.hasNestedGroups || fit.leavesOut {
+                if !fit.unprintable.isEmpty {
+                    var seen = Set<Int>()
+                    for (row, column) in fit.unprintable where seen.insert(row).inserted {
+                        refusals.add(given.rows[row], ParseFault(.uncheckedType), column: column)
+                    }
+                    given.remove(seen)
+                    guard given.block.rows > 0 else { return .done }
+                    fit = try fitted(given.block, writer)
+                }
                 return try takeAsText(given, fit, writer, chunk, &refusals)
             }
             // JSON that a Variant may have, or not, cannot be looked at by itself.

@@ -21,8 +21,10 @@ struct ColumnFit {
     private(set) var misfits: [(row: Int, column: String, code: ParseFault.Code)] = []
     /// There are NULLs for columns that cannot hold one: they are left out, row by row.
     private(set) var leavesOut = false
-    /// The first whose values may be lost on the way through text: found by trying, or no number of JSON.
+    /// The first whose values may be lost on the way through text: their type is found by trying.
     private(set) var uncheckable: String?
+    /// Rows with values that text does not have: floats that are no number of JSON.
+    private(set) var unprintable: [(row: Int, column: String)] = []
 
     /// - Parameter expressions: columns of the table whose defaults the server computes.
     /// - Throws: `TimeZoneError`.
@@ -36,9 +38,8 @@ struct ColumnFit {
                 continue
             }
             let target = structure.columns[own].definition.type
-            if uncheckable == nil, target.cannotBePrinted || column.type.cannotBePrinted || block.hasNonNumbers(place) {
-                uncheckable = column.name
-            }
+            if uncheckable == nil, target.cannotBePrinted || column.type.cannotBePrinted { uncheckable = column.name }
+            unprintable += block.nonNumberRows(place).map { ($0, column.name) }
             try fit(
                 block, place, own, column, target, structure.timeZone, hasExpression: expressions.contains(own),
                 nullAsDefault: nullAsDefault)
@@ -165,8 +166,13 @@ extension EnumMembers {
 }
 
 extension Block {
-    /// Floats that JSON has no number for.
-    fileprivate func hasNonNumbers(_ place: Int) -> Bool {
+    /// Rows with floats that JSON has no number for.
+    fileprivate func nonNumberRows(_ place: Int) -> [Int] {
+        guard hasNonNumbers(place) else { return [] }
+        return (0..<rows).filter { gathering([$0..<$0 + 1]).hasNonNumbers(place) }
+    }
+
+    private func hasNonNumbers(_ place: Int) -> Bool {
         (layout.roots[place]..<layout.ends[layout.roots[place]]).contains { node in
             let run = nodes[node].data
             return switch layout.types[node] {

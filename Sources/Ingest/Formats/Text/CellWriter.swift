@@ -127,9 +127,8 @@ struct CellWriter {
 
     /// An object, as it stands.
     private mutating func json(_ bytes: UnsafeRawBufferPointer) throws(ParseFault) {
-        guard let base = bytes.baseAddress, memchr(base, 0x0A, bytes.count) == nil else {
-            throw ParseFault(.notAnObject)
-        }
+        guard let base = bytes.baseAddress else { throw ParseFault(.notAnObject) }
+        guard memchr(base, 0x0A, bytes.count) == nil else { throw ParseFault(.lineBreakInJSON) }
         let start = out.count
         out.append(bytes)
         out.append(UInt8(0x0A))

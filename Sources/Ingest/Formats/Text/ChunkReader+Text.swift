@@ -111,14 +111,3 @@ struct TextPlanKey: Hashable {
     let names: [String]?
     let types: [String]?
 }
-
-extension RowRefusals {
-    /// Of rows before this one; the others will be read again.
-    fileprivate func before(_ end: Int) -> RowRefusals {
-        var kept = RowRefusals()
-        for refusal in all where refusal.row < end {
-            kept.add(refusal.row, refusal.fault, column: refusal.column, message: refusal.message)
-        }
-        return kept
-    }
-}
