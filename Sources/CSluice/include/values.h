@@ -20,9 +20,19 @@ SLUICE_INLINE uint64_t sluice_word(const void *p) {
 /// The `size` (0 to 7) bytes at p as a number, the first one lowest. Reads nothing else.
 SLUICE_INLINE uint64_t sluice_part_word(const void *p, size_t size) {
     const uint8_t *f = (const uint8_t *)p;
-    uint64_t word = 0;
-    for (size_t i = 0; i < size; i++) word |= (uint64_t)f[i] << (8 * i);
-    return word;
+    if (size >= 4) {
+        // Two halves that may overlap.
+        uint32_t first, last;
+        memcpy(&first, f, 4);
+        memcpy(&last, f + size - 4, 4);
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+        first = __builtin_bswap32(first);
+        last = __builtin_bswap32(last);
+#endif
+        return first | (uint64_t)last << (8 * (size - 4));
+    }
+    if (size == 0) return 0;
+    return f[0] | (uint64_t)f[size / 2] << (8 * (size / 2)) | (uint64_t)f[size - 1] << (8 * (size - 1));
 }
 
 #define SLUICE_EACH(byte) (0x0101010101010101ULL * (byte))

@@ -12,6 +12,9 @@ public struct ColumnNode {
     /// Low-cardinality nodes: finds a value's place in the child.
     @usableFromInline var dictionary: UnsafeMutablePointer<DictionaryIndex>?
 
+    /// From a node's first byte to `rows`.
+    public static let rowsOffset = MemoryLayout<ColumnNode>.offset(of: \.rows)!
+
     @usableFromInline
     init() {
         data = ByteRun()
@@ -258,9 +261,7 @@ public final class Block: @unchecked Sendable {
 
     /// Appends a value to a low-cardinality node by the bytes that it has in the child.
     public func appendLowCardinality(_ place: Int, _ bytes: UnsafeRawPointer, count: Int) {
-        let dictionary = nodes[place].dictionary.unsafelyUnwrapped
-        let found = dictionary.pointee.place(of: bytes, count: count, in: &nodes[dictionary.pointee.child])
-        nodes[place].appendFixed(found)
+        nodes[place].appendLowCardinality(bytes, count: count, nodes)
     }
 }
 
@@ -334,6 +335,16 @@ extension ColumnNode {
         guard let found = dictionary.unsafelyUnwrapped.pointee.place(ofShort: low, high) else { return false }
         appendFixed(found)
         return true
+    }
+
+    /// Appends a value to a low-cardinality node by the bytes that it has in the child.
+    ///
+    /// - Parameter nodes: the first one of the block.
+    public mutating func appendLowCardinality(
+        _ bytes: UnsafeRawPointer, count: Int, _ nodes: UnsafeMutablePointer<ColumnNode>
+    ) {
+        let dictionary = dictionary.unsafelyUnwrapped
+        appendFixed(dictionary.pointee.place(of: bytes, count: count, in: &nodes[dictionary.pointee.child]))
     }
 
     /// Appends a value to a fixed node; the caller vouches that the width is the value's.

@@ -2,6 +2,7 @@
 // not here but with the writer (a plan is immutable). Everything is allocated in init and freed in deinit; operations
 // refer to nodes of `layout`, to other operations and to `enumerations` by numbers that init made.
 
+import CSluice
 import ClickHouseNative
 import Pipeline
 
@@ -55,11 +56,6 @@ extension FieldKind {
 
 /// One step of a plan: plain bytes, no references to count.
 struct FieldOperation {
-    /// Of a column.
-    var key = KeyPattern()
-    /// `root` and `value` as bytes from the first node on.
-    var rootOffset = 0
-    var valueOffset = 0
     var kind: FieldKind
     /// The root node is a null map, and the value goes into `value`.
     var isNullable = false
@@ -85,8 +81,11 @@ struct FieldOperation {
     var detail: Int32 = -1
     /// Of times; nil is UTC.
     var zone: Unmanaged<TimeZoneRules>?
-    /// Set once all else is.
-    var quick = QuickLook.none
+    /// Set once all else is: reads values of the usual shape; nil: there are none.
+    var read: QuickReader?
+    var field: UnsafePointer<sluice_field>?
+    /// Of a column with a null map: the same without it.
+    var readValue: QuickReader?
     /// A byte for each value goes into `root`, which is a null map.
     var hasNullMap = false
     /// Zeros that are a value of the type, its default; 0: that takes more.
@@ -128,6 +127,10 @@ final class FieldPlan: @unchecked Sendable {
     /// Columns of the structure that the blocks do not have, by place: the server computes them.
     let omitted: Set<Int>
     let operations: UnsafeMutablePointer<FieldOperation>
+    /// What quick looks need of each operation, one line of the cache.
+    let fields: UnsafeMutablePointer<sluice_field>
+    /// The columns by name, for quick looks.
+    let slots: UnsafeMutablePointer<sluice_field_slot>
     /// Operations of columns come first, in the structure's order, then computed columns, then nested ones.
     let columnCount: Int
     let computedCount: Int
@@ -221,12 +224,14 @@ final class FieldPlan: @unchecked Sendable {
             RulePlan($0, &builder.operations, omitted: omitted, firstKey: names.count, seed: seed)
         }
         for place in builder.operations.indices { builder.operations[place].prepareQuickLook(layout, options) }
-        for place in 0..<columnCount {
-            builder.operations[place].key = KeyPattern(keys.entries[place], own[place])
-        }
         operationCount = builder.operations.count
         operations = .allocate(capacity: max(1, operationCount))
         operations.initialize(from: builder.operations, count: operationCount)
+        fields = Self.fields(operations, operationCount, keys, columns: columnCount)
+        slots = UnsafeMutableRawPointer.allocate(
+            byteCount: keys.slotCount * MemoryLayout<sluice_field_slot>.stride, alignment: 64
+        ).bindMemory(to: sluice_field_slot.self, capacity: keys.slotCount)
+        sluice_fill_slots(slots, keys.table, fields, Int64(columnCount))
         quickEnumerations = .allocate(capacity: max(1, builder.enumerations.count))
         for (place, enumeration) in builder.enumerations.enumerated() {
             (quickEnumerations + place).initialize(to: QuickEnumeration(enumeration.names, enumeration.values))
@@ -242,6 +247,8 @@ final class FieldPlan: @unchecked Sendable {
     deinit {
         operations.deinitialize(count: operationCount)
         operations.deallocate()
+        UnsafeMutableRawPointer(fields).deallocate()
+        UnsafeMutableRawPointer(slots).deallocate()
         keys.deallocate()
         nestedFields?.deallocate()
         rules?.deallocate()
@@ -252,6 +259,20 @@ final class FieldPlan: @unchecked Sendable {
         quickEnumerations.deallocate()
         for tuple in tuples { tuple.names?.deallocate() }
         for object in objects { object.paths.deallocate() }
+    }
+
+    private static func fields(
+        _ operations: UnsafeMutablePointer<FieldOperation>, _ count: Int, _ keys: KeyIndex, columns: Int
+    ) -> UnsafeMutablePointer<sluice_field> {
+        let memory = UnsafeMutableRawPointer.allocate(
+            byteCount: max(1, count) * MemoryLayout<sluice_field>.stride, alignment: 64)
+        let fields = memory.bindMemory(to: sluice_field.self, capacity: max(1, count))
+        for place in 0..<count {
+            let name = place < columns ? keys.plainName(place) : nil
+            (fields + place).initialize(to: operations[place].makeField(name, of: operations + place))
+            operations[place].field = UnsafePointer(fields + place)
+        }
+        return fields
     }
 
     /// A plan for a bare value of a type.

@@ -1,21 +1,16 @@
 // Unsafe by design. The invariant: `text` holds all names one after the other; `slots` has a power of two of initialized words, three
-// quarters of which are free; `entries` has one for each name. All of it is written in init and only read afterwards, until
-// `deallocate()`.
+// quarters of which are free, and `table.slots` another one, half of which are free at least; `entries` has one for each name. All of
+// it is written in init and only read afterwards, until `deallocate()`.
 
 import CSluice
 
 /// Finds the number of a name: the columns of a table by key, the members of an enumeration by name.
 struct KeyIndex {
     struct Entry {
-        /// The first 16 bytes of the name and of the quote behind it, and which of them there are.
-        let low: UInt64
-        let high: UInt64
-        let lowMask: UInt64
-        let highMask: UInt64
-        /// The name's length; longer than all input where JSON writes the name with escapes, which no quick look finds.
-        let span: Int
         let start: Int32
         let length: Int32
+        /// JSON writes the name without escapes. What has some no quick look finds.
+        let isPlain: Bool
     }
 
     /// Bytes from a key's first one on that a quick look reads.
@@ -23,6 +18,8 @@ struct KeyIndex {
 
     let entries: UnsafeMutablePointer<Entry>
     let text: UnsafeMutablePointer<UInt8>
+    /// All plain names.
+    let table: sluice_key_table
     private let slots: UnsafeMutablePointer<Int32>
     private let slotMask: Int
     let count: Int
@@ -42,36 +39,28 @@ struct KeyIndex {
         var start = 0
         for (number, name) in names.enumerated() {
             let length = name.utf8.count
-            (text + start).initialize(from: Array(name.utf8), count: length)
-            (entries + number).initialize(to: Self.entry(text + start, length, start: start))
-            if find(text + start, length) < 0 {
-                var slot = Self.hash(text + start, length) & slotMask
-                while slots[slot] >= 0 { slot = (slot + 1) & slotMask }
-                slots[slot] = Int32(number)
-            }
+            let bytes = Array(name.utf8)
+            (text + start).initialize(from: bytes, count: length)
+            let isPlain = bytes.allSatisfy { $0 >= 0x20 && $0 != UInt8(ascii: "\"") && $0 != UInt8(ascii: "\\") }
+            (entries + number).initialize(to: Entry(start: Int32(start), length: Int32(length), isPlain: isPlain))
             start += length
         }
-    }
-
-    private static func entry(_ name: UnsafePointer<UInt8>, _ length: Int, start: Int) -> Entry {
-        let isPlain = UnsafeBufferPointer(start: name, count: length).allSatisfy {
-            $0 >= 0x20 && $0 != UInt8(ascii: "\"") && $0 != UInt8(ascii: "\\")
+        var builder = KeyTableBuilder()
+        for number in 0..<count {
+            let (name, length) = (text + Int(entries[number].start), Int(entries[number].length))
+            var slot = Self.hash(name, length) & slotMask
+            var isNew = true
+            while slots[slot] >= 0 {
+                let other = entries[Int(slots[slot])]
+                if other.length == length, sluice_equal(text + Int(other.start), name, length) != 0 { isNew = false }
+                slot = (slot + 1) & slotMask
+            }
+            guard isNew else { continue }
+            slots[slot] = Int32(number)
+            if entries[number].isPlain { builder.add(name, length, number: number) }
         }
-        let span = isPlain ? length : Int.max / 2
-        guard length < quickBytes else {
-            return Entry(
-                low: sluice_word(name), high: sluice_word(name + 8), lowMask: .max, highMask: .max, span: span,
-                start: Int32(start), length: Int32(length))
-        }
-        let words = sluice_make_short_text(name, length)
-        let (low, high) = length < 8 ? (length + 1, 0) : (8, length - 7)
-        return Entry(
-            low: words.low, high: words.high, lowMask: mask(low), highMask: mask(high), span: span,
-            start: Int32(start), length: Int32(length))
+        table = builder.table()
     }
-
-    /// Of the lowest bytes of a word.
-    private static func mask(_ bytes: Int) -> UInt64 { bytes == 8 ? .max : (1 << UInt64(bytes * 8)) - 1 }
 
     /// For telling names apart that are no keys (FNV-1a).
     static func hash(of name: UnsafeRawBufferPointer) -> UInt64 {
@@ -82,7 +71,11 @@ struct KeyIndex {
         text.deallocate()
         entries.deallocate()
         slots.deallocate()
+        table.slots.deallocate()
     }
+
+    /// Slots of `table`.
+    var slotCount: Int { 1 << (64 - Int(table.shift)) }
 
     /// -1 when there is no such name.
     func find(_ name: UnsafePointer<UInt8>, _ length: Int) -> Int32 {
@@ -97,58 +90,36 @@ struct KeyIndex {
         return -1
     }
 
-    /// The number of a name of up to 15 bytes; -1 when there is none.
+    /// The number of a plain name of up to 15 bytes; -1 when there is none.
     @inline(__always)
     func find(_ name: sluice_short_text) -> Int {
-        var slot = Int(truncatingIfNeeded: sluice_short_hash(name.low, name.high)) & slotMask
-        while true {
-            let number = Int(slots[slot])
-            guard number >= 0 else { return -1 }
-            let entry = entries + number
-            if entry.pointee.low == name.low, entry.pointee.high == name.high, entry.pointee.length < Self.quickBytes {
-                return number
-            }
-            slot = (slot &+ 1) & slotMask
-        }
+        Int(sluice_find_name(table, name.low, name.high).pointee.number)
     }
 
-    /// Whether the bytes at `p` are this name with a quote behind it; `left` bytes may be read. Returns the name's length, or -1,
-    /// which it may be short of `quickBytes` before the input's end as well.
+    /// The number of the plain name whose opening quote is before `p`, and its length; -1: a closer look may find one. 16 bytes may be
+    /// read, and those up to `end` are.
     @inline(__always)
+    func quickFind(_ p: UnsafePointer<UInt8>, _ end: UnsafePointer<UInt8>) -> (number: Int, length: Int) {
+        let slot = sluice_find_key(table, p).unsafelyUnwrapped
+        let (number, length) = (Int(slot.pointee.number), Int(slot.pointee.length))
+        guard length >= Self.quickBytes else { return (number, length) }
+        return matches(number, p, left: end - p) == length ? (number, length) : (-1, 0)
+    }
+
+    /// A name that JSON writes without escapes; nil: this is none.
+    func plainName(_ number: Int) -> UnsafeBufferPointer<UInt8>? {
+        let entry = entries[number]
+        return entry.isPlain ? UnsafeBufferPointer(start: text + Int(entry.start), count: Int(entry.length)) : nil
+    }
+
+    /// Whether the bytes at `p` are this name with a quote behind it; `left` bytes may be read. Returns the name's length, or -1.
+    @inline(never)
     func matches(_ number: Int, _ p: UnsafePointer<UInt8>, left: Int) -> Int {
-        guard left >= Self.quickBytes else { return -1 }
-        return isThere(entries + number, sluice_word(p), sluice_word(p + 8), p, left: left)
-            ? entries[number].span : -1
-    }
-
-    /// The same of an entry, with the first 16 bytes as words.
-    @inline(__always)
-    func isThere(
-        _ entry: UnsafePointer<Entry>, _ low: UInt64, _ high: UInt64, _ p: UnsafePointer<UInt8>, left: Int
-    ) -> Bool {
-        let differs =
-            (low ^ entry.pointee.low) & entry.pointee.lowMask | (high ^ entry.pointee.high) & entry.pointee.highMask
-        return differs == 0 && (entry.pointee.span < Self.quickBytes || Self.isLongThere(entry, text, p, left: left))
-    }
-
-    /// Whether the key at `p`, behind its opening quote, whose first 16 bytes are those of a name, is that name and has a colon
-    /// behind it.
-    @inline(never)
-    static func isLongKey(
-        _ entry: UnsafePointer<Entry>, _ text: UnsafePointer<UInt8>, _ p: UnsafePointer<UInt8>, left: Int
-    ) -> Bool {
-        left > entry.pointee.span &+ 1 && isLongThere(entry, text, p, left: left)
-            && p[entry.pointee.span + 1] == UInt8(ascii: ":")
-    }
-
-    /// What lies behind the first 16 bytes of a long name.
-    @inline(never)
-    private static func isLongThere(
-        _ entry: UnsafePointer<Entry>, _ text: UnsafePointer<UInt8>, _ p: UnsafePointer<UInt8>, left: Int
-    ) -> Bool {
-        let (span, first) = (entry.pointee.span, min(quickBytes, entry.pointee.span))
-        return left > span && p[span] == UInt8(ascii: "\"")
-            && sluice_equal(text + Int(entry.pointee.start) + first, p + first, span - first) != 0
+        let (start, length) = (Int(entries[number].start), Int(entries[number].length))
+        guard entries[number].isPlain, left > length, p[length] == UInt8(ascii: "\""),
+            sluice_equal(text + start, p, length) != 0
+        else { return -1 }
+        return length
     }
 
     /// Of short names, their words; of others, the first and the last eight bytes and the length: names that differ in the middle only
@@ -167,45 +138,70 @@ struct KeyIndex {
     }
 }
 
-/// A key as rows mostly have it: its name, its quote and its colon, without blank space.
-struct KeyPattern {
-    /// The first 16 bytes of all that, and which of them there are.
-    private var low: UInt64 = 0
-    private var high: UInt64 = 0
-    private var lowMask: UInt64 = 0
-    private var highMask: UInt64 = 0
-    /// From the opening quote to behind the colon.
-    private(set) var span = Int.max / 2
+/// Makes the table that quick looks go by: with factors under which the names get in each other's way as little as can be, so that mostly
+/// the first slot looked at is the right one.
+private struct KeyTableBuilder {
+    private var names: [sluice_key_slot] = []
 
-    /// Bytes behind the opening quote that are compared as words.
-    private static let wordBytes = 16
+    /// Factors tried for a size; a size that has none is doubled, up to so many slots a name.
+    private static let factorsTried = 32
+    private static let slotsPerNameMax = 16
+    /// Beyond it the first factors are taken, so that a table is made in no time.
+    private static let namesTriedMax = 1024
 
-    /// What is there nowhere.
-    init() {}
+    mutating func add(_ name: UnsafePointer<UInt8>, _ length: Int, number: Int) {
+        var slot = sluice_key_slot(low: 0, high: 0, number: Int32(number), length: UInt32(length))
+        if length < KeyIndex.quickBytes {
+            let words = sluice_make_short_text(name, length)
+            (slot.low, slot.high) = (words.low, words.high)
+        } else {
+            (slot.low, slot.high) = (sluice_word(name), sluice_word(name + 8))
+        }
+        names.append(slot)
+    }
 
-    init(_ entry: KeyIndex.Entry, _ name: String) {
-        // A name that JSON writes with escapes is there nowhere, either.
-        guard entry.span == Int(entry.length) else { return }
-        let bytes = Array((name + "\":").utf8)
-        span = bytes.count + 1
-        for (place, byte) in bytes.prefix(Self.wordBytes).enumerated() {
-            let shift = UInt64(place % 8 * 8)
-            if place < 8 {
-                low |= UInt64(byte) << shift
-                lowMask |= 0xFF << shift
-            } else {
-                high |= UInt64(byte) << shift
-                highMask |= 0xFF << shift
+    func table() -> sluice_key_table {
+        var bits: UInt32 = 4
+        while 1 << bits < names.count * 4 { bits += 1 }
+        var best = sluice_key_table(
+            slots: nil, low_factor: 0x9E37_79B9_7F4A_7C15, high_factor: 0xC2B2_AE3D_27D4_EB4F, shift: 64 - bits)
+        if names.count <= Self.namesTriedMax { best = spread(from: best) }
+        let size = 1 << (64 - Int(best.shift))
+        best.slots = .allocate(capacity: size)
+        best.slots.initialize(repeating: sluice_key_slot(low: 0, high: 0, number: -1, length: 0), count: size)
+        for name in names {
+            var place = sluice_key_place(best, name.low, name.high)
+            while best.slots[place].number >= 0 { place = (place + 1) & (size - 1) }
+            best.slots[place] = name
+        }
+        return best
+    }
+
+    private func spread(from first: sluice_key_table) -> sluice_key_table {
+        var (best, fewest) = (first, Int.max)
+        var candidate = first
+        while true {
+            for _ in 0..<Self.factorsTried {
+                let found = clashes(candidate)
+                if found < fewest { (best, fewest) = (candidate, found) }
+                if found == 0 { return best }
+                candidate.low_factor = candidate.low_factor &* 0x5851_F42D_4C95_7F2D | 1
+                candidate.high_factor = candidate.high_factor &* 0x1405_7B7E_F767_814F | 1
             }
+            guard 1 << (64 - Int(candidate.shift)) < names.count * Self.slotsPerNameMax else { return best }
+            candidate.shift -= 1
         }
     }
 
-    /// Whether 16 bytes behind an opening quote, as words, may be this key: all of it where it is short.
-    @inline(__always)
-    func mayBe(_ low: UInt64, _ high: UInt64) -> Bool {
-        (low ^ self.low) & lowMask | (high ^ self.high) & highMask == 0
+    /// Names whose slot is another one's, too.
+    private func clashes(_ table: sluice_key_table) -> Int {
+        var taken = [Bool](repeating: false, count: 1 << (64 - Int(table.shift)))
+        var count = 0
+        for name in names {
+            let place = sluice_key_place(table, name.low, name.high)
+            if taken[place] { count += 1 }
+            taken[place] = true
+        }
+        return count
     }
-
-    @inline(__always)
-    var isLong: Bool { span > Self.wordBytes + 1 }
 }

@@ -5,124 +5,84 @@ import ClickHouseNative
 
 /// Keys, and the marks around them.
 extension RowParser {
-    /// Keys in the learned order that are compared before a key is looked up, at most.
-    static let keysAheadMax = 4
     static let unknownField = -1
     static let tableField = -2
     /// Less the number of the Nested, whose fields an object has.
     static let nestedField = -3
 
-    /// The column whose key is at `p`, and where its value begins, of a row as programs write them: in the order of those before,
-    /// and without blank space. A column below zero: this is none.
-    @inline(__always)
-    mutating func orderlyKey(_ p: Bytes, _ end: Bytes, after previous: Int) -> (column: Int, value: Bytes) {
-        guard isOrderly, end - p > Self.orderlyBytes else { return (Self.unknownField, p) }
-        let (low, high) = (sluice_word(p + 1), sluice_word(p + 9))
-        // Rows leave fields out, so what comes after the next one is looked at, too.
-        var guess = Int(successors[previous])
-        var tries = Self.keysAheadMax
-        while UInt(bitPattern: guess) < UInt(bitPattern: columnCount) {
-            let operation = operations + guess
-            if operation.pointee.key.mayBe(low, high) {
-                guard
-                    !operation.pointee.key.isLong
-                        || KeyIndex.isLongKey(keys.entries + guess, keys.text, p + 1, left: end - p - 1)
-                else { break }
-                let value = p + operation.pointee.key.span
-                guard value.pointee > 0x20 else { break }
-                return (guess, value)
+    /// The fields of a row, the first one's quote at the cursor; the cursor is left behind the closing brace.
+    ///
+    /// - Parameter parser: what the functions that read values of the usual shape get of it is no more than pointers (`QuickReader`). No
+    ///   other access to it is under way.
+    static func fields(
+        _ parser: UnsafeMutablePointer<RowParser>, _ rows: Int, _ cursor: inout LineCursor
+    ) throws(ParseFault) {
+        // Its own parser is where it lies now.
+        parser.pointee.reading.parser = UnsafeMutableRawPointer(parser)
+        parser.pointee.reading.begin(cursor, rows: rows)
+        var stop = sluice_read_fields(&parser.pointee.reading, 0)
+        while stop != SLUICE_ROW_END {
+            cursor.p = parser.pointee.reading.p
+            if stop != SLUICE_ROW_MARK {
+                let previous = Int(parser.pointee.reading.previous)
+                var key = Int(parser.pointee.reading.field)
+                if stop == SLUICE_ROW_KEY { key = try parser.pointee.anyKey(&cursor, after: previous) }
+                if UInt(bitPattern: key) < UInt(bitPattern: parser.pointee.columnCount) {
+                    try parser.pointee.field(key, rows, &cursor)
+                } else {
+                    try parser.pointee.other(key, rows, &cursor)
+                    // What the table lacks changes nothing about what comes next.
+                    if key < 0 { key = key == Self.tableField ? parser.pointee.keys.count : previous &- 1 }
+                }
+                parser.pointee.reading.previous = Int64(key &+ 1)
+                parser.pointee.reading.p = cursor.p
+                stop = sluice_read_fields(&parser.pointee.reading, 1)
+                continue
             }
-            tries &-= 1
-            guard tries > 0 else { break }
-            guess = Int(successors[guess &+ 1])
+            guard parser.pointee.behindAny(UInt8(ascii: ","), &cursor) else {
+                guard cursor.p.pointee == UInt8(ascii: "}") else { throw ParseFault(.malformed) }
+                break
+            }
+            parser.pointee.reading.p = cursor.p
+            stop = sluice_read_fields(&parser.pointee.reading, 0)
         }
-        return (Self.unknownField, p)
+        if stop == SLUICE_ROW_END { cursor.p = parser.pointee.reading.p }
+        parser.pointee.reading.spaced = parser.pointee.reading.blanks == 0 ? 0 : 1
+        cursor.p += 1
     }
-
-    /// What is read of a short key at most.
-    private static let orderlyBytes = 32
 
     /// The number of the key at the cursor, which is left at its value.
     @inline(never)
-    mutating func anyKey(_ cursor: inout LineCursor, after previous: Int) throws(ParseFault) -> Int {
-        var (key, length) = quickKey(cursor.p + 1, cursor.end, after: previous)
-        if _fastPath(length >= 0) {
-            cursor.p += length &+ 2
+    private mutating func anyKey(_ cursor: inout LineCursor, after previous: Int) throws(ParseFault) -> Int {
+        guard cursor.p.pointee == UInt8(ascii: "\"") else { throw ParseFault(.malformed) }
+        let (p, end) = (cursor.p + 1, cursor.end)
+        var (key, length) = (Self.unknownField, -1)
+        if Int(successors[previous]) == keys.count {
+            length = tableKey.matches(0, p, left: end - p)
+            key = Self.tableField
+        }
+        if length < 0, end - p > KeyIndex.quickBytes {
+            (key, length) = keys.quickFind(p, end)
+            if key >= 0 { successors[previous] = Int32(truncatingIfNeeded: key) } else { length = -1 }
+        }
+        if length >= 0 {
+            cursor.p = p + (length &+ 1)
         } else {
             key = try unexpectedKey(&cursor, after: previous)
         }
-        guard let value = behind(UInt8(ascii: ":"), cursor.p, cursor.end) else { throw ParseFault(.malformed) }
-        cursor.p = value
-        isOrderly = keysAhead == Self.keysAheadMax && blanks == 0
+        guard behindAny(UInt8(ascii: ":"), &cursor) else { throw ParseFault(.malformed) }
         return key
     }
 
-    /// For so many marks at least blank space is looked for first, once there was some.
-    private static let blanksMin = 64
-
-    /// Where what follows a mark, and blank space on both of its sides, begins; nil: another byte is there.
-    @inline(__always)
-    mutating func behind(_ mark: UInt8, _ p: Bytes, _ end: Bytes) -> Bytes? {
-        if blanks == 0 {
-            if _fastPath(p.pointee == mark && p[1] > 0x20) { return p + 1 }
-        } else if _fastPath(end - p >= 16) {
-            let length = sluice_skip_mark(p, mark)
-            if _fastPath(length > 0) {
-                // Many more where there was some, without a branch that would be guessed wrong.
-                blanks = (blanks &- 1) | (length &- 1) &* Self.blanksMin
-                return p + length
-            }
-        }
-        return behindAny(mark, p, end)
-    }
-
+    /// Moves over a mark, and blank space on both of its sides. False: another byte is there, and the cursor at it.
     @inline(never)
-    private mutating func behindAny(_ mark: UInt8, _ p: Bytes, _ end: Bytes) -> Bytes? {
-        var cursor = LineCursor(p, end: end)
+    private mutating func behindAny(_ mark: UInt8, _ cursor: inout LineCursor) -> Bool {
+        let start = cursor.p
         cursor.skipSpace()
-        guard cursor.take(mark) else { return nil }
+        guard cursor.take(mark) else { return false }
         cursor.skipSpace()
-        if cursor.p - p > 1 {
-            blanks = Self.blanksMin
-            isOrderly = false
-        }
-        return cursor.p
-    }
-
-    /// The number of the key at `p`, behind its opening quote, and its length; a length below zero: that takes a closer look.
-    @inline(__always)
-    private mutating func quickKey(_ p: Bytes, _ end: Bytes, after previous: Int) -> (number: Int, length: Int) {
-        let left = end - p
-        guard _fastPath(left > KeyIndex.quickBytes) else { return (Self.unknownField, -1) }
-        let (low, high) = (sluice_word(p), sluice_word(p + 8))
-        // Rows leave fields out, so what comes after the next one is looked at, too.
-        var guess = Int(successors[previous])
-        var tries = keysAhead
-        while tries > 0, guess >= 0 {
-            if _fastPath(guess < keys.count) {
-                let entry = keys.entries + guess
-                if keys.isThere(entry, low, high, p, left: left) {
-                    if _slowPath(keysAhead < Self.keysAheadMax) { keysAhead &+= 1 }
-                    return (guess, entry.pointee.span)
-                }
-            } else if tableKey.isThere(tableKey.entries, low, high, p, left: left) {
-                return (Self.tableField, tableKey.entries.pointee.span)
-            }
-            guess = Int(successors[guess &+ 1])
-            tries &-= 1
-        }
-        // Where keys come in no order, guesses are not worth their while.
-        if keysAhead > 0 { keysAhead &-= 1 }
-        let name = sluice_read_short_text(p)
-        guard name.length >= 0 else { return (Self.unknownField, -1) }
-        let number = keys.find(name)
-        guard number >= 0 else { return (Self.unknownField, -1) }
-        if Int(successors[previous]) == number {
-            keysAhead &+= 1
-        } else {
-            successors[previous] = Int32(truncatingIfNeeded: number)
-        }
-        return (number, name.length)
+        if cursor.p - start > 1 { (reading.spaced, reading.blanks) = (1, 1) }
+        return true
     }
 
     @inline(never)
@@ -151,5 +111,31 @@ extension RowParser {
         }
         unknownName = KeyIndex.hash(of: name)
         return Self.unknownField
+    }
+}
+
+extension sluice_row {
+    /// - Parameter successors: with a word for each key, and two.
+    init(_ plan: FieldPlan, _ block: Block, _ successors: UnsafeMutablePointer<Int32>) {
+        self.init()
+        fields = UnsafePointer(plan.fields)
+        field_count = Int64(plan.columnCount)
+        slots = UnsafePointer(plan.slots)
+        (low_factor, high_factor) = (plan.keys.table.low_factor, plan.keys.table.high_factor)
+        shift = plan.keys.table.shift
+        self.successors = successors
+        nodes = UnsafeMutableRawPointer(block.nodes)
+        pad = { field, rows, parser in
+            parser!.assumingMemoryBound(to: RowParser.self).pointee.pad(
+                field!.pointee.operation.assumingMemoryBound(to: FieldOperation.self), Int(rows))
+        }
+        keys_ahead = SLUICE_KEYS_AHEAD
+    }
+
+    fileprivate mutating func begin(_ cursor: LineCursor, rows: Int) {
+        (p, end) = (cursor.p, cursor.end)
+        previous = 0
+        self.rows = Int64(rows)
+        blanks = 0
     }
 }

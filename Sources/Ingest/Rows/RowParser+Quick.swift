@@ -4,12 +4,15 @@
 import CSluice
 import ClickHouseNative
 
-/// What a value of a column mostly looks like, and is read as in one go. Any other shape is left to `RowParser.value`, which
-/// reads all of them, and makes the same of this one.
-enum QuickLook: UInt8 {
-    case none
-    case text, dictionaryText, fixedText, uuid, integer, float64, decimal, bool, dateTime, dateTime64, enumeration
-}
+/// Reads and appends the value at `p` if it looks as values of its column mostly do, which is read in one go. Any other shape is left to
+/// `RowParser.value`, which reads all of them, and makes the same of this one.
+///
+/// A function of C, found in the field: one call by pointer, in which nothing is saved that the loop over the keys does not need. Its
+/// parser is a `RowParser`, to which no other access is under way.
+typealias QuickReader =
+    @convention(c) (
+        UnsafePointer<sluice_field>?, UnsafeMutableRawPointer?, Bytes?, Bytes?, UnsafeMutableRawPointer?
+    ) -> Bytes?
 
 /// An enumeration as plain bytes.
 struct QuickEnumeration {
@@ -36,8 +39,6 @@ extension FieldOperation {
     /// Sets what quick looks go by, when all else is set.
     mutating func prepareQuickLook(_ layout: BlockLayout, _ options: RowOptions) {
         guard root >= 0, value >= 0 else { return }
-        rootOffset = Int(root) * MemoryLayout<ColumnNode>.stride
-        valueOffset = Int(value) * MemoryLayout<ColumnNode>.stride
         hasNullMap = layout.nodes[Int(root)].kind == .nullable
         let stored = layout.nodes[Int(value)]
         if stored.defaultBits == 0 {
@@ -51,61 +52,127 @@ extension FieldOperation {
         let bits = UInt64(stored.width * 8)
         switch kind {
         case .int8, .int16, .int32, .int64:
-            quick = .integer
             magnitudeMax = 1 << (bits - 1) - 1
             negativeMax = 1 << (bits - 1)
         case .uint8, .uint16, .uint32, .uint64:
-            quick = .integer
             magnitudeMax = .max >> (64 - bits)
         case .decimal32, .decimal64:
-            guard scale <= RowParser.quickScaleMax else { return }
-            quick = .decimal
             magnitudeMax = UInt64(sluice_power10(precision)) - 1
             negativeMax = magnitudeMax
-        case .float64: quick = .float64
-        case .bool: quick = .bool
-        case .string: quick = .text
-        case .lowCardinality: if detail < 0 { quick = .dictionaryText }
-        case .fixedString: if scale < KeyIndex.quickBytes { quick = .fixedText }
-        case .uuid: quick = .uuid
-        case .dateTime: if options.times != .basic { quick = .dateTime }
-        case .dateTime64: quick = .dateTime64
-        case .enum8, .enum16: quick = .enumeration
         default: break
         }
+        read = quickReader(options)
+        if let read, layout.nodes[Int(root)].kind == .nullable {
+            readValue = read
+            self.read = { field, nodes, p, end, parser in
+                guard let next = operation(field).pointee.readValue!(field, nodes, p, end, parser) else { return nil }
+                (nodes.unsafelyUnwrapped + (field.unsafelyUnwrapped.pointee.count_offset - ColumnNode.rowsOffset))
+                    .assumingMemoryBound(to: ColumnNode.self)
+                    .pointee.appendFixed(UInt8(0))
+                return next
+            }
+        }
     }
+
+    /// What quick looks need of it.
+    ///
+    /// - Parameter name: of a column; nil: it is none, or JSON writes it with escapes, which takes a closer look.
+    func makeField(
+        _ name: UnsafeBufferPointer<UInt8>?, of operation: UnsafeMutablePointer<FieldOperation>
+    ) -> sluice_field {
+        sluice_field(
+            key: name.map { sluice_make_key($0.baseAddress, $0.count) } ?? sluice_no_key(),
+            name: name?.baseAddress, read: read,
+            count_offset: Int(max(0, root)) * MemoryLayout<ColumnNode>.stride + ColumnNode.rowsOffset,
+            value_offset: Int(max(0, value)) * MemoryLayout<ColumnNode>.stride, operation: operation)
+    }
+
+    /// nil: no value of the column is read in one go.
+    private func quickReader(_ options: RowOptions) -> QuickReader? {
+        switch kind {
+        case .int8, .int16, .int32, .int64, .uint8, .uint16, .uint32, .uint64:
+            { field, nodes, p, _, _ in
+                RowParser.quickInteger(operation(field), valueNode(field, nodes), p.unsafelyUnwrapped)
+            }
+        case .decimal32 where scale <= RowParser.quickScaleMax, .decimal64 where scale <= RowParser.quickScaleMax:
+            { field, nodes, p, _, _ in
+                RowParser.quickDecimal(operation(field), valueNode(field, nodes), p.unsafelyUnwrapped)
+            }
+        case .float64: { field, nodes, p, _, _ in RowParser.quickFloat(valueNode(field, nodes), p.unsafelyUnwrapped) }
+        case .bool: { field, nodes, p, _, _ in RowParser.quickBool(valueNode(field, nodes), p.unsafelyUnwrapped) }
+        case .string:
+            { field, nodes, p, end, _ in
+                RowParser.quickText(
+                    operation(field), valueNode(field, nodes), p.unsafelyUnwrapped, end.unsafelyUnwrapped)
+            }
+        case .lowCardinality where detail < 0:
+            { field, nodes, p, _, _ in
+                RowParser.quickDictionaryText(valueNode(field, nodes), nodes.unsafelyUnwrapped, p.unsafelyUnwrapped)
+            }
+        case .fixedString where scale < KeyIndex.quickBytes:
+            { field, nodes, p, _, _ in
+                RowParser.quickFixedText(operation(field), valueNode(field, nodes), p.unsafelyUnwrapped)
+            }
+        case .uuid: { field, nodes, p, _, _ in RowParser.quickUUID(valueNode(field, nodes), p.unsafelyUnwrapped) }
+        case .dateTime where options.times != .basic:
+            { field, nodes, p, _, parser in
+                RowParser.quickDateTime(
+                    operation(field), valueNode(field, nodes), p.unsafelyUnwrapped, &rowParser(parser).pointee.lastDay)
+            }
+        case .dateTime64:
+            { field, nodes, p, _, parser in
+                RowParser.quickDateTime64(
+                    operation(field), valueNode(field, nodes), p.unsafelyUnwrapped, &rowParser(parser).pointee.lastDay)
+            }
+        case .enum8, .enum16:
+            { field, nodes, p, _, parser in
+                RowParser.quickMember(
+                    operation(field), valueNode(field, nodes), p.unsafelyUnwrapped,
+                    rowParser(parser).pointee.quickEnumerations)
+            }
+        default: nil
+        }
+    }
+}
+
+// What the pointers of a `QuickReader` point to.
+
+@inline(__always)
+private func operation(_ field: UnsafePointer<sluice_field>?) -> UnsafeMutablePointer<FieldOperation> {
+    field.unsafelyUnwrapped.pointee.operation.assumingMemoryBound(to: FieldOperation.self)
+}
+
+/// Where the value goes.
+@inline(__always)
+private func valueNode(
+    _ field: UnsafePointer<sluice_field>?, _ nodes: UnsafeMutableRawPointer?
+) -> UnsafeMutablePointer<ColumnNode> {
+    (nodes.unsafelyUnwrapped + field.unsafelyUnwrapped.pointee.value_offset).assumingMemoryBound(to: ColumnNode.self)
+}
+
+@inline(__always)
+private func rowParser(_ parser: UnsafeMutableRawPointer?) -> UnsafeMutablePointer<RowParser> {
+    parser.unsafelyUnwrapped.assumingMemoryBound(to: RowParser.self)
 }
 
 extension RowParser {
     /// Most digits behind a decimal's point, so that eight before it and all of these are a UInt64.
     static let quickScaleMax: Int32 = 9
     /// What is read of a value at most, texts aside.
-    private static let quickBytes = 48
+    private static let quickBytes = Int(SLUICE_VALUE_BYTES)
 
-    /// Reads and appends the value at `p` of a column. Returns where it ends; nil: it takes a closer look, and nothing was
-    /// appended but what brings the column up to this row.
-    @inline(__always)
-    mutating func quickField(
-        _ op: UnsafeMutablePointer<FieldOperation>, _ rows: Int, _ p: Bytes, _ end: Bytes
-    ) -> Bytes? {
-        guard op.pointee.quick != .none else { return nil }
-        let known = root(op).pointee.rows
-        if known != rows {
-            guard known < rows else { return nil }
-            pad(op, rows)
-        }
-        return quickValue(op, p, end)
-    }
-
-    /// The same for a value within another.
+    /// Reads and appends the value at the cursor, which is one within another. Returns where it ends; nil: it takes a closer look, and
+    /// nothing was appended.
     @inline(never)
     mutating func quickElement(_ op: UnsafeMutablePointer<FieldOperation>, _ cursor: LineCursor) -> Bytes? {
-        quickValue(op, cursor.p, cursor.end)
+        guard let read = op.pointee.read, _fastPath(cursor.end - cursor.p > Self.quickBytes) else { return nil }
+        let (field, nodes) = (op.pointee.field, self.nodes)
+        return withUnsafeMutablePointer(to: &self) { read(field, nodes, cursor.p, cursor.end, $0) }
     }
 
     /// What `Block.pad(_:to:)` does, for columns whose defaults are zeros.
     @inline(never)
-    private mutating func pad(_ op: UnsafeMutablePointer<FieldOperation>, _ rows: Int) {
+    mutating func pad(_ op: UnsafeMutablePointer<FieldOperation>, _ rows: Int) {
         let root = nodes + Int(op.pointee.root)
         let missing = rows - root.pointee.rows
         guard op.pointee.defaultZeros > 0 else { return block.pad(Int(op.pointee.root), to: rows) }
@@ -118,74 +185,39 @@ extension RowParser {
         node.pointee.rows = rows
     }
 
-    /// Each sort in a function of its own, which calls no others where all is well: it takes few registers then. Where there is no
-    /// room for the value, it is left to who makes some.
-    @inline(__always)
-    private mutating func quickValue(
-        _ op: UnsafeMutablePointer<FieldOperation>, _ p: Bytes, _ end: Bytes
-    ) -> Bytes? {
-        guard _fastPath(end - p > Self.quickBytes) else { return nil }
-        let next: Bytes? =
-            switch op.pointee.quick {
-            case .none: nil
-            case .text: quickText(op, p, end)
-            case .dictionaryText: quickDictionaryText(op, p)
-            case .fixedText: quickFixedText(op, p)
-            case .uuid: quickUUID(op, p)
-            case .integer: quickInteger(op, p)
-            case .float64: quickFloat(op, p)
-            case .decimal: quickDecimal(op, p)
-            case .bool: quickBool(op, p)
-            case .dateTime: quickDateTime(op, p)
-            case .dateTime64: quickDateTime64(op, p)
-            case .enumeration: quickMember(op, p)
-            }
-        if next != nil, op.pointee.hasNullMap { root(op).pointee.appendFixed(UInt8(0)) }
-        return next
-    }
-
-    /// The node that says how many values there are.
-    @inline(__always)
-    private func root(_ op: UnsafeMutablePointer<FieldOperation>) -> UnsafeMutablePointer<ColumnNode> {
-        (UnsafeMutableRawPointer(nodes) + op.pointee.rootOffset).assumingMemoryBound(to: ColumnNode.self)
-    }
-
-    /// Where the value goes.
-    @inline(__always)
-    private func node(_ op: UnsafeMutablePointer<FieldOperation>) -> UnsafeMutablePointer<ColumnNode> {
-        (UnsafeMutableRawPointer(nodes) + op.pointee.valueOffset).assumingMemoryBound(to: ColumnNode.self)
-    }
+    // Each sort in a function of its own, which calls no others where all is well: it takes few registers then. Where there is no
+    // room for the value, it is left to who makes some.
 
     // MARK: - Texts
 
-    @inline(never)
-    private mutating func quickText(
-        _ op: UnsafeMutablePointer<FieldOperation>, _ p: Bytes, _ end: Bytes
+    @inline(__always)
+    fileprivate static func quickText(
+        _ op: UnsafeMutablePointer<FieldOperation>, _ node: UnsafeMutablePointer<ColumnNode>, _ p: Bytes, _ end: Bytes
     ) -> Bytes? {
         guard p.pointee == UInt8(ascii: "\"") else { return nil }
-        let length = node(op).pointee.appendShortString(
+        let length = node.pointee.appendShortString(
             room: Int(SLUICE_COPIED_TEXT_MAX), isBelowArray: op.pointee.node.isBelowArray
         ) { sluice_copy_text(p + 1, end, $0.assumingMemoryBound(to: UInt8.self)) }
-        return _fastPath(length >= 0) ? p + (length &+ 2) : longText(op, p, end)
+        return _fastPath(length >= 0) ? p + (length &+ 2) : longText(op, node, p, end)
     }
 
     /// Longest text with escapes that is written to its place at once.
     private static let escapedBytesMax = 1 << 10
 
     @inline(never)
-    private mutating func longText(
-        _ op: UnsafeMutablePointer<FieldOperation>, _ p: Bytes, _ end: Bytes
+    private static func longText(
+        _ op: UnsafeMutablePointer<FieldOperation>, _ node: UnsafeMutablePointer<ColumnNode>, _ p: Bytes, _ end: Bytes
     ) -> Bytes? {
         let start = p + 1
         let stop = sluice_scan_string(start, end)!
         if stop.pointee == UInt8(ascii: "\"") {
-            node(op).pointee.appendString(start, count: stop - start, node: op.pointee.node)
+            node.pointee.appendString(start, count: stop - start, node: op.pointee.node)
             return stop + 1
         }
         guard stop.pointee == UInt8(ascii: "\\") else { return nil }
         let room = min(end - start, Self.escapedBytesMax)
         var next: Bytes?
-        let length = node(op).pointee.appendLongString(room: room, isBelowArray: op.pointee.node.isBelowArray) {
+        let length = node.pointee.appendLongString(room: room, isBelowArray: op.pointee.node.isBelowArray) {
             place in
             let out = place.assumingMemoryBound(to: UInt8.self)
             let reached = sluice_unescape(start, end, out, out + room)
@@ -196,34 +228,33 @@ extension RowParser {
         return length >= 0 ? next : nil
     }
 
-    @inline(never)
-    private mutating func quickDictionaryText(
-        _ op: UnsafeMutablePointer<FieldOperation>, _ p: Bytes
+    @inline(__always)
+    fileprivate static func quickDictionaryText(
+        _ node: UnsafeMutablePointer<ColumnNode>, _ nodes: UnsafeMutableRawPointer, _ p: Bytes
     ) -> Bytes? {
         guard p.pointee == UInt8(ascii: "\"") else { return nil }
         let text = sluice_read_short_text(p + 1)
         guard text.length >= 0 else { return nil }
-        guard node(op).pointee.data.hasRoom(4), node(op).pointee.appendKnown(text.low, text.high) else {
-            return newDictionaryText(op, p, text.length)
+        guard node.pointee.data.hasRoom(4), node.pointee.appendKnown(text.low, text.high) else {
+            return newDictionaryText(node, nodes, p, text.length)
         }
         return p + (text.length &+ 2)
     }
 
     @inline(never)
-    private mutating func newDictionaryText(
-        _ op: UnsafeMutablePointer<FieldOperation>, _ p: Bytes, _ length: Int
+    private static func newDictionaryText(
+        _ node: UnsafeMutablePointer<ColumnNode>, _ nodes: UnsafeMutableRawPointer, _ p: Bytes, _ length: Int
     ) -> Bytes? {
-        block.appendLowCardinality(Int(op.pointee.root), p + 1, count: length)
+        node.pointee.appendLowCardinality(p + 1, count: length, nodes.assumingMemoryBound(to: ColumnNode.self))
         return p + (length &+ 2)
     }
 
-    @inline(never)
-    private mutating func quickFixedText(
-        _ op: UnsafeMutablePointer<FieldOperation>, _ p: Bytes
+    @inline(__always)
+    fileprivate static func quickFixedText(
+        _ op: UnsafeMutablePointer<FieldOperation>, _ node: UnsafeMutablePointer<ColumnNode>, _ p: Bytes
     ) -> Bytes? {
         guard p.pointee == UInt8(ascii: "\"") else { return nil }
         let text = sluice_read_short_text(p + 1)
-        let node = node(op)
         guard text.length >= 0, text.length <= Int(op.pointee.scale), node.pointee.data.hasRoom(16) else { return nil }
         let place = node.pointee.data.claim(16)
         place.storeBytes(of: text.low.littleEndian, as: UInt64.self)
@@ -235,9 +266,10 @@ extension RowParser {
         return p + (text.length &+ 2)
     }
 
-    @inline(never)
-    private mutating func quickUUID(_ op: UnsafeMutablePointer<FieldOperation>, _ p: Bytes) -> Bytes? {
-        let node = node(op)
+    @inline(__always)
+    fileprivate static func quickUUID(
+        _ node: UnsafeMutablePointer<ColumnNode>, _ p: Bytes
+    ) -> Bytes? {
         guard node.pointee.data.hasRoom(16) else { return nil }
         let place = node.pointee.data.claim(16)
         guard p.pointee == UInt8(ascii: "\""), p[37] == UInt8(ascii: "\""),
@@ -248,18 +280,19 @@ extension RowParser {
         return p + 38
     }
 
-    @inline(never)
-    private mutating func quickMember(
-        _ op: UnsafeMutablePointer<FieldOperation>, _ p: Bytes
+    @inline(__always)
+    fileprivate static func quickMember(
+        _ op: UnsafeMutablePointer<FieldOperation>, _ node: UnsafeMutablePointer<ColumnNode>, _ p: Bytes,
+        _ enumerations: UnsafeMutablePointer<QuickEnumeration>
     ) -> Bytes? {
         guard p.pointee == UInt8(ascii: "\"") else { return nil }
         let text = sluice_read_short_text(p + 1)
         guard text.length >= 0 else { return nil }
-        let members = quickEnumerations + Int(op.pointee.detail)
+        let members = enumerations + Int(op.pointee.detail)
         let number = members.pointee.names.find(text)
         guard number >= 0 else { return nil }
-        guard node(op).pointee.data.hasRoom(8) else { return nil }
-        node(op).pointee.appendNumber(
+        guard node.pointee.data.hasRoom(8) else { return nil }
+        node.pointee.appendNumber(
             UInt64(truncatingIfNeeded: members.pointee.values[number]), width: op.pointee.node.width)
         return p + (text.length &+ 2)
     }
@@ -267,9 +300,9 @@ extension RowParser {
     // MARK: - Numbers
 
     /// Up to 15 digits, with a minus before them or not.
-    @inline(never)
-    private mutating func quickInteger(
-        _ op: UnsafeMutablePointer<FieldOperation>, _ p: Bytes
+    @inline(__always)
+    fileprivate static func quickInteger(
+        _ op: UnsafeMutablePointer<FieldOperation>, _ node: UnsafeMutablePointer<ColumnNode>, _ p: Bytes
     ) -> Bytes? {
         let isNegative = p.pointee == UInt8(ascii: "-")
         var q = isNegative ? p + 1 : p
@@ -288,14 +321,14 @@ extension RowParser {
         guard LineCursor.isDelimiter(q.pointee),
             value <= (isNegative ? op.pointee.negativeMax : op.pointee.magnitudeMax)
         else { return nil }
-        guard node(op).pointee.data.hasRoom(8) else { return nil }
-        node(op).pointee.appendNumber(isNegative ? 0 &- value : value, width: op.pointee.node.width)
+        guard node.pointee.data.hasRoom(8) else { return nil }
+        node.pointee.appendNumber(isNegative ? 0 &- value : value, width: op.pointee.node.width)
         return q
     }
 
     /// What stands before and behind a point, eight digits each at most, as one number; nil: something else is there.
     @inline(__always)
-    private func quickFraction(_ p: Bytes) -> (whole: UInt64, fraction: UInt64, digits: Int32, next: Bytes)? {
+    private static func quickFraction(_ p: Bytes) -> (whole: UInt64, fraction: UInt64, digits: Int32, next: Bytes)? {
         let whole = sluice_read_digits(p)
         guard whole.digits > 0 else { return nil }
         let point = p + Int(whole.digits)
@@ -306,21 +339,23 @@ extension RowParser {
     }
 
     /// As `LineCursor.float64()`: a mantissa and a power of ten that are both exact.
-    @inline(never)
-    private mutating func quickFloat(_ op: UnsafeMutablePointer<FieldOperation>, _ p: Bytes) -> Bytes? {
+    @inline(__always)
+    fileprivate static func quickFloat(
+        _ node: UnsafeMutablePointer<ColumnNode>, _ p: Bytes
+    ) -> Bytes? {
         let isNegative = p.pointee == UInt8(ascii: "-")
         guard let (whole, fraction, digits, next) = quickFraction(isNegative ? p + 1 : p) else { return nil }
         let mantissa = whole &* UInt64(truncatingIfNeeded: sluice_power10(digits)) &+ fraction
         guard LineCursor.isDelimiter(next.pointee), mantissa <= 1 << 53 else { return nil }
         let value = Double(mantissa) / sluice_float_power10(digits)
-        guard node(op).pointee.data.hasRoom(8) else { return nil }
-        node(op).pointee.appendFixed(isNegative ? -value : value)
+        guard node.pointee.data.hasRoom(8) else { return nil }
+        node.pointee.appendFixed(isNegative ? -value : value)
         return next
     }
 
-    @inline(never)
-    private mutating func quickDecimal(
-        _ op: UnsafeMutablePointer<FieldOperation>, _ p: Bytes
+    @inline(__always)
+    fileprivate static func quickDecimal(
+        _ op: UnsafeMutablePointer<FieldOperation>, _ node: UnsafeMutablePointer<ColumnNode>, _ p: Bytes
     ) -> Bytes? {
         let isQuoted = p.pointee == UInt8(ascii: "\"")
         let sign = isQuoted ? p + 1 : p
@@ -339,18 +374,20 @@ extension RowParser {
         } else {
             guard LineCursor.isDelimiter(next.pointee) else { return nil }
         }
-        guard node(op).pointee.data.hasRoom(8) else { return nil }
-        node(op).pointee.appendNumber(isNegative ? 0 &- value : value, width: op.pointee.node.width)
+        guard node.pointee.data.hasRoom(8) else { return nil }
+        node.pointee.appendNumber(isNegative ? 0 &- value : value, width: op.pointee.node.width)
         return next
     }
 
-    @inline(never)
-    private mutating func quickBool(_ op: UnsafeMutablePointer<FieldOperation>, _ p: Bytes) -> Bytes? {
+    @inline(__always)
+    fileprivate static func quickBool(
+        _ node: UnsafeMutablePointer<ColumnNode>, _ p: Bytes
+    ) -> Bytes? {
         let word = sluice_word(p)
         let isTrue = UInt32(truncatingIfNeeded: word) == 0x6575_7274
         guard isTrue || word & 0xFF_FFFF_FFFF == 0x65_736C_6166 else { return nil }
-        guard node(op).pointee.data.hasRoom(8) else { return nil }
-        node(op).pointee.appendFixed(UInt8(isTrue ? 1 : 0))
+        guard node.pointee.data.hasRoom(8) else { return nil }
+        node.pointee.appendFixed(UInt8(isTrue ? 1 : 0))
         return p + (isTrue ? 4 : 5)
     }
 
@@ -366,10 +403,12 @@ extension RowParser {
 
     /// `"2024-02-29 12:34:56"`, with a T or a fraction or not: what `LineCursor.time` takes for the usual shape.
     @inline(__always)
-    private mutating func quickTime(_ op: UnsafeMutablePointer<FieldOperation>, _ p: Bytes) -> QuickTime? {
+    private static func quickTime(
+        _ op: UnsafeMutablePointer<FieldOperation>, _ p: Bytes, _ lastDay: inout KnownDay
+    ) -> QuickTime? {
         guard p.pointee == UInt8(ascii: "\"") else { return nil }
         if _slowPath(sluice_word(p + 1) != lastDay.first || sluice_word(p + 3) != lastDay.last) {
-            guard learnDay(p + 1) else { return nil }
+            guard learnDay(p + 1, &lastDay) else { return nil }
         }
         let second = sluice_read_clock(p + 12)
         guard second >= 0, p[11] == UInt8(ascii: " ") || p[11] == UInt8(ascii: "T") else { return nil }
@@ -394,7 +433,7 @@ extension RowParser {
 
     /// False: that is no day, or no time behind it.
     @inline(never)
-    private mutating func learnDay(_ p: Bytes) -> Bool {
+    private static func learnDay(_ p: Bytes, _ lastDay: inout KnownDay) -> Bool {
         var civil = sluice_civil()
         guard sluice_civil_time(p, &civil) != 0, 1...12 ~= civil.month, civil.day >= 1,
             civil.day <= CivilDate.daysInMonth(year: civil.year, month: civil.month)
@@ -405,13 +444,16 @@ extension RowParser {
         return true
     }
 
-    @inline(never)
-    private mutating func quickDateTime(
-        _ op: UnsafeMutablePointer<FieldOperation>, _ p: Bytes
+    @inline(__always)
+    fileprivate static func quickDateTime(
+        _ op: UnsafeMutablePointer<FieldOperation>, _ node: UnsafeMutablePointer<ColumnNode>, _ p: Bytes,
+        _ lastDay: inout KnownDay
     ) -> Bytes? {
-        guard let time = quickTime(op, p), time.seconds >= 0, time.seconds <= Int64(UInt32.max) else { return nil }
-        guard node(op).pointee.data.hasRoom(8) else { return nil }
-        node(op).pointee.appendFixed(UInt32(truncatingIfNeeded: time.seconds))
+        guard let time = quickTime(op, p, &lastDay), time.seconds >= 0, time.seconds <= Int64(UInt32.max) else {
+            return nil
+        }
+        guard node.pointee.data.hasRoom(8) else { return nil }
+        node.pointee.appendFixed(UInt32(truncatingIfNeeded: time.seconds))
         return time.next
     }
 
@@ -419,11 +461,13 @@ extension RowParser {
     private static let secondMin = Int64(TimeZoneRules.dayMin) * 86400 - 86399
     private static let secondMax = Int64(TimeZoneRules.dayMax) * 86400 + 86399
 
-    @inline(never)
-    private mutating func quickDateTime64(
-        _ op: UnsafeMutablePointer<FieldOperation>, _ p: Bytes
+    @inline(__always)
+    fileprivate static func quickDateTime64(
+        _ op: UnsafeMutablePointer<FieldOperation>, _ node: UnsafeMutablePointer<ColumnNode>, _ p: Bytes,
+        _ lastDay: inout KnownDay
     ) -> Bytes? {
-        guard let time = quickTime(op, p), time.seconds >= Self.secondMin, time.seconds <= Self.secondMax else {
+        guard let time = quickTime(op, p, &lastDay), time.seconds >= Self.secondMin, time.seconds <= Self.secondMax
+        else {
             return nil
         }
         let scale = op.pointee.scale
@@ -436,8 +480,8 @@ extension RowParser {
         }
         let (sum, more) = whole.addingReportingOverflow(fraction)
         guard !over, !more else { return nil }
-        guard node(op).pointee.data.hasRoom(8) else { return nil }
-        node(op).pointee.appendFixed(sum)
+        guard node.pointee.data.hasRoom(8) else { return nil }
+        node.pointee.appendFixed(sum)
         return time.next
     }
 }

@@ -19,12 +19,8 @@ struct RowParser {
     /// Which key came after which in the rows before: the next is looked for there first.
     let successors: UnsafeMutablePointer<Int32>
     var scratch: ByteRun
-    /// How many keys are guessed now: fewer the less often that was right.
-    var keysAhead = RowParser.keysAheadMax
-    /// Blank space between tokens is to be expected, so many more times.
-    var blanks = 0
-    /// Keys came in the expected order, and without blank space.
-    var isOrderly = true
+    /// What reads the fields of the usual shape.
+    var reading: sluice_row
     /// The day of the time that was read last.
     var lastDay = KnownDay()
     /// The row that is being read had the field that names its table.
@@ -60,6 +56,7 @@ struct RowParser {
         self.tableName = tableName
         self.successors = successors
         self.scratch = scratch
+        reading = sluice_row(plan, block, successors)
         nodes = block.nodes
         operations = plan.operations
         quickEnumerations = plan.quickEnumerations
@@ -78,57 +75,14 @@ struct RowParser {
         let rows = block.rows
         guard cursor.take(UInt8(ascii: "{")) else { throw ParseFault(.malformed) }
         cursor.skipSpace()
-        if !cursor.take(UInt8(ascii: "}")) { try fields(rows, &cursor) }
+        if !cursor.take(UInt8(ascii: "}")) {
+            try withUnsafeMutablePointer(to: &self) { (parser) throws(ParseFault) in
+                try Self.fields(parser, rows, &cursor)
+            }
+        }
         if plan.hasRules, let rules = plan.rules { try finishRules(rules, rows) }
         if plan.hasExpressions { try checkExpressions(rows) }
         if plan.hasNestedGroups { try checkNestedGroups(rows) }
-    }
-
-    /// The fields of a row, the first one's quote at the cursor; the cursor is left behind the closing brace.
-    private mutating func fields(_ rows: Int, _ cursor: inout LineCursor) throws(ParseFault) {
-        // A place of its own: the cursor is one that others may move.
-        var p = cursor.p
-        let end = cursor.end
-        // Keys are numbered from 1 here; 0 is the row's beginning.
-        var previous = 0
-        while true {
-            guard p.pointee == UInt8(ascii: "\"") else { throw ParseFault(.malformed) }
-            var (key, value) = orderlyKey(p, end, after: previous)
-            if _slowPath(key < 0) {
-                cursor.p = p
-                key = try anyKey(&cursor, after: previous)
-                value = cursor.p
-            }
-            if _fastPath(UInt(bitPattern: key) < UInt(bitPattern: columnCount)) {
-                if let next = quickField(operations + key, rows, value, end) {
-                    p = next
-                } else {
-                    cursor.p = value
-                    try field(key, rows, &cursor)
-                    p = cursor.p
-                }
-                previous = key &+ 1
-            } else {
-                cursor.p = value
-                try other(key, rows, &cursor)
-                p = cursor.p
-                previous = key == Self.tableField ? keys.count + 1 : max(key, -1) + 1
-            }
-            if isOrderly, p.pointee == UInt8(ascii: ","), p[1] > 0x20 {
-                p += 1
-                continue
-            }
-            if p.pointee == UInt8(ascii: "}") { break }
-            guard let next = behind(UInt8(ascii: ","), p, end) else {
-                cursor.p = p
-                cursor.skipSpace()
-                guard cursor.p.pointee == UInt8(ascii: "}") else { throw ParseFault(.malformed) }
-                p = cursor.p
-                break
-            }
-            p = next
-        }
-        cursor.p = p + 1
     }
 
     /// The value of a column, at the cursor.
@@ -149,7 +103,7 @@ struct RowParser {
     }
 
     /// A key that is no column of the table.
-    private mutating func other(_ key: Int, _ rows: Int, _ cursor: inout LineCursor) throws(ParseFault) {
+    mutating func other(_ key: Int, _ rows: Int, _ cursor: inout LineCursor) throws(ParseFault) {
         if key == Self.tableField {
             guard cursor.p.pointee == UInt8(ascii: "\"") else { throw ParseFault(.badTableName) }
             let length = tableName.matches(0, cursor.p + 1, left: cursor.end - cursor.p - 1)

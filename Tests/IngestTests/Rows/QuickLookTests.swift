@@ -201,4 +201,60 @@ struct QuickLookTests {
             }
         }
     }
+
+    /// Rows short enough to lie near the end of the input as a whole, with keys in the table's order and in another, and a key too long to be
+    /// compared at once.
+    private static let shortRows = [
+        #"{"a":1,"bb":"x","long enough to ask":2,"d":null}"#,
+        #"{"d":3,"long enough to ask":4,"a":5,"bb":"y"}"#,
+        #"{ "a" : 1, "bb": "x" ,"long enough to ask" :2,\#t"d":3 }"#,
+        #"{"bb"  :"",  "d" : -1 , "a":2}"#,
+    ]
+
+    @Test("A row with one wrong character is the same in the middle of the input and at its end", arguments: shortRows)
+    func wrongCharacters(row: String) throws {
+        let fixture = try RowFixture(
+            ["a", "bb", "long enough to ask", "d"].map { ($0, $0 == "bb" ? "String" : "Int32", nil) })
+        let filler = #"{"unknown":"\#(String(repeating: "x", count: 100))"}"#
+        var wrong: Set<String> = []
+        for place in row.indices {
+            let rest = row[row.index(after: place)...]
+            for other in ["", "\"", ",", ":", " ", "\t", "x", "0", "{", "}", "\\", "\u{1}", "\u{0}"] {
+                wrong.insert(row[..<place] + other + rest)
+                wrong.insert(row[..<place] + other + row[place...])
+            }
+        }
+        var (lines, rows, refusals): ([String], [String], [String]) = ([], [], [])
+        for line in wrong.sorted() {
+            let atEnd = try fixture.read([row, line])
+            rows += atEnd.rows
+            refusals += atEnd.refusals
+            lines += [row, line, filler]
+        }
+        let defaults = try fixture.read([filler]).rows
+        let inMiddle = try fixture.read(lines)
+        #expect(inMiddle.refusals == refusals)
+        #expect(inMiddle.rows.filter { !defaults.contains($0) } == rows.filter { !defaults.contains($0) })
+    }
+
+    @Test("Rows of a steady order are the same whatever that is, and when it changes")
+    func orders() throws {
+        let names = (0..<20).map { "key\($0)" }
+        let fixture = try RowFixture(names.map { ($0, "UInt32", nil) })
+        var lines: [String] = []
+        var expected: [String] = []
+        for (number, order) in [names, names.reversed(), names, names.filter { $0 != "key7" }].enumerated() {
+            for row in 0..<10 {
+                let value = number * 100 + row
+                for mark in [":", ": "] {
+                    lines.append("{" + order.map { "\"\($0)\"\(mark)\(value)" }.joined(separator: ",") + "}")
+                    expected.append(
+                        "{" + names.map { "\"\($0)\":\(order.contains($0) ? value : 0)" }.joined(separator: ",") + "}")
+                }
+            }
+        }
+        let outcome = try fixture.read(lines)
+        #expect(outcome.refusals == [])
+        #expect(outcome.rows == expected)
+    }
 }

@@ -1,0 +1,186 @@
+#include "rows.h"
+
+#define LIKELY(x) __builtin_expect(!!(x), 1)
+#define UNLIKELY(x) __builtin_expect(!!(x), 0)
+/// The compiler takes functions with many ways out for such as are seldom called, and makes them small.
+#define HOT __attribute__((hot, noinline))
+
+/// Keys in no order are guessed again only when so many more of them came in the order of the rows before than did not.
+#define DISORDER 8
+
+/// Whether the key at p, whose first 16 bytes are those of this field's, but perhaps for the last one, is the field's, and as much as
+/// SLUICE_FIELD_BYTES is behind its name.
+static __attribute__((noinline)) int is_long_key(const sluice_field *field, const uint8_t *p, const uint8_t *end) {
+    const size_t length = field->key.span - 3;
+    return (size_t)(end - p) >= length + SLUICE_FIELD_BYTES && memcmp(p + 1, field->name, length) == 0
+           && p[length + 1] == '"';
+}
+
+void sluice_fill_slots(sluice_field_slot *slots, sluice_key_table names, const sluice_field *fields, int64_t field_count) {
+    const size_t count = (size_t)1 << (64 - names.shift);
+    for (size_t i = 0; i < count; i++) {
+        const sluice_key_slot *name = names.slots + i;
+        const int is_quick = name->number >= 0 && name->number < field_count;
+        const sluice_field *field = is_quick ? fields + name->number : NULL;
+        slots[i] = (sluice_field_slot){name->low, name->high, field, is_quick ? field->read : NULL};
+    }
+}
+
+/// A key: where its opening quote is, and how many bytes its name has with its closing quote, but 16 at most.
+typedef struct {
+    const uint8_t *p;
+    unsigned bytes;
+} found_key;
+
+/// The key behind a comma and blank space at p, of which SLUICE_FIELD_BYTES may be read. NULL: something else is there, or more blank
+/// space.
+SLUICE_INLINE found_key key_behind_blanks(const uint8_t *p) {
+#if defined(SLUICE_SSE2)
+    // Both quotes are found in one go, for they are what all that follows waits for; what lies before them is only checked.
+    const uint32_t quotes = sluice_quotes(p) | sluice_quotes(p + 16) << 16;
+    const uint32_t rest = (quotes & (quotes - 1)) | 0x80000000U;
+    const unsigned first = (unsigned)__builtin_ctz(quotes | 0x80000000U);
+    unsigned bytes = (unsigned)__builtin_ctz(rest) - first;
+    if (UNLIKELY(bytes > SLUICE_KEY_BYTES)) bytes = SLUICE_KEY_BYTES;
+    if (UNLIKELY(sluice_skip_mark(p, ',') != (ptrdiff_t)first)) return (found_key){NULL, 0};
+    return (found_key){p + first, bytes};
+#else
+    const ptrdiff_t length = sluice_skip_mark(p, ',');
+    if (length == 0 || p[length] != '"') return (found_key){NULL, 0};
+    return (found_key){p + length, sluice_name_bytes(p + length + 1)};
+#endif
+}
+
+/// The slot of a name, or a free one.
+SLUICE_INLINE const sluice_field_slot *find_slot(const sluice_row *row, const uint8_t *name, unsigned bytes) {
+    uint64_t low, high;
+    sluice_name_words(name, bytes, &low, &high);
+    size_t place = (size_t)((low * row->low_factor + high * row->high_factor) >> row->shift);
+    while (1) {
+        const sluice_field_slot *slot = row->slots + place;
+        if (LIKELY((slot->low == low) & (slot->high == high))) return slot;
+        // No name begins with a zero.
+        if (slot->low == 0) return slot;
+        place = (place + 1) & (size_t)(~0ULL >> row->shift);
+    }
+}
+
+/// All fields from p on, or (`is_behind`) from what stands behind a value on. `spaced` is the row's, known to the compiler.
+SLUICE_INLINE sluice_row_stop read_fields(sluice_row *row, int is_behind, const uint32_t spaced) {
+    const sluice_field *const fields = row->fields;
+    const uint64_t count = (uint64_t)row->field_count;
+    const uint8_t *p = row->p;
+    int64_t previous = row->previous;
+    found_key key = {p, 0};
+    sluice_row_stop stop = SLUICE_ROW_KEY;
+    if (is_behind) goto behind;
+    if (UNLIKELY(row->end - p < SLUICE_FIELD_BYTES || *p != '"')) goto out;
+    if (spaced) key.bytes = sluice_name_bytes(p + 1);
+
+    while (1) {
+        const sluice_field *field;
+        sluice_reader read;
+        const uint8_t *value;
+        // Rows leave fields out, so what comes after the next one is looked at, too.
+        int64_t number = row->successors[previous];
+        int32_t tries = row->keys_ahead;
+        while (1) {
+            if (UNLIKELY((uint64_t)number >= count)) goto look_up;
+            if (UNLIKELY(--tries < 0)) goto look_up;
+            field = fields + number;
+            if (LIKELY(!sluice_key_differs(&field->key, key.p, spaced))) break;
+            number = row->successors[number + 1];
+        }
+        if (UNLIKELY(row->keys_ahead < SLUICE_KEYS_AHEAD)) row->keys_ahead++;
+        read = field->read;
+        value = key.p + field->key.span;
+        if (UNLIKELY(field->key.span > SLUICE_KEY_BYTES)) {
+            if (!is_long_key(field, key.p, row->end)) goto at_key;
+            goto colon;
+        }
+        if (spaced) goto colon;
+        // It was compared with the key.
+        if (UNLIKELY(*value <= 0x20)) goto at_key;
+        goto value;
+
+    look_up:
+        if (!spaced) key.bytes = sluice_name_bytes(key.p + 1);
+        const sluice_field_slot *const slot = find_slot(row, key.p + 1, key.bytes);
+        field = slot->field;
+        read = slot->read;
+        if (UNLIKELY(field == NULL)) goto at_key;
+        number = field - fields;
+        // Where keys come in no order, guesses are not worth their while, and one that would have been right by chance says nothing.
+        const int32_t missed = row->keys_ahead > -DISORDER ? row->keys_ahead - 1 : -DISORDER;
+        row->keys_ahead = row->successors[previous] == number ? row->keys_ahead + 1 : missed;
+        row->successors[previous] = (int32_t)number;
+        value = key.p + key.bytes + 2;
+        // Words tell names of up to 15 bytes.
+        if (UNLIKELY(field->key.span > SLUICE_KEY_BYTES + 2)) {
+            if (!is_long_key(field, key.p, row->end)) goto at_key;
+            value = key.p + field->key.span;
+        }
+
+    colon:
+        if (spaced) {
+            const ptrdiff_t length = sluice_skip_mark(value - 1, ':');
+            if (UNLIKELY(length == 0)) goto at_key;
+            value += length - 1;
+            row->blanks |= (uint64_t)length - 1;
+        } else if (UNLIKELY(value[-1] != ':' || value[0] <= 0x20)) {
+            goto at_key;
+        }
+
+    value:
+        if (LIKELY(read != NULL)) {
+            const int64_t known = *(const int64_t *)((const uint8_t *)row->nodes + field->count_offset);
+            if (known < row->rows) row->pad(field, row->rows, row->parser);
+            if (LIKELY(known <= row->rows)) {
+                p = read(field, row->nodes, value, row->end, row->parser);
+                if (LIKELY(p != NULL)) {
+                    previous = number + 1;
+                    goto behind;
+                }
+            }
+        }
+        p = value;
+        row->field = number;
+        stop = SLUICE_ROW_VALUE;
+        break;
+
+    behind:
+        if (UNLIKELY(row->end - p < SLUICE_FIELD_BYTES)) {
+            stop = *p == '}' ? SLUICE_ROW_END : SLUICE_ROW_MARK;
+            break;
+        }
+        if (spaced) {
+            key = key_behind_blanks(p);
+            if (LIKELY(key.p != NULL)) {
+                row->blanks |= (uint64_t)(key.p - p) - 1;
+                continue;
+            }
+        } else if (LIKELY(p[0] == ',' && p[1] == '"')) {
+            key.p = p + 1;
+            continue;
+        }
+        stop = *p == '}' ? SLUICE_ROW_END : SLUICE_ROW_MARK;
+        break;
+
+    at_key:
+        p = key.p;
+        stop = SLUICE_ROW_KEY;
+        break;
+    }
+out:
+    row->p = p;
+    row->previous = previous;
+    return stop;
+}
+
+static HOT sluice_row_stop read_compact(sluice_row *row, int is_behind) { return read_fields(row, is_behind, 0); }
+
+static HOT sluice_row_stop read_spaced(sluice_row *row, int is_behind) { return read_fields(row, is_behind, 1); }
+
+sluice_row_stop sluice_read_fields(sluice_row *row, int is_behind) {
+    return row->spaced ? read_spaced(row, is_behind) : read_compact(row, is_behind);
+}
