@@ -90,6 +90,8 @@ struct FieldOperation {
     var hasNullMap = false
     /// Zeros that are a value of the type, its default; 0: that takes more.
     var defaultZeros = 0
+    /// The same where a null may be read at a glance, and is the default, with or without a mark in the null map.
+    var nullZeros = 0
     /// Of integers and decimals: the largest and the smallest value, without their signs.
     var magnitudeMax: UInt64 = 0
     var negativeMax: UInt64 = 0

@@ -62,13 +62,17 @@ extension FieldOperation {
         default: break
         }
         read = quickReader(options)
-        if let read, layout.nodes[Int(root)].kind == .nullable {
+        if isNullable || !takesNull && options.nullAsDefault && !hasExpression { nullZeros = min(16, defaultZeros) }
+        if nullZeros < defaultZeros { nullZeros = 0 }
+        if let read, hasNullMap {
             readValue = read
             self.read = { field, nodes, p, end, parser in
                 guard let next = operation(field).pointee.readValue!(field, nodes, p, end, parser) else { return nil }
+                // A null has its default there by now.
+                let isNull: UInt8 = p.unsafelyUnwrapped.pointee == UInt8(ascii: "n") ? 1 : 0
                 (nodes.unsafelyUnwrapped + (field.unsafelyUnwrapped.pointee.count_offset - ColumnNode.rowsOffset))
                     .assumingMemoryBound(to: ColumnNode.self)
-                    .pointee.appendFixed(UInt8(0))
+                    .pointee.appendFixed(isNull)
                 return next
             }
         }
@@ -93,17 +97,24 @@ extension FieldOperation {
         case .int8, .int16, .int32, .int64, .uint8, .uint16, .uint32, .uint64:
             { field, nodes, p, _, _ in
                 RowParser.quickInteger(operation(field), valueNode(field, nodes), p.unsafelyUnwrapped)
+                    ?? RowParser.quickWord(operation(field), valueNode(field, nodes), p.unsafelyUnwrapped)
             }
         case .decimal32 where scale <= RowParser.quickScaleMax, .decimal64 where scale <= RowParser.quickScaleMax:
             { field, nodes, p, _, _ in
                 RowParser.quickDecimal(operation(field), valueNode(field, nodes), p.unsafelyUnwrapped)
+                    ?? RowParser.quickWord(operation(field), valueNode(field, nodes), p.unsafelyUnwrapped)
             }
-        case .float64: { field, nodes, p, _, _ in RowParser.quickFloat(valueNode(field, nodes), p.unsafelyUnwrapped) }
+        case .float64:
+            { field, nodes, p, _, _ in
+                RowParser.quickFloat(valueNode(field, nodes), p.unsafelyUnwrapped)
+                    ?? RowParser.quickWord(operation(field), valueNode(field, nodes), p.unsafelyUnwrapped)
+            }
         case .bool: { field, nodes, p, _, _ in RowParser.quickBool(valueNode(field, nodes), p.unsafelyUnwrapped) }
         case .string:
             { field, nodes, p, end, _ in
                 RowParser.quickText(
                     operation(field), valueNode(field, nodes), p.unsafelyUnwrapped, end.unsafelyUnwrapped)
+                    ?? RowParser.quickWord(operation(field), valueNode(field, nodes), p.unsafelyUnwrapped)
             }
         case .lowCardinality where detail < 0:
             { field, nodes, p, _, _ in
@@ -113,7 +124,11 @@ extension FieldOperation {
             { field, nodes, p, _, _ in
                 RowParser.quickFixedText(operation(field), valueNode(field, nodes), p.unsafelyUnwrapped)
             }
-        case .uuid: { field, nodes, p, _, _ in RowParser.quickUUID(valueNode(field, nodes), p.unsafelyUnwrapped) }
+        case .uuid:
+            { field, nodes, p, _, _ in
+                RowParser.quickUUID(valueNode(field, nodes), p.unsafelyUnwrapped)
+                    ?? RowParser.quickWord(operation(field), valueNode(field, nodes), p.unsafelyUnwrapped)
+            }
         case .dateTime where options.times != .basic:
             { field, nodes, p, _, parser in
                 RowParser.quickDateTime(
@@ -187,6 +202,33 @@ extension RowParser {
 
     // Each sort in a function of its own, which calls no others where all is well: it takes few registers then. Where there is no
     // room for the value, it is left to who makes some.
+
+    /// A null that stands for the type's default, or is a value of a nullable type, which gets the default here; for integers, a boolean
+    /// that stands for a number.
+    @inline(never)
+    fileprivate static func quickWord(
+        _ op: UnsafeMutablePointer<FieldOperation>, _ node: UnsafeMutablePointer<ColumnNode>, _ p: Bytes
+    ) -> Bytes? {
+        let word = UInt32(truncatingIfNeeded: sluice_word(p))
+        guard node.pointee.data.hasRoom(16) else { return nil }
+        if word == 0x6C6C_756E {
+            guard op.pointee.nullZeros > 0 else { return nil }
+            if op.pointee.kind == .string {
+                node.pointee.appendString(p, count: 0, node: op.pointee.node)
+            } else {
+                node.pointee.data.appendZeros(op.pointee.nullZeros)
+                node.pointee.rows &+= 1
+            }
+            return p + 4
+        }
+        guard op.pointee.kind.rawValue <= FieldKind.uint64.rawValue else { return nil }
+        let isTrue = word == 0x6575_7274
+        guard isTrue || word == 0x736C_6166 && p[4] == UInt8(ascii: "e") else { return nil }
+        let next = p + (isTrue ? 4 : 5)
+        guard LineCursor.isDelimiter(next.pointee) else { return nil }
+        node.pointee.appendNumber(isTrue ? 1 : 0, width: op.pointee.node.width)
+        return next
+    }
 
     // MARK: - Texts
 
