@@ -60,10 +60,11 @@ public struct Daemon: Sendable {
         let registry = ProducerRegistry(
             producersMax: settings.spool.producersMax, ageMax: settings.spool.producerAgeMax,
             wallClock: Self.milliseconds)
+        let backlog = SpoolBacklog()
         let keeper = try Keeper(
             settings: settings.spool, input: intakes, batches: rowBatches, blocks: sealed, registry: registry,
             environment: environment, telemetry: telemetry, logger: logger.of(stage: "spool"),
-            wallClock: Self.milliseconds,
+            wallClock: Self.milliseconds, hasBacklog: backlog,
             recycle: { pool.give($0) })
         self.keeper = keeper
         telemetry.observe(chunks, as: "validate")
@@ -104,7 +105,7 @@ public struct Daemon: Sendable {
         validate = ValidateStage(
             settings: settings.validate, input: chunks, output: intakes,
             spool: settings.spool.enabled ? settings.spool.compression : nil,
-            compressesOnce: settings.compressesOnce, catalog: catalog, changes: changes,
+            compressesOnce: settings.compressesOnce, backlog: backlog, catalog: catalog, changes: changes,
             pool: pool, telemetry: telemetry, logger: logger.of(stage: "validate"), wallClock: Self.milliseconds,
             deadLetter: { rejections in
                 telemetry.rejectionSamples.record(rejections)

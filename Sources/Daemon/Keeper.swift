@@ -18,7 +18,8 @@ struct Keeper: Sendable {
         settings: SpoolSettings, input: BoundedStream<Intake>, batches: BoundedStream<RowBatch>,
         blocks: BoundedStream<SealedBlock>, registry: ProducerRegistry, environment: [String: String],
         telemetry: Telemetry, logger: Logger,
-        wallClock: @escaping @Sendable () -> Int64, recycle: @escaping @Sendable ([Block]) -> Void
+        wallClock: @escaping @Sendable () -> Int64, hasBacklog: SpoolBacklog,
+        recycle: @escaping @Sendable ([Block]) -> Void
     ) throws {
         guard settings.enabled else {
             let direct = DirectStage(input: input, output: batches, registry: registry)
@@ -41,7 +42,7 @@ struct Keeper: Sendable {
             wallClock: wallClock)
         let spool = SpoolStage(
             core: core, input: input, batches: batches, blocks: blocks, registry: registry, telemetry: telemetry,
-            logger: logger, wallClock: wallClock, recycle: recycle)
+            logger: logger, wallClock: wallClock, hasBacklog: hasBacklog, recycle: recycle)
         stage = spool
         setAside = spool.setAside
         reconfigure = { await spool.reconfigure($0) }

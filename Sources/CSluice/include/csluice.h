@@ -254,6 +254,11 @@ static inline ptrdiff_t sluice_find_first(const void *p, size_t size, uint8_t by
     return found ? found - (const uint8_t *)p : -1;
 }
 
+/// Asks for `size` bytes that will be read soon; whatever `p` is, nothing happens but that they may be nearer.
+SLUICE_INLINE void sluice_prefetch(const void *p, size_t size) {
+    for (size_t at = 0; at < size; at += 64) __builtin_prefetch((const uint8_t *)p + at);
+}
+
 /// CRC-32 (IEEE 802.3) of `size` bytes, as zlib has it; `crc` is that of the bytes before them, 0 at the beginning.
 uint32_t sluice_crc32(uint32_t crc, const void *p, size_t size);
 

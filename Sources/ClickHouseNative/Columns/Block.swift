@@ -1,5 +1,5 @@
 // Unsafe by design. The invariant: `nodes` points to `layout.nodes.count` initialized nodes, and `counter` to one number, that this
-// object owns from init to deinit. A block is written by one owner (the parser or the reader that made it) and only read after it was
+// object owns from init to deinit; where there is a `slab`, these and the runs of all nodes lie in it. A block is written by one owner (the parser or the reader that made it) and only read after it was
 // handed on; that hand-over is what makes `@unchecked Sendable` true.
 
 /// The memory of one node of a layout, and how many values it has.
@@ -38,10 +38,13 @@ public final class Block: @unchecked Sendable {
     public let nodes: UnsafeMutablePointer<ColumnNode>
     /// Whether rows may be added: not to copies, whose dictionaries find nothing.
     public let takesRows: Bool
+    /// All memory of a copy; nil: each run has its own.
+    private let slab: UnsafeMutableRawPointer?
 
     public init(layout: BlockLayout) {
         self.layout = layout
         takesRows = true
+        slab = nil
         counter = .allocate(capacity: 1)
         counter.initialize(to: 0)
         nodes = .allocate(capacity: max(1, layout.nodes.count))
@@ -61,13 +64,49 @@ public final class Block: @unchecked Sendable {
     init(bare layout: BlockLayout) {
         self.layout = layout
         takesRows = false
+        slab = nil
         counter = .allocate(capacity: 1)
         counter.initialize(to: 0)
         nodes = .allocate(capacity: max(1, layout.nodes.count))
         for place in layout.nodes.indices { (nodes + place).initialize(to: ColumnNode()) }
     }
 
+    /// A copy that has the runs of some nodes only, in memory that is no larger than they are and was asked for once. For the encoder: no
+    /// row can be added to it, and none be read from it that has values in other runs.
+    init(keepingOf block: Block, where isKept: (Int) -> Bool) {
+        layout = block.layout
+        takesRows = false
+        let count = layout.nodes.count
+        let head = MemoryLayout<Int>.stride + count * MemoryLayout<ColumnNode>.stride
+        var bytes = head
+        for place in 0..<count where isKept(place) { bytes += Self.aligned(block.nodes[place].data.count) }
+        let slab = UnsafeMutableRawPointer.allocate(byteCount: bytes, alignment: 16)
+        self.slab = slab
+        counter = slab.bindMemory(to: Int.self, capacity: 1)
+        counter.initialize(to: block.rows)
+        nodes = (slab + MemoryLayout<Int>.stride).bindMemory(to: ColumnNode.self, capacity: count)
+        var place = slab + head
+        for number in 0..<count {
+            (nodes + number).initialize(to: ColumnNode())
+            nodes[number].rows = block.nodes[number].rows
+            let run = block.nodes[number].data
+            guard let base = run.base, run.count > 0, isKept(number) else { continue }
+            place.copyMemory(from: base, byteCount: run.count)
+            nodes[number].data = ByteRun(borrowing: place, count: run.count)
+            place += Self.aligned(run.count)
+        }
+    }
+
+    private static func aligned(_ count: Int) -> Int { (count + 7) & ~7 }
+
+    /// The same rows in memory that is no larger than they are, for the encoder only.
+    public func compacted() -> Block { Block(keepingOf: self) { _ in true } }
+
     deinit {
+        if let slab {
+            slab.deallocate()
+            return
+        }
         for place in layout.nodes.indices {
             nodes[place].data.deallocate()
             if let index = nodes[place].dictionary {

@@ -33,6 +33,13 @@ public struct ByteRun {
         room = 0
     }
 
+    /// A full run in memory of somebody else's, who frees it; nobody writes to it.
+    init(borrowing start: UnsafeMutableRawPointer, count: Int) {
+        self.start = start
+        used = count
+        room = count
+    }
+
     @inlinable
     public var bytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: base, count: count) }
 

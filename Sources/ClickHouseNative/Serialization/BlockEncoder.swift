@@ -53,16 +53,17 @@ public enum BlockEncoder {
         try writeInfo(encoding.revision, to: &writer)
         try writer.write(varUInt: UInt64(layout.columns.count))
         try writer.write(varUInt: UInt64(rows))
+        let saysSerialization = encoding.revision?.supports(.customSerialization) == true
+        var column = ColumnEncoder(layout: layout, parts: parts, revision: encoding.revision, marks: marks)
         for (head, root) in zip(layout.columnHeads, layout.roots) {
             try writer.write(head)
-            if encoding.revision?.supports(.customSerialization) == true { try writer.write(UInt8(0)) }
+            if saysSerialization { try writer.write(UInt8(0)) }
             // Columns of no rows are no bytes at all, not even a prefix.
             guard rows > 0 else { continue }
-            var column = ColumnEncoder(layout: layout, parts: parts, revision: encoding.revision, marks: marks)
             try column.writePrefix(root, to: &writer)
             try column.writeValues(root, to: &writer)
-            marks = column.marks
         }
+        marks = column.marks
         try writer.finish()
     }
 
@@ -91,7 +92,7 @@ public enum BlockEncoder {
     }
 }
 
-/// Writes the nodes of one column, from all parts.
+/// Writes the nodes of columns, from all parts.
 struct ColumnEncoder {
     let layout: BlockLayout
     let parts: [BlockPart]
@@ -170,11 +171,12 @@ struct ColumnEncoder {
             marks?[place] = start..<writer.outputBytes
             return
         }
-        for part in parts {
-            if let frames = part.frames, let run = frames.frames(of: place) {
+        // By their places, for a part that is copied is counted by all that it refers to.
+        for part in parts.indices {
+            if let frames = parts[part].frames, let run = frames.frames(of: place) {
                 try writer.write(frames: run, rawBytes: frames.rawBytes[place])
             } else {
-                try writer.write(part.block.nodes[place].data.bytes)
+                try writer.write(parts[part].block.nodes[place].data.bytes)
             }
         }
     }

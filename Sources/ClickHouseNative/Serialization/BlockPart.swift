@@ -1,12 +1,10 @@
-// Unsafe by design: copies the runs of a block that nobody writes to any more, within their counts.
-
 import NIOCore
 
 /// A block in compressed frames none of which has bytes of two runs, and where each run's frames lie.
 ///
 /// What makes it worth its memory: the bytes of most runs are the same in every block that their rows become a part of, and frames
 /// may stand in any order. So rows that were compressed for the disk need not be compressed again for the server.
-struct RunFrames: Sendable {
+final class RunFrames: Sendable {
     /// The whole block, as `BlockEncoder` wrote it.
     let body: ByteBuffer
     let encoding: BlockEncoding
@@ -16,6 +14,14 @@ struct RunFrames: Sendable {
     let ranges: [Range<Int>?]
     /// Of each node, bytes of its run.
     let rawBytes: [Int]
+
+    init(body: ByteBuffer, encoding: BlockEncoding, frameBytes: Int, ranges: [Range<Int>?], rawBytes: [Int]) {
+        self.body = body
+        self.encoding = encoding
+        self.frameBytes = frameBytes
+        self.ranges = ranges
+        self.rawBytes = rawBytes
+    }
 
     /// The frames of a node's run.
     func frames(of place: Int) -> ByteBuffer? {
@@ -28,30 +34,37 @@ public struct BlockPart: Sendable {
     /// Without the runs that `frames` has, if there are frames.
     let block: Block
     let frames: RunFrames?
+    public let rows: Int
     /// Bytes that the values take before compression.
     public let byteCount: Int
+    /// Bytes of memory that the rows hold, room for growth included.
+    public let byteCapacity: Int
 
+    /// - Parameter block: nobody adds to it any more.
     public init(_ block: Block) {
         self.block = block
         frames = nil
+        rows = block.rows
         byteCount = block.byteCount
+        byteCapacity = block.byteCapacity
     }
 
     /// Keeps of the block what the frames have not, in memory of its own: `block` may then be reused.
     init(_ block: Block, in frames: RunFrames) {
         self.block = Block(keepingOf: block) { frames.ranges[$0] == nil }
         self.frames = frames
+        rows = block.rows
         byteCount = block.byteCount
+        byteCapacity = self.block.byteCapacity + frames.body.readableBytes
     }
 
     public var layout: BlockLayout { block.layout }
-    public var rows: Int { block.rows }
 
     /// The rows as a block; nil: most of their bytes are in frames.
     public var whole: Block? { frames == nil ? block : nil }
 
-    /// Bytes of memory that the rows hold, room for growth included.
-    public var byteCapacity: Int { block.byteCapacity + (frames?.body.readableBytes ?? 0) }
+    /// Whether they are in a block that more rows may be added to.
+    public var takesRows: Bool { frames == nil && block.takesRows }
 
     /// The part as it may be written for an encoding: frames that are other than wanted are read back.
     func fitting(_ encoding: BlockEncoding, frameBytes: Int) throws(FrameError) -> BlockPart {
@@ -81,6 +94,9 @@ public struct AppendedBlock: Sendable {
     fileprivate let marks: [Range<Int>?]?
     /// Where it lies, counted from the buffer's first readable byte.
     public let range: Range<Int>
+
+    /// Whether blocks can take over the frames that were written; otherwise the block itself is the part.
+    public var hasFrames: Bool { marks != nil }
 
     /// The rows for other blocks to be made of.
     ///
@@ -117,6 +133,12 @@ extension BlockEncoder {
         (encoding.isPacked ? block.byteCount / 2 : block.byteCount) + 4096
     }
 
+    /// Whether a block's frames are worth to be taken over by other blocks; see `encodeAsPart`.
+    public static func canShareFrames(of block: Block, as encoding: BlockEncoding, runBytesMin: Int = 4 << 10) -> Bool {
+        encoding.compression != nil && encoding.revision?.supports(.stringSizesApart) != true
+            && block.byteCount >= runBytesMin * block.layout.nodes.count
+    }
+
     /// Writes a block behind what is in a buffer, without a copy.
     ///
     /// - Parameters:
@@ -126,9 +148,7 @@ extension BlockEncoder {
         _ block: Block, as encoding: BlockEncoding, byRuns: Bool, to buffer: inout ByteBuffer,
         frameBytes: Int = 1 << 20, runBytesMin: Int = 4 << 10
     ) throws(FrameError) -> AppendedBlock {
-        let hasRuns =
-            byRuns && encoding.compression != nil && encoding.revision?.supports(.stringSizesApart) != true
-            && block.byteCount >= runBytesMin * block.layout.nodes.count
+        let hasRuns = byRuns && canShareFrames(of: block, as: encoding, runBytesMin: runBytesMin)
         var marks: [Range<Int>?]? = hasRuns ? Array(repeating: nil, count: block.layout.nodes.count) : nil
         let start = buffer.readableBytes
         var writer = FrameWriter(compression: encoding.compression, frameBytes: frameBytes, appendingTo: &buffer)
@@ -138,22 +158,4 @@ extension BlockEncoder {
             block: block, encoding: encoding, frameBytes: frameBytes, marks: marks,
             range: start..<buffer.readableBytes)
     }
-}
-
-extension Block {
-    /// A copy that has the runs of some nodes only, in memory that is no larger than they are. For the encoder: no row can be read
-    /// from it or added to it.
-    convenience init(keepingOf block: Block, where isKept: (Int) -> Bool) {
-        self.init(bare: block.layout)
-        rows = block.rows
-        for place in layout.nodes.indices {
-            nodes[place].rows = block.nodes[place].rows
-            guard isKept(place) else { continue }
-            nodes[place].data.reserveExactly(block.nodes[place].data.count)
-            nodes[place].data.append(block.nodes[place].data.bytes)
-        }
-    }
-
-    /// The same rows in memory that is no larger than they are, for the encoder only.
-    public func compacted() -> Block { Block(keepingOf: self) { _ in true } }
 }

@@ -64,6 +64,24 @@ public enum BlockReader {
         buffer.moveReaderIndex(forwardBy: length)
         return block
     }
+
+    /// The same into a block that is there: no column's type is read, and no memory asked for, if its columns are those of the bytes.
+    ///
+    /// - Parameter block: empty.
+    /// - Returns: Whether it was read. Otherwise the buffer is as it was, and what is in the block is nothing: the bytes are other columns',
+    ///   or no block.
+    public static func read(
+        _ buffer: inout ByteBuffer, into block: Block, revision: Revision, limits: BlockLimits = BlockLimits()
+    ) -> Bool {
+        let length = buffer.withUnsafeReadableBytes { bytes -> Int? in
+            var decoder = BlockDecoder(bytes: ByteCursor(bytes), revision: revision, limits: limits)
+            guard (try? decoder.rows(into: block)) == true else { return nil }
+            return decoder.bytes.offset
+        }
+        guard let length else { return false }
+        buffer.moveReaderIndex(forwardBy: length)
+        return true
+    }
 }
 
 private struct BlockDecoder {
@@ -98,6 +116,27 @@ private struct BlockDecoder {
             read.append(single)
         }
         return Block(joining: read, columns: columns, rows: rows)
+    }
+
+    /// - Returns: false: the columns are others than the block's.
+    mutating func rows(into block: Block) throws(BlockReadFailure) -> Bool {
+        let layout = block.layout
+        if revision != nil { try skipInfo() }
+        let columnCount = try count(max: limits.columnsMax, "columns")
+        let rows = try count(max: limits.rowsMax, "rows")
+        guard columnCount == layout.columns.count else { return false }
+        let saysSerialization = revision?.supports(.customSerialization) == true
+        var reader = ColumnDecoder(block: block, revision: revision, bytesMax: limits.bytesMax)
+        reader.begin(Array(repeating: .plain, count: layout.nodes.count))
+        for (head, root) in zip(layout.columnHeads, layout.roots) {
+            guard try bytes.take(head.count).elementsEqual(head) else { return false }
+            if saysSerialization, try bytes.take(UInt8.self) != 0 { return false }
+            guard rows > 0 else { continue }
+            try reader.prefix(root, from: &bytes)
+            try reader.values(root, rows, from: &bytes)
+        }
+        block.rows = rows
+        return true
     }
 
     private mutating func count(max: Int, _ what: String) throws(BlockReadFailure) -> Int {

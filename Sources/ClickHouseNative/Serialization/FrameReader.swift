@@ -99,7 +99,8 @@ public enum FrameReader {
             guard all.readableBytes + frame.readableBytes <= totalBytesMax else {
                 throw FrameError(.badSize, "more than \(totalBytesMax) raw bytes")
             }
-            all.writeBuffer(&frame)
+            // Most have one frame only.
+            if all.readableBytes == 0 { all = frame } else { all.writeBuffer(&frame) }
         }
         return all
     }

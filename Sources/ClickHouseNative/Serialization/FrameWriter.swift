@@ -1,5 +1,5 @@
-// Unsafe by design: `staging` has `frameBytes` bytes of which the first `staged` are initialized; every write is cut to
-// the room that is left. The compressors get exactly the room that their own bound functions ask for.
+// Unsafe by design: `staging` has `stagingBytes` bytes, never more than `frameBytes`, of which the first `staged` are initialized;
+// every write is cut to the room that is left. The compressors get exactly the room that their own bound functions ask for.
 
 import CLZ4
 import CZstd
@@ -12,6 +12,7 @@ import NIOCore
 struct FrameWriter: ~Copyable {
     /// A run of at least this many bytes is compressed in place, without a copy.
     private static let inPlaceBytesMin = 64 << 10
+    private static let stagingBytesMin = 16 << 10
     /// Frames of others of at least this many bytes are not copied.
     private static let sharedBytesMin = 4 << 10
 
@@ -25,8 +26,9 @@ struct FrameWriter: ~Copyable {
 
     private let compression: Compression?
     private let frameBytes: Int
-    /// nil until something is collected.
+    /// nil until something is collected. Grows while a frame does: most blocks of few rows need little of it.
     private var staging: UnsafeMutableRawPointer?
+    private var stagingBytes = 0
     private var staged = 0
     private let compressor: Compressor
 
@@ -74,16 +76,33 @@ struct FrameWriter: ~Copyable {
             left -= piece
         }
         guard left > 0 else { return }
-        let staging = staging ?? .allocate(byteCount: frameBytes, alignment: 16)
-        self.staging = staging
         while left > 0 {
             if staged == frameBytes { try flushStaged() }
             let piece = min(left, frameBytes - staged)
-            (staging + staged).copyMemory(from: start, byteCount: piece)
+            (stagingRoom(for: piece) + staged).copyMemory(from: start, byteCount: piece)
             staged += piece
             start += piece
             left -= piece
         }
+    }
+
+    /// `staging` with room for so many bytes behind those in it, which a frame has.
+    @inline(__always)
+    private mutating func stagingRoom(for bytes: Int) -> UnsafeMutableRawPointer {
+        if let staging, stagingBytes - staged >= bytes { return staging }
+        return growStaging(bytes)
+    }
+
+    @inline(never)
+    private mutating func growStaging(_ bytes: Int) -> UnsafeMutableRawPointer {
+        stagingBytes = min(frameBytes, max(staged + bytes, 4 * stagingBytes, Self.stagingBytesMin))
+        let grown = UnsafeMutableRawPointer.allocate(byteCount: stagingBytes, alignment: 16)
+        if let staging {
+            grown.copyMemory(from: staging, byteCount: staged)
+            staging.deallocate()
+        }
+        staging = grown
+        return grown
     }
 
     mutating func write(varUInt value: UInt64) throws(FrameError) {

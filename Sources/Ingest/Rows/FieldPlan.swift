@@ -168,24 +168,28 @@ final class FieldPlan: @unchecked Sendable {
     /// Types that are remembered; beyond it the memory starts anew.
     private static let dynamicPlansMax = 256
 
+    /// - Parameter pool: where blocks are shared with tables of the same columns.
     /// - Throws: `TimeZoneError` for a zone that this host does not know.
     convenience init(
         _ structure: TableStructure, omitting omitted: Set<Int> = [], options: RowOptions = RowOptions(),
-        rules: RuleSet? = nil, seed: UInt64 = 0
+        rules: RuleSet? = nil, seed: UInt64 = 0, pool: BlockPool? = nil
     ) throws {
         try self.init(
-            structure, omitting: omitted, options: options, isWithinVariant: false, rules: rules, seed: seed)
+            structure, omitting: omitted, options: options, isWithinVariant: false, rules: rules, seed: seed, pool: pool
+        )
     }
 
     init(
         _ structure: TableStructure, omitting omitted: Set<Int>, options: RowOptions, isWithinVariant: Bool,
-        rules ruleSet: RuleSet? = nil, seed: UInt64 = 0
+        rules ruleSet: RuleSet? = nil, seed: UInt64 = 0, pool: BlockPool? = nil
     ) throws {
         self.structure = structure
         self.omitted = omitted
         self.options = options
-        layout = BlockLayout(
-            structure.columns.indices.filter { !omitted.contains($0) }.map { structure.columns[$0].definition })
+        let columns = structure.columns.indices.filter { !omitted.contains($0) }.map {
+            structure.columns[$0].definition
+        }
+        layout = pool?.layout(of: columns) ?? BlockLayout(columns)
         columnCount = structure.columns.count
         computedCount = structure.computedColumns.count
         let names = structure.columns.map(\.definition.name) + structure.computedColumns

@@ -1,6 +1,7 @@
 // Unsafe by design: owns the words that `RowParser` learns the order of keys in; they are as many as the plan has keys,
 // and two, for as long as the writer lives.
 
+import CSluice
 import ClickHouseNative
 import Pipeline
 
@@ -21,7 +22,8 @@ enum ReadingStop {
 final class TableWriter {
     private struct Variant {
         let plan: FieldPlan
-        var block: Block
+        /// nil: no row came since the last were taken. So few tables have one at a time where rows are read table by table, and it is warm.
+        var block: Block?
         var firstReceived: ContinuousClock.Instant?
     }
 
@@ -30,12 +32,14 @@ final class TableWriter {
         let tableKey: KeyIndex
         let pool: BlockPool
         let variantsMax: Int
-        let received: ContinuousClock.Instant
+        var received: ContinuousClock.Instant
         /// Seconds since 1970.
         let now: Int64
     }
 
     let table: TableName
+    /// Among those of a `ChunkReader`, which sets it.
+    var number = -1
     private(set) var structure: TableStructure
     /// The next row with a field that the table lacks makes reading stop.
     var asksForUnknownFields = true
@@ -79,9 +83,9 @@ final class TableWriter {
         let set = try Self.set(of: rules, structure, options)
         self.rules = set
         self.seed = seed
-        let plan = try FieldPlan(structure, options: options, rules: set, seed: seed)
+        let plan = try FieldPlan(structure, options: options, rules: set, seed: seed, pool: pool)
         tableName = KeyIndex([table.description])
-        variants = [Variant(plan: plan, block: pool.take(plan.layout))]
+        variants = [Variant(plan: plan)]
         successors = Self.successors(of: plan)
     }
 
@@ -104,11 +108,11 @@ final class TableWriter {
     /// - Throws: as `init`; nothing has changed then.
     func follow(_ structure: TableStructure, pool: BlockPool) throws {
         let set = try Self.set(of: asked, structure, options)
-        let plan = try FieldPlan(structure, options: options, rules: set, seed: seed)
+        let plan = try FieldPlan(structure, options: options, rules: set, seed: seed, pool: pool)
         rules = set
-        retired += variants.filter { $0.block.rows > 0 }
+        retired += variants.filter { $0.block.map { $0.rows > 0 } ?? false }
         for variant in variants { pool.forget(variant.plan.layout) }
-        variants = [Variant(plan: plan, block: pool.take(plan.layout))]
+        variants = [Variant(plan: plan)]
         current = 0
         successors.deallocate()
         successors = Self.successors(of: plan)
@@ -133,9 +137,16 @@ final class TableWriter {
     @inline(__always)
     private func sum(_ value: (Block) -> Int) -> Int {
         var sum = 0
-        for place in variants.indices { sum += value(variants[place].block) }
-        for place in retired.indices { sum += value(retired[place].block) }
+        for place in variants.indices { sum += variants[place].block.map(value) ?? 0 }
+        for place in retired.indices { sum += retired[place].block.map(value) ?? 0 }
         return sum
+    }
+
+    private func currentBlock(_ pool: BlockPool) -> Block {
+        if let block = variants[current].block { return block }
+        let block = pool.take(variants[current].plan.layout)
+        variants[current].block = block
+        return block
     }
 
     /// Reads lines until the input ends or a row is for another table.
@@ -151,10 +162,11 @@ final class TableWriter {
     ) -> ReadingStop {
         var variantChosenFor: Bytes?
         while cursor.p < cursor.end {
-            let before = variants[current].block.rows
+            let block = currentBlock(context.pool)
+            let before = block.rows
             let stop = readRun(
                 &cursor, context, takesUnnamed: takesUnnamed, decided: decided, routed: routed, reject: reject)
-            if variants[current].block.rows > before, variants[current].firstReceived == nil {
+            if block.rows > before, variants[current].firstReceived == nil {
                 variants[current].firstReceived = context.received
             }
             switch stop {
@@ -183,13 +195,8 @@ final class TableWriter {
         _ cursor: inout LineCursor, _ context: Context, takesUnnamed: Bool, decided: Bool, routed: Bool,
         reject: (ParseFault, TableWriter, UnsafeRawBufferPointer) -> Void
     ) -> RunStop {
-        let block = variants[current].block
-        var options = self.options
-        options.now = context.now
-        var parser = RowParser(
-            plan: variants[current].plan, block: block, options: options, tableKey: context.tableKey,
-            tableName: tableName, successors: successors, scratch: scratch)
-        if asksForUnknownFields, askedFields.count < Self.askedFieldsMax { parser.askedFields = askedFields }
+        let block = currentBlock(context.pool)
+        var parser = parser(for: block, context)
         parser.isRouted = routed
         defer { scratch = parser.scratch }
         let rules = variants[current].plan.rules
@@ -199,36 +206,121 @@ final class TableWriter {
                 cursor.p += 1
                 continue
             }
-            let start = cursor.p
-            rules?.begin()
-            do throws(ParseFault) {
-                try parser.row(&cursor)
-                cursor.skipSpace()
-                guard cursor.p.pointee == 0x0A else { throw ParseFault(.trailingText) }
-                guard takesUnnamed || decided || parser.namedTable else { throw ParseFault(.otherTable) }
-                cursor.p += 1
-                if let rules, !rules.keepsRow() {
-                    block.rollback()
-                    sampled += 1
-                } else {
-                    block.commitRow()
-                }
-            } catch {
+            let stop = readRow(
+                &cursor, &parser, block, rules, takesUnnamed: takesUnnamed, decided: decided, reject: reject)
+            if let stop { return stop }
+            if decided { return .finished }
+        }
+        return .finished
+    }
+
+    private func parser(for block: Block, _ context: Context) -> RowParser {
+        var options = self.options
+        options.now = context.now
+        var parser = RowParser(
+            plan: variants[current].plan, block: block, options: options, tableKey: context.tableKey,
+            tableName: tableName, successors: successors, scratch: scratch)
+        if asksForUnknownFields, askedFields.count < Self.askedFieldsMax { parser.askedFields = askedFields }
+        return parser
+    }
+
+    /// The row at the cursor.
+    ///
+    /// - Returns: nil: it is taken, or refused.
+    @inline(__always)
+    private func readRow(
+        _ cursor: inout LineCursor, _ parser: inout RowParser, _ block: Block, _ rules: RulePlan?, takesUnnamed: Bool,
+        decided: Bool, reject: (ParseFault, TableWriter, UnsafeRawBufferPointer) -> Void
+    ) -> RunStop? {
+        let start = cursor.p
+        rules?.begin()
+        do throws(ParseFault) {
+            try parser.row(&cursor)
+            cursor.skipSpace()
+            guard cursor.p.pointee == 0x0A else { throw ParseFault(.trailingText) }
+            guard takesUnnamed || decided || parser.namedTable else { throw ParseFault(.otherTable) }
+            cursor.p += 1
+            if let rules, !rules.keepsRow() {
                 block.rollback()
-                cursor.p = start
-                switch error.code {
-                case .otherVariant: return .otherVariant
-                // The fault may be another table's virtue: the row may name its table further behind.
-                case _ where !decided && (error.code == .otherTable || !parser.namedTable): return .otherTable
-                case .unknownColumn:
-                    unknownName = parser.unknownName
-                    return .unknownColumn
-                default:
-                    let fault = error.code == .otherTable ? ParseFault(.duplicateKey) : error
-                    reject(fault, self, cursor.takeLine())
+                sampled += 1
+            } else {
+                block.commitRow()
+            }
+        } catch {
+            block.rollback()
+            cursor.p = start
+            switch error.code {
+            case .otherVariant: return .otherVariant
+            // The fault may be another table's virtue: the row may name its table further behind.
+            case _ where !decided && (error.code == .otherTable || !parser.namedTable): return .otherTable
+            case .unknownColumn:
+                unknownName = parser.unknownName
+                return .unknownColumn
+            default:
+                let fault = error.code == .otherTable ? ParseFault(.duplicateKey) : error
+                reject(fault, self, cursor.takeLine())
+            }
+        }
+        return nil
+    }
+
+    // MARK: - Lines that lie apart
+
+    /// How much of a line is asked for while the one before it is read.
+    private static let prefetchBytes = 512
+
+    /// Reads lines each of which is for this table, in their order.
+    ///
+    /// - Parameters:
+    ///   - chunks: where they lie.
+    ///   - context: `received` is that of each line's chunk.
+    /// - Returns: How many of them were dealt with; fewer than all: the next one has a field that the table lacks.
+    func read(
+        _ lines: ArraySlice<GatheredLine>, of chunks: [HeldChunk], _ context: Context,
+        reject: (ParseFault, TableWriter, GatheredLine, UnsafeRawBufferPointer) -> Void
+    ) -> Int {
+        var next = lines.startIndex
+        var variantChosenFor = -1
+        while next < lines.endIndex {
+            switch readRun(lines, &next, of: chunks, context, reject: reject) {
+            case .finished, .otherTable: break
+            case .unknownColumn: return next - lines.startIndex
+            case .otherVariant:
+                var cursor = chunks[Int(lines[next].chunk)].cursor(at: lines[next])
+                let fault = variantChosenFor == next ? ParseFault(.malformed) : selectVariant(cursor, context)
+                variantChosenFor = next
+                if let fault {
+                    reject(fault, self, lines[next], cursor.takeLine())
+                    next += 1
                 }
             }
-            if decided { return .finished }
+        }
+        return lines.count
+    }
+
+    private func readRun(
+        _ lines: ArraySlice<GatheredLine>, _ next: inout Int, of chunks: [HeldChunk], _ context: Context,
+        reject: (ParseFault, TableWriter, GatheredLine, UnsafeRawBufferPointer) -> Void
+    ) -> RunStop {
+        let block = currentBlock(context.pool)
+        var parser = parser(for: block, context)
+        defer { scratch = parser.scratch }
+        let rules = variants[current].plan.rules
+        var first = variants[current].firstReceived
+        defer { variants[current].firstReceived = first }
+        while next < lines.endIndex {
+            let line = lines[next]
+            if next + 1 < lines.endIndex {
+                let ahead = lines[next + 1]
+                sluice_prefetch(chunks[Int(ahead.chunk)].start + Int(ahead.offset), Self.prefetchBytes)
+            }
+            var cursor = chunks[Int(line.chunk)].cursor(at: line)
+            let stop = readRow(&cursor, &parser, block, rules, takesUnnamed: true, decided: true) {
+                reject($0, $1, line, $2)
+            }
+            if let stop { return stop }
+            next += 1
+            if first == nil, block.rows > 0 { first = chunks[Int(line.chunk)].chunk.received }
         }
         return .finished
     }
@@ -277,11 +369,12 @@ final class TableWriter {
         }
         guard variants.count < context.variantsMax else { return ParseFault(.tooManyVariants) }
         let plan = try? FieldPlan(
-            structure, omitting: omitted, options: options, rules: rules, seed: seed &+ UInt64(variants.count))
+            structure, omitting: omitted, options: options, rules: rules, seed: seed &+ UInt64(variants.count),
+            pool: context.pool)
         guard let plan else {
             return ParseFault(.malformed)
         }
-        variants.append(Variant(plan: plan, block: context.pool.take(plan.layout)))
+        variants.append(Variant(plan: plan))
         current = variants.count - 1
         return nil
     }
@@ -296,7 +389,7 @@ final class TableWriter {
     func append(_ columns: [ColumnFit.Column], rows: Int, _ context: Context) -> ParseFault? {
         let omitted = Set(plan.expressionColumns).subtracting(columns.map(\.column))
         if let fault = choose(omitted, context) { return fault }
-        let (block, plan) = (variants[current].block, variants[current].plan)
+        let (block, plan) = (currentBlock(context.pool), variants[current].plan)
         for column in columns {
             block.append(
                 column: column.block.layout.roots[column.place], of: column.block,
@@ -321,21 +414,22 @@ final class TableWriter {
     }
 
     /// What was read since the last call, in row batches; blocks with no rows stay.
-    func takeBatches(pool: BlockPool) -> [RowBatch] {
-        var batches = retired.map { variant in
-            variant.block.complete()
-            return RowBatch(table: table, block: variant.block, firstReceived: variant.firstReceived ?? .now)
-        }
+    func takeBatches() -> [RowBatch] {
+        var batches = retired.compactMap { batch(of: $0) }
         retired = []
-        for place in variants.indices where variants[place].block.rows > 0 {
-            let variant = variants[place]
-            variant.block.complete()
-            batches.append(
-                RowBatch(table: table, block: variant.block, firstReceived: variant.firstReceived ?? .now))
-            variants[place].block = pool.take(variant.plan.layout)
+        for place in variants.indices {
+            guard let batch = batch(of: variants[place]) else { continue }
+            batches.append(batch)
+            variants[place].block = nil
             variants[place].firstReceived = nil
         }
         return batches
+    }
+
+    private func batch(of variant: Variant) -> RowBatch? {
+        guard let block = variant.block, block.rows > 0 else { return nil }
+        block.complete()
+        return RowBatch(table: table, block: block, firstReceived: variant.firstReceived ?? .now)
     }
 
     func name(ofColumn column: Int32) -> String? { variants[0].plan.name(ofColumn: column) }

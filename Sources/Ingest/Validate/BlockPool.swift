@@ -5,6 +5,7 @@ import NIOConcurrencyHelpers
 public final class BlockPool: Sendable {
     private struct State: Sendable {
         var blocks: [ObjectIdentifier: [Block]] = [:]
+        var layouts: [[ColumnDefinition]: BlockLayout] = [:]
         var bytes = 0
     }
 
@@ -13,6 +14,21 @@ public final class BlockPool: Sendable {
     private let state = NIOLockedValueBox(State())
 
     public init(bytesMax: Int) { self.bytesMax = bytesMax }
+
+    /// Layouts that are remembered; beyond it the memory starts anew, and tables share less.
+    static let layoutsMax = 1024
+
+    /// The layout of these columns: the same one for all tables that have them, so that a block that one of them is done with, and
+    /// which is in the processor's caches, is the next one's.
+    func layout(of columns: [ColumnDefinition]) -> BlockLayout {
+        state.withLockedValue { state in
+            if let known = state.layouts[columns] { return known }
+            if state.layouts.count >= Self.layoutsMax { state.layouts.removeAll() }
+            let layout = BlockLayout(columns)
+            state.layouts[columns] = layout
+            return layout
+        }
+    }
 
     /// An empty block of this very layout.
     func take(_ layout: BlockLayout) -> Block {
@@ -24,9 +40,10 @@ public final class BlockPool: Sendable {
         return known ?? Block(layout: layout)
     }
 
-    /// Frees the idle blocks of a layout that is not used any more.
+    /// Frees the idle blocks of a layout that is not used any more, at least not by the table that asks.
     func forget(_ layout: BlockLayout) {
         let freed = state.withLockedValue { state in
+            if state.layouts[layout.columns] === layout { state.layouts[layout.columns] = nil }
             let freed = state.blocks.removeValue(forKey: ObjectIdentifier(layout)) ?? []
             state.bytes -= freed.reduce(0) { $0 + $1.byteCapacity }
             return freed

@@ -26,12 +26,20 @@ final class ChunkReader {
     /// Some table's rules keep only a sample of its rows.
     private let samples: Bool
     private(set) var writers: [TableName: TableWriter] = [:]
+    /// The same by their numbers.
+    private var numbered: [TableWriter] = []
     /// Tables that rows cannot go to, and why.
     private(set) var refused: [TableName: CatalogError] = [:]
     private var last: TableWriter?
     private var names = KnownNames()
-    /// Those that have rows, in the order in which they got the first of them.
+    /// Those that have rows, in the order in which they got the first of them; while they are taken, the other way round.
     private var filled: [TableWriter] = []
+    /// Rows of many tables, which are read when they are taken.
+    private var gathered = GatheredLines()
+    private var taking: Taking?
+    /// Whether rows of many tables may wait for being read; those that are there are read in any case.
+    var gathersLines = true
+    private let gatherTablesMin: Int
     /// At least as many bytes as the rows take in memory.
     private var bytesBound = 0
     private var hasFullTable = false
@@ -44,8 +52,15 @@ final class ChunkReader {
     var cells = CellWriter()
     var textPlans: [TextPlanKey: (structure: TableStructure, plan: TextPlan)] = [:]
 
-    init(settings: ValidateSettings, pool: BlockPool, now: @escaping @Sendable () -> Int64) {
+    /// From so many tables on, mixed rows are gathered: their columns are in no cache any more when the next row for them comes.
+    static let gatherTablesMin = 16
+
+    init(
+        settings: ValidateSettings, pool: BlockPool, gatherTablesMin: Int = ChunkReader.gatherTablesMin,
+        now: @escaping @Sendable () -> Int64
+    ) {
         self.settings = settings
+        self.gatherTablesMin = gatherTablesMin
         self.pool = pool
         self.now = now
         tableKey = KeyIndex([settings.tableField])
@@ -64,16 +79,26 @@ final class ChunkReader {
     // MARK: - Tables
 
     func add(_ writer: TableWriter) {
-        writers[writer.table] = writer
-        names.forget()
+        if let old = writers.updateValue(writer, forKey: writer.table) {
+            precondition(!gathered.has(old.number), "what was read for a table is taken before it is another one")
+            writer.number = old.number
+            numbered[old.number] = writer
+            names.forget()
+        } else {
+            writer.number = numbered.count
+            numbered.append(writer)
+        }
     }
 
     /// The tables that are read into.
     var tables: [TableWriter] { Array(writers.values) }
 
-    /// The table is not there any more; what was read for it must have been taken.
+    /// The table is not there any more; all that was read must have been taken.
     func remove(_ table: TableName) {
+        precondition(gathered.isEmpty, "all that was read is taken before a table goes")
         writers[table] = nil
+        numbered = Array(writers.values)
+        for (number, writer) in numbered.enumerated() { writer.number = number }
         names.forget()
         if last?.table == table { last = nil }
     }
@@ -94,15 +119,6 @@ final class ChunkReader {
         Dictionary(uniqueKeysWithValues: filled.map { ($0.table, $0.rows) })
     }
 
-    func takeBatches() -> [RowBatch] {
-        let batches = filled.flatMap { $0.takeBatches(pool: pool) }
-        for writer in filled { writer.isFilled = false }
-        filled.removeAll(keepingCapacity: true)
-        bytesBound = 0
-        hasFullTable = false
-        return batches
-    }
-
     /// Rows since the last call that are acked, and kept nowhere.
     func takeSampled() -> [(table: TableName, rows: Int)] {
         guard samples else { return [] }
@@ -113,11 +129,14 @@ final class ChunkReader {
     ///
     /// Asked after each chunk, so it costs nothing: bytes are counted only when the bound of what they can be is reached.
     var isFull: Bool {
-        if hasFullTable { return true }
+        if hasFullTable || gathered.memory >= settings.gatherBytesMax { return true }
         guard bytesBound >= settings.rowBatchBytesMax else { return false }
         bytesBound = filled.reduce(0) { $0 + $1.bytes }
         return bytesBound >= settings.rowBatchBytesMax
     }
+
+    /// About as many bytes as the columns of all that was read take.
+    var bytesExpected: Int { filled.reduce(0) { $0 + $1.bytes } + gathered.memory / 2 }
 
     /// Rows were read from so much text.
     func note(_ writer: TableWriter, rowsBefore: Int, textBytes: Int) {
@@ -130,6 +149,8 @@ final class ChunkReader {
         bytesBound += writer.layout.bytesMax(rows: rows - rowsBefore, textBytes: textBytes)
         if rows >= settings.rowBatchRowsMax { hasFullTable = true }
     }
+
+    var hasRejections: Bool { !rejections.isEmpty }
 
     func takeRejections() -> [Rejection] {
         defer { rejections = [] }
@@ -173,7 +194,8 @@ final class ChunkReader {
             rejections.append(
                 Rejection(
                     table: table, column: column, reason: reason, message: message, session: chunk.session,
-                    bytes: slice(whole, start, line), number: counted.number(of: line, from: start),
+                    bytes: slice(whole, start, line),
+                    number: line.baseAddress.flatMap { counted.number(at: $0.assumingMemoryBound(to: UInt8.self)) },
                     producer: chunk.numbering?.producer.identity))
         }
         func reject(_ fault: ParseFault, _ writer: TableWriter?, _ line: UnsafeRawBufferPointer) {
@@ -181,13 +203,41 @@ final class ChunkReader {
                 fault.reason, writer?.table, column: writer?.name(ofColumn: fault.column), fault.message, line)
         }
 
+        // Held from the first row that is gathered on.
+        var held: UInt32?
+        func gather(_ writer: TableWriter, _ cursor: inout LineCursor) {
+            let place = held ?? gathered.hold(chunk, whole, start: start, end: cursor.end)
+            held = place
+            let number = counted.number(at: cursor.p)
+            gathered.append(
+                GatheredLine(
+                    table: UInt32(writer.number), chunk: place, offset: UInt32(cursor.p - start),
+                    linesBefore: UInt32(truncatingIfNeeded: (number ?? 0) &- counted.first)))
+            _ = cursor.takeLine()
+            counted.passed(to: cursor.p)
+        }
+        let mayGather =
+            gathersLines && routes.isEmpty && writers.count >= gatherTablesMin && whole.readableBytes < 1 << 31
+
         // The table of the last rows is the likeliest for the next; a row that names another says so. With a route each row does.
         let isRouted = fallback.map { routes.has($0) } ?? false
         var writer = isRouted ? nil : fallback.flatMap { writers[$0] } ?? last
         // Rows of many tables, mixed: the row before says nothing.
         var alternates = false
+        // From here on every row of the chunk is. Rows of a table that has some already wait behind them.
+        var gathers = !gathered.isEmpty && (writer.map { gathered.has($0.number) } ?? mayGather)
         while cursor.p < cursor.end {
-            if alternates, let known = namedFirst(cursor) {
+            if gathers {
+                cursor.skipSpace()
+                if let known = namedFirst(cursor) {
+                    gather(known, &cursor)
+                    continue
+                }
+            } else if alternates, let known = namedFirst(cursor) {
+                if mayGather || gathered.has(known.number) {
+                    gathers = true
+                    continue
+                }
                 alternates = known !== last
                 last = known
                 writer = known
@@ -197,7 +247,7 @@ final class ChunkReader {
                 if case .unknownColumn = stop { return .needsStructure(known, offset: cursor.p - start) }
                 continue
             }
-            if let writer, !isRouted, !routes.has(writer.table) {
+            if let writer, !gathers, !isRouted, !routes.has(writer.table) {
                 last = writer
                 let takesUnnamed = writer.table == fallback
                 let (rows, begin) = (writer.rows, cursor.p)
@@ -252,6 +302,11 @@ final class ChunkReader {
             }
             writer = known
             if routes.isEmpty, named != nil, let name = firstName(cursor) { names.note(name, known) }
+            if gathers || gathered.has(known.number) {
+                gathers = true
+                gather(known, &cursor)
+                continue
+            }
             let (rows, begin) = (known.rows, cursor.p)
             let stop = known.read(
                 &cursor, context, takesUnnamed: true, decided: true, routed: target != nil, reject: reject)
@@ -260,6 +315,87 @@ final class ChunkReader {
         }
         return .done
     }
+
+    // MARK: - Taking
+
+    /// What is being taken: rows that were gathered are read table by table.
+    private struct Taking {
+        let lines: [GatheredLine]
+        /// Those of a table at a time, the next one last.
+        var tables: [(number: Int, lines: Range<Int>)]
+    }
+
+    /// A step of taking what was read.
+    enum Step {
+        /// Of one table.
+        case batches([RowBatch])
+        /// A row has a field that its table lacks: ask the catalog anew, `follow` what it says, go on.
+        case needsStructure(TableWriter)
+    }
+
+    /// The next row batches of what was read since the last time; nil: that was all. No chunk may be read in between.
+    ///
+    /// A table's rows come in their order, at most `rowBatchRowsMax` of those that were gathered at once. `rejections` may have new ones.
+    func takeNext() -> Step? {
+        if taking == nil {
+            let (lines, tables) = gathered.sorted()
+            filled.reverse()
+            taking = Taking(lines: lines, tables: tables.reversed())
+        }
+        while let (number, all) = taking?.tables.last {
+            let writer = numbered[number]
+            let lines = all.prefix(settings.rowBatchRowsMax)
+            let read = readGathered(lines, for: writer)
+            let rest = all.dropFirst(read)
+            taking?.tables.removeLast()
+            if !rest.isEmpty { taking?.tables.append((number, rest)) }
+            if read < lines.count { return .needsStructure(writer) }
+            let batches = writer.takeBatches()
+            if !batches.isEmpty { return .batches(batches) }
+        }
+        while let writer = filled.popLast() {
+            writer.isFilled = false
+            let batches = writer.takeBatches()
+            if !batches.isEmpty { return .batches(batches) }
+        }
+        taking = nil
+        gathered.clear()
+        bytesBound = 0
+        hasFullTable = false
+        return nil
+    }
+
+    /// All that was read; the tables are asked for nothing.
+    func takeBatches() -> [RowBatch] {
+        var batches: [RowBatch] = []
+        while let step = takeNext() {
+            switch step {
+            case .batches(let more): batches += more
+            case .needsStructure(let writer): writer.hasAsked()
+            }
+        }
+        return batches
+    }
+
+    /// - Returns: How many of the lines were dealt with.
+    private func readGathered(_ lines: Range<Int>, for writer: TableWriter) -> Int {
+        guard let all = taking?.lines, let first = lines.first else { return 0 }
+        let chunks = gathered.chunks
+        let context = TableWriter.Context(
+            tableKey: tableKey, pool: pool, variantsMax: settings.variantsMax,
+            received: chunks[Int(all[first].chunk)].chunk.received, now: now())
+        return writer.read(all[lines], of: chunks, context) { fault, writer, line, bytes in
+            let held = chunks[Int(line.chunk)]
+            rejections.append(
+                Rejection(
+                    table: writer.table, column: writer.name(ofColumn: fault.column), reason: fault.reason,
+                    message: fault.message, session: held.chunk.session, bytes: slice(held.bytes, held.start, bytes),
+                    number: held.chunk.numbering.map { $0.range.first + UInt64(line.linesBefore) },
+                    producer: held.chunk.numbering?.producer.identity))
+        }
+    }
+
+    // MARK: - Names
 
     /// The table of a row that names it first of all and in plain words, if rows before have named it so.
     private func namedFirst(_ row: LineCursor) -> TableWriter? {
@@ -314,64 +450,6 @@ final class ChunkReader {
         guard let base = line.baseAddress else { return ByteBuffer() }
         let offset = base - UnsafeRawPointer(start)
         return whole.getSlice(at: whole.readerIndex + offset, length: line.count) ?? ByteBuffer()
-    }
-}
-
-/// Tables by their names as rows have them: finding one takes no text apart and allocates nothing. What is not here is looked up the
-/// long way.
-private struct KnownNames {
-    private struct Entry {
-        let hash: UInt64
-        let name: [UInt8]
-        let writer: TableWriter
-    }
-
-    /// A power of two; two names of one place take turns.
-    private static let places = 4096
-    private static let nameBytesMax = 512
-
-    /// Empty until something was noted.
-    private var entries: [Entry?] = []
-
-    var isEmpty: Bool { entries.isEmpty }
-
-    func writer(of name: UnsafeRawBufferPointer) -> TableWriter? {
-        let hash = KeyIndex.hash(of: name)
-        guard let entry = entries[Int(hash & UInt64(Self.places - 1))], entry.hash == hash,
-            entry.name.elementsEqual(name)
-        else { return nil }
-        return entry.writer
-    }
-
-    mutating func note(_ name: UnsafeRawBufferPointer, _ writer: TableWriter) {
-        guard name.count <= Self.nameBytesMax else { return }
-        if entries.isEmpty { entries = Array(repeating: nil, count: Self.places) }
-        let hash = KeyIndex.hash(of: name)
-        entries[Int(hash & UInt64(Self.places - 1))] = Entry(hash: hash, name: Array(name), writer: writer)
-    }
-
-    mutating func forget() { entries = [] }
-}
-
-/// Finds the numbers of a chunk's lines. Asked for rejected rows only, in their order, so each newline is counted once.
-private struct LineCount {
-    private var at: Bytes
-    private var next: UInt64?
-
-    init(at start: Bytes, number: UInt64?) {
-        at = start
-        next = number
-    }
-
-    mutating func number(of line: UnsafeRawBufferPointer, from start: Bytes) -> UInt64? {
-        guard let base = line.baseAddress, var number = next else { return nil }
-        let end = base.assumingMemoryBound(to: UInt8.self)
-        while at < end {
-            if at.pointee == 0x0A { number += 1 }
-            at += 1
-        }
-        next = number
-        return number
     }
 }
 

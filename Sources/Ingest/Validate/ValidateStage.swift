@@ -23,6 +23,7 @@ public actor ValidateStage: Stage {
     private let output: BoundedStream<Intake>
     /// nil: there is no spool.
     private let spool: SpoolSettings.Compression?
+    private let backlog: SpoolBacklog?
     private let catalog: any TableCatalog
     private let changes: StructureChanges
     private let watch: StructureWatch
@@ -42,6 +43,7 @@ public actor ValidateStage: Stage {
     /// - Parameters:
     ///   - changes: says when the catalog has learned something.
     ///   - compressesOnce: `Settings.compressesOnce`
+    ///   - backlog: the spool's; nil: nobody knows.
     ///   - wallClock: milliseconds since 1970.
     ///   - deadLetter: keeps rejected rows; validation waits for it.
     ///   - rates: is told which tables rows are for.
@@ -50,7 +52,8 @@ public actor ValidateStage: Stage {
     ///     what was read is then not passed on, and nobody hears that it was taken.
     public init(
         settings: ValidateSettings, input: BoundedStream<Chunk>, output: BoundedStream<Intake>,
-        spool: SpoolSettings.Compression? = nil, compressesOnce: Bool = false, catalog: any TableCatalog,
+        spool: SpoolSettings.Compression? = nil, compressesOnce: Bool = false, backlog: SpoolBacklog? = nil,
+        catalog: any TableCatalog,
         changes: StructureChanges = StructureChanges(), pool: BlockPool, telemetry: Telemetry,
         logger: Logger, clock: StageClock = .continuous, wallClock: @escaping @Sendable () -> Int64,
         deadLetter: @escaping @Sendable ([Rejection]) async -> Void,
@@ -64,6 +67,7 @@ public actor ValidateStage: Stage {
         self.input = input
         self.output = output
         self.spool = spool
+        self.backlog = backlog
         self.wallClock = wallClock
         self.deadLetterSynced = deadLetterSynced
         self.catalog = catalog
@@ -142,14 +146,16 @@ public actor ValidateStage: Stage {
             let limitsTables = rates?.limitsTables ?? false
             let now = current.withLockedValue { $0.generation }
             if now != generation {
-                try await passOn(reader, &numbered, &tables)
+                try await passOn(reader, &numbered, &tables, &asks)
                 (settings, generation) = current.withLockedValue { ($0.settings, $0.generation) }
                 reader = makeReader(settings)
             }
+            // Who is limited by rows has to be told at once for which tables they are.
+            reader.gathersLines = !limitsTables
             let count = changes.count
             if count != seenChanges {
                 seenChanges = count
-                try await followChanges(reader, &numbered, &tables)
+                try await followChanges(reader, &numbered, &tables, &asks)
             }
             asks.allow(reader, at: clock.now)
             if let until = refusedUntil, clock.now >= until {
@@ -176,18 +182,18 @@ public actor ValidateStage: Stage {
                 if limitsTables { charge(chunk, before, reader.rowsByTable) }
                 if let numbering = chunk.numbering { numbered.note(numbering, rejections) }
                 if reader.isFull {
-                    try await passOn(reader, &numbered, &tables)
+                    try await passOn(reader, &numbered, &tables, &asks)
                     linger.passedOn(at: clock.now)
                 }
             }
             if reader.hasRefusals, refusedUntil == nil { refusedUntil = clock.now + Self.refusalTime }
             if input.isEmpty, linger.isWorthwhile(at: clock.now) { try await clock.sleep(for: Linger.wait) }
             if input.isEmpty {
-                try await passOn(reader, &numbered, &tables)
+                try await passOn(reader, &numbered, &tables, &asks)
                 linger.passedOn(at: clock.now)
             }
         }
-        try await passOn(reader, &numbered, &tables)
+        try await passOn(reader, &numbered, &tables, &asks)
         try Task.checkCancellation()
     }
 
@@ -260,14 +266,15 @@ public actor ValidateStage: Stage {
 
     /// The catalog has learned something: tables that are other ones now are read as such from the next chunk on.
     private nonisolated func followChanges(
-        _ reader: ChunkReader, _ numbered: inout [Intake.Numbered], _ tables: inout [TableName: TableTelemetry]
+        _ reader: ChunkReader, _ numbered: inout [Intake.Numbered], _ tables: inout [TableName: TableTelemetry],
+        _ asks: inout UnknownFieldAsks
     ) async throws {
         for writer in reader.tables {
             do {
                 try await follow(try await catalog.structure(of: writer.table), writer)
             } catch let error as CatalogError {
                 // What was read of the table goes the way of all its rows: the sink says what becomes of them.
-                try await passOn(reader, &numbered, &tables)
+                try await passOn(reader, &numbered, &tables, &asks)
                 reader.remove(writer.table)
                 watch.isGone(writer.table)
                 refuse(writer.table, error, reader)
@@ -305,31 +312,51 @@ public actor ValidateStage: Stage {
 
     /// Passes on all that was read since the last time: whole chunks, so that they become durable as a whole.
     private nonisolated func passOn(
-        _ reader: ChunkReader, _ numbered: inout [Intake.Numbered], _ tables: inout [TableName: TableTelemetry]
+        _ reader: ChunkReader, _ numbered: inout [Intake.Numbered], _ tables: inout [TableName: TableTelemetry],
+        _ asks: inout UnknownFieldAsks
     ) async throws {
+        let compressesOnce = current.withLockedValue { $0.compressesOnce }
+        var builder = IntakeBuilder(
+            numbered: numbered, spool: spool, isFinal: compressesOnce, backlog: backlog,
+            expecting: reader.bytesExpected)
+        var rows = 0
+        var firstReceived: StageClock.Instant?
+        while let step = reader.takeNext() {
+            // Rows that waited are read only now, and may be refused.
+            if reader.hasRejections {
+                let rejections = reader.takeRejections()
+                await settle(rejections, &tables)
+                numbered.refuse(rejections)
+            }
+            switch step {
+            case .needsStructure(let writer): try await ask(writer, &asks)
+            case .batches(let batches):
+                for batch in batches {
+                    rows += batch.rows
+                    firstReceived = min(firstReceived ?? batch.firstReceived, batch.firstReceived)
+                    telemetry.receivedRows.add(batch.rows)
+                    telemetry.accepted(rows: batch.rows, into: counters(batch.table, &tables))
+                    telemetry.acceptLatency.observe(clock.now - batch.firstReceived)
+                    try builder.append(batch) { pool.give($0) }
+                }
+            }
+        }
+        let rejections = reader.takeRejections()
+        await settle(rejections, &tables)
+        numbered.refuse(rejections)
         for (table, rows) in reader.takeSampled() {
             telemetry.receivedRows.add(rows)
             telemetry.accepted(rows: rows, into: counters(table, &tables))
             telemetry.discardedRows.add(rows, reason: "sampled")
         }
-        let batches = reader.takeBatches()
-        guard !batches.isEmpty || !numbered.isEmpty else { return }
-        if numbered.contains(where: { !$0.refusals.isEmpty }) { try await deadLetterSynced() }
-        let now = clock.now
-        var waited: Duration = .zero
-        for batch in batches {
-            telemetry.receivedRows.add(batch.rows)
-            telemetry.accepted(rows: batch.rows, into: counters(batch.table, &tables))
-            let latency = now - batch.firstReceived
-            telemetry.acceptLatency.observe(latency)
-            waited = max(waited, latency)
-        }
-        let rows = batches.reduce(0) { $0 + $1.rows }
+        guard !builder.isEmpty || !numbered.isEmpty else { return }
         held.add(rows)
         defer { held.add(-rows) }
-        let intake = try Intake(
-            batches: batches, numbered: numbered, received: wallClock() - Int64(waited.milliseconds), spool: spool,
-            isFinal: current.withLockedValue { $0.compressesOnce }, release: { pool.give($0) })
+        if numbered.contains(where: { !$0.refusals.isEmpty }) { try await deadLetterSynced() }
+        let waited = firstReceived.map { max(.zero, clock.now - $0) } ?? .zero
+        let intake = builder.finish(numbered: numbered, received: wallClock() - Int64(waited.milliseconds)) {
+            pool.give($0)
+        }
         numbered = []
         do {
             try await output.send(intake)
@@ -367,12 +394,7 @@ public actor ValidateStage: Stage {
 extension [Intake.Numbered] {
     /// A chunk was read: its numbers follow on the last ones, or begin another run.
     fileprivate mutating func note(_ numbering: Chunk.Numbering, _ rejections: [Rejection]) {
-        let refusals = rejections.compactMap { rejection in
-            rejection.number.map {
-                RowRefusal(
-                    number: $0, reason: rejection.reason.rawValue, column: rejection.column, message: rejection.message)
-            }
-        }
+        let refusals = rejections.compactMap(\.refusal)
         let range = numbering.producer.covered(by: numbering.range)
         if let place = lastIndex(where: { $0.producer === numbering.producer }),
             self[place].range.last + 1 == range.first
@@ -384,6 +406,30 @@ extension [Intake.Numbered] {
         } else {
             append(Intake.Numbered(producer: numbering.producer, range: range, refusals: refusals))
         }
+    }
+
+    /// Rows of chunks that were noted before turn out to be refused.
+    fileprivate mutating func refuse(_ rejections: [Rejection]) {
+        guard !rejections.isEmpty else { return }
+        let places = Dictionary(grouping: indices) { self[$0].producer.identity }
+        var touched: Set<Int> = []
+        for rejection in rejections {
+            guard let refusal = rejection.refusal, let producer = rejection.producer,
+                let place = places[producer]?.first(where: {
+                    (self[$0].range.first...self[$0].range.last).contains(refusal.number)
+                })
+            else { continue }
+            self[place].refusals.append(refusal)
+            touched.insert(place)
+        }
+        for place in touched { self[place].refusals.sort { $0.number < $1.number } }
+    }
+}
+
+extension Rejection {
+    /// What its producer is told, if the row has a number.
+    fileprivate var refusal: RowRefusal? {
+        number.map { RowRefusal(number: $0, reason: reason.rawValue, column: column, message: message) }
     }
 }
 

@@ -15,6 +15,8 @@ struct BatchPlanner: Sendable {
     static let layoutsMax = 4
     /// Whatever the strategy: a block stays one INSERT block of the server (its `max_insert_block_size`).
     static let blockRowsMax = 1_048_576
+    /// From so many on, several blocks are sealed when there are too many bytes.
+    static let manyTables = 64
     /// Tables whose rate is remembered while they have no rows.
     static let idleTablesMax = 1024
 
@@ -49,9 +51,7 @@ struct BatchPlanner: Sendable {
         keep(table, as: batch.table)
         // Others may have a smaller share of the memory now that there is one table more; they see to it when their
         // next row batch comes. The sum is watched at once.
-        while openBytes > settings.memoryMax, let largest = largest() {
-            sealed.append(seal(largest.table, largest.place, .memory))
-        }
+        if openBytes > settings.memoryMax { sealLargest(&sealed) }
         return sealed
     }
 
@@ -196,13 +196,22 @@ struct BatchPlanner: Sendable {
         return due.map { seal($0.block, $0.table, reason) }
     }
 
-    private func largest() -> (table: TableName, place: Int)? {
-        var largest: (table: TableName, place: Int, bytes: Int)?
+    /// Seals the largest blocks, until there is room again. To look for them costs something with many tables, so that there some are sealed
+    /// at once.
+    private mutating func sealLargest(_ sealed: inout [SealedBlock]) {
+        let bytesMax =
+            openTables < Self.manyTables ? settings.memoryMax : settings.memoryMax - settings.memoryMax / 16
+        var open: [(table: TableName, layout: BlockLayout, bytes: Int)] = []
         for (name, table) in tables {
-            for (place, block) in table.blocks.enumerated() where block.bytes > (largest?.bytes ?? -1) {
-                largest = (name, place, block.bytes)
-            }
+            open += table.blocks.map { (name, $0.layout, $0.bytes) }
         }
-        return largest.map { ($0.table, $0.place) }
+        open.sort { $0.bytes > $1.bytes }
+        for next in open {
+            guard openBytes > bytesMax else { return }
+            guard let place = tables[next.table]?.blocks.firstIndex(where: { $0.layout === next.layout }) else {
+                continue
+            }
+            sealed.append(seal(next.table, place, .memory))
+        }
     }
 }

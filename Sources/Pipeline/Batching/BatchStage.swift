@@ -8,8 +8,12 @@ import ClickHouseNative
 public actor BatchStage: Stage {
     /// Row batches taken from the input at once: many small ones, or a single large one. What is in hand counts in no
     /// stream's bound, so it is little.
-    static let batchesAtOnceMax = 64
+    static let batchesAtOnceMax = 1024
     static let bytesAtOnceMax = 1 << 20
+    /// Sealed blocks, and their bytes, that are being frozen or wait for it; no more is taken while there are as many. They count in no
+    /// stream's bound, either.
+    static let blocksInHandMax = 1024
+    static let bytesInHandMax = 8 << 20
 
     public nonisolated let name = "batch"
     private let input: BoundedStream<RowBatch>
@@ -20,9 +24,21 @@ public actor BatchStage: Stage {
     private let held = Gauge()
     private let seal: @Sendable ([SealedBlock]) async -> [SealedBlock]
     private var planner: BatchPlanner
-    /// Calls of `passOn` that are under way; `run()` ends the output when there is none.
-    private var passing = 0
-    private var waitingForQuiet: CheckedContinuation<Void, Never>?
+    /// Sealed, and to be frozen next: while that is done for some, which takes a write to the disk, more may come, and those are frozen
+    /// together.
+    private var queue: [SealedBlock] = []
+    /// Of the queue and of what is being frozen and sent.
+    private var blocksInHand = 0
+    private var bytesInHand = 0
+    /// Blocks that were ever queued, and those of them that went on.
+    private var queued = 0
+    private var passed = 0
+    /// Waits for blocks to freeze.
+    private var idleSealer: CheckedContinuation<Void, Never>?
+    /// Wait until something goes on.
+    private var waiters: [CheckedContinuation<Void, Never>] = []
+    /// Nothing goes on any more.
+    private var hasEnded = false
     /// Waits while nothing is open that grows too old.
     private var noDeadline: CheckedContinuation<Void, Never>?
     /// Ends at a deadline, or when there is an earlier one.
@@ -49,9 +65,14 @@ public actor BatchStage: Stage {
     /// Ends when the input has ended and everything is passed on; the output is then finished.
     public func run() async throws {
         // However this ends, nothing more comes.
-        defer { output.finish() }
+        defer {
+            output.finish()
+            hasEnded = true
+            wakeWaiters()
+        }
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { try await self.take() }
+            group.addTask { try await self.sealQueued() }
             group.addTask { try await self.watchDeadlines() }
             // The first to end is `take`, when all is passed on, or whoever failed.
             try await group.next()
@@ -66,14 +87,16 @@ public actor BatchStage: Stage {
             for batch in batches {
                 let now = clock.now
                 let factor = pressure.factor(of: batch.table, now: now)
-                let sealed = planner.rowBatchReceived(batch, now: now, pressure: factor)
-                deadlineMayBeEarlier()
-                try await passOn(sealed)
+                enqueue(planner.rowBatchReceived(batch, now: now, pressure: factor))
             }
+            deadlineMayBeEarlier()
+            try await waitForRoom()
         }
         try Task.checkCancellation()
-        try await passOn(planner.drained())
-        await quiet()
+        enqueue(planner.drained())
+        report()
+        // A flush that was asked for from outside may still hold blocks.
+        try await wait { $0.passed == $0.queued }
     }
 
     // MARK: Deadlines
@@ -100,7 +123,8 @@ public actor BatchStage: Stage {
                 sleeping = nil
                 continue
             }
-            try await passOn(planner.deadlineReached(now: clock.now))
+            enqueue(planner.deadlineReached(now: clock.now))
+            try await waitForRoom()
         }
     }
 
@@ -125,40 +149,92 @@ public actor BatchStage: Stage {
     public func flush(table: TableName? = nil) async throws -> [Int] {
         let sealed = planner.flushRequested(table)
         let rows = sealed.map(\.rows)
-        try await passOn(sealed)
+        enqueue(sealed)
+        report()
+        let last = queued
+        try await wait { $0.passed >= last }
         return rows
     }
 
-    /// Sends sealed blocks on, one after the other.
-    private func passOn(_ sealed: [SealedBlock]) async throws {
+    // MARK: Sealed blocks
+
+    /// They go on in this order, as soon as they are frozen.
+    private func enqueue(_ sealed: [SealedBlock]) {
+        guard !sealed.isEmpty else { return }
+        queue += sealed
+        queued += sealed.count
+        blocksInHand += sealed.count
+        bytesInHand += sealed.reduce(0) { $0 + $1.bytes }
+        idleSealer.take()?.resume()
+    }
+
+    private func waitForRoom() async throws {
+        report()
+        try await wait { $0.blocksInHand < Self.blocksInHandMax && $0.bytesInHand < Self.bytesInHandMax }
+    }
+
+    private func report() {
         telemetry.openRows.set(planner.openRows)
         telemetry.openBytes.set(planner.openBytes)
-        guard !sealed.isEmpty else { return }
-        passing += 1
-        defer {
-            passing -= 1
-            if passing == 0 { waitingForQuiet.take()?.resume() }
-        }
-        for block in await seal(sealed) {
-            // Read before the block is given away: whoever encodes it may reuse its parts at once.
-            let rows = block.rows
-            let firstReceived = block.parts.map(\.firstReceived).min() ?? clock.now
-            do throws(SendError<SealedBlock>) {
-                try await output.send(block)
-            } catch .finished {
-                throw StageError(.outputEnded, stage: name)
-            } catch .cancelled {
-                throw CancellationError()
+    }
+
+    /// Looks whenever something went on.
+    ///
+    /// - Throws: `CancellationError`; `StageError` when nothing goes on any more.
+    private func wait(until isSo: (isolated BatchStage) -> Bool) async throws {
+        while !isSo(self) {
+            guard !hasEnded else { throw StageError(.outputEnded, stage: name) }
+            try Task.checkCancellation()
+            await withTaskCancellationHandler {
+                await withCheckedContinuation { waiters.append($0) }
+            } onCancel: {
+                Task { await self.wakeWaiters() }
             }
-            held.subtract(rows)
-            telemetry.sealLatency.observe(clock.now - firstReceived)
-            telemetry.sealedBlocks.add(reason: block.reason.rawValue)
         }
     }
 
-    /// A flush that was asked for from outside may still hold blocks.
-    private func quiet() async {
-        guard passing > 0 else { return }
-        await withCheckedContinuation { waitingForQuiet = $0 }
+    private func wakeWaiters() {
+        let woken = waiters
+        waiters = []
+        for waiter in woken { waiter.resume() }
+    }
+
+    /// Freezes what is queued, all of it at once, and sends it on, one block after the other. Ends when it is cancelled.
+    private func sealQueued() async throws {
+        while !Task.isCancelled {
+            guard !queue.isEmpty else {
+                await withTaskCancellationHandler {
+                    await withCheckedContinuation { idleSealer = $0 }
+                } onCancel: {
+                    Task { await self.wakeSealer() }
+                }
+                continue
+            }
+            let blocks = queue
+            queue = []
+            for block in await seal(blocks) { try await send(block) }
+        }
+    }
+
+    private func wakeSealer() { idleSealer.take()?.resume() }
+
+    private func send(_ block: SealedBlock) async throws {
+        // Read before the block is given away: whoever encodes it may reuse its parts at once.
+        let (rows, bytes) = (block.rows, block.bytes)
+        let firstReceived = block.parts.map(\.firstReceived).min() ?? clock.now
+        do throws(SendError<SealedBlock>) {
+            try await output.send(block)
+        } catch .finished {
+            throw StageError(.outputEnded, stage: name)
+        } catch .cancelled {
+            throw CancellationError()
+        }
+        held.subtract(rows)
+        telemetry.sealLatency.observe(clock.now - firstReceived)
+        telemetry.sealedBlocks.add(reason: block.reason.rawValue)
+        blocksInHand -= 1
+        bytesInHand -= bytes
+        passed += 1
+        wakeWaiters()
     }
 }

@@ -146,6 +146,10 @@ extension Settings {
         return [
             ("receive.read_memory_max", receive.readMemoryMax),
             ("receive.queue.bytes_max", receive.queue.bytesMax),
+            (
+                "3 x validate.row_batch.bytes_max for each of validate.workers, where rows of many tables come mixed",
+                validate.gatherBytesMax * validate.workersOrDefault
+            ),
             ("validate.queue.bytes_max", validate.queue.bytesMax),
             ("validate.recycled_bytes_max", validate.recycledBytesMax),
             ("spool.queue.bytes_max", spool.queue.bytesMax),

@@ -189,6 +189,9 @@ public struct ValidateSettings: Sendable, Hashable {
     /// A row batch goes on when it has so many rows or bytes, or when no input waits.
     public var rowBatchRowsMax = 16_384
     public var rowBatchBytesMax = 8 << 20
+    /// What chunks with rows of many tables may hold that wait for being read table by table, in bytes, for each worker. The text of rows
+    /// is about twice their columns, and lies in buffers that it does not fill.
+    public var gatherBytesMax: Int { 3 * rowBatchBytesMax }
     /// Emptied blocks that are kept for reuse.
     public var recycledBytesMax = 16 << 20
     /// So often the tables in use are asked for anew; nil: only when something points to a change.
@@ -203,8 +206,8 @@ public struct ValidateSettings: Sendable, Hashable {
     /// Files with CREATE TABLE statements: the structures of tables for a sink without a server.
     public var schemaFiles: [String] = []
     public var deadLetter = DeadLetterSettings()
-    /// What waits for batching.
-    public var queue = QueueSettings(elementsMax: 64, bytesMax: 8 << 20)
+    /// What waits for batching: many row batches of few rows where there are many tables.
+    public var queue = QueueSettings(elementsMax: 8192, bytesMax: 8 << 20)
 
     public init() {}
 

@@ -29,22 +29,16 @@ public struct Intake: Sendable {
         batches: [RowBatch], numbered: [Numbered], received: Int64, spool: SpoolSettings.Compression?,
         isFinal: Bool = false, release: ([Block]) -> Void = { _ in }
     ) throws(FrameError) {
+        var builder = IntakeBuilder(
+            numbered: numbered, spool: spool, isFinal: isFinal, expecting: batches.reduce(0) { $0 + $1.bytes })
+        for batch in batches { try builder.append(batch, release: release) }
+        self = builder.finish(numbered: numbered, received: received, release: release)
+    }
+
+    fileprivate init(batches: [RowBatch], numbered: [Numbered], record: PreparedRecord?) {
+        self.batches = batches
         self.numbered = numbered
-        guard let spool else {
-            self.batches = batches.map { $0.compacted(release) }
-            record = nil
-            return
-        }
-        let encoded = try SpoolFormat.rows(
-            received: received,
-            spans: numbered.map { ProducerSpan(identity: $0.producer.identity, range: $0.range) }, batches: batches,
-            compression: spool == .lz4 ? .lz4 : Compression.none, isFinal: isFinal)
-        record = encoded.record
-        self.batches = zip(batches, encoded.parts).map { batch, part in
-            guard part.whole == nil else { return batch.compacted(release) }
-            release([batch.block])
-            return RowBatch(table: batch.table, part: part, firstReceived: batch.firstReceived)
-        }
+        self.record = record
     }
 
     public var rows: Int { batches.reduce(0) { $0 + $1.rows } }
@@ -62,13 +56,87 @@ public struct Intake: Sendable {
     }
 }
 
+/// An intake while it is being made: row batches come one after the other, and few rows leave their block at once, for the next ones to
+/// be read into while it is near.
+public struct IntakeBuilder {
+    private var writer: SpoolFormat.RowsWriter?
+    private var batches: [RowBatch] = []
+
+    /// - Parameters:
+    ///   - numbered: the rows' numbers; what was refused of them need not be known yet.
+    ///   - spool: compression of the record; nil: there is no spool to write it to.
+    ///   - isFinal: whether rows go to the server compressed as they are for the spool: then they are compressed once, here.
+    ///   - backlog: tells whether rows go on from the disk. While none do, few rows, which are compressed once more for their block, are
+    ///     not compressed for the little time that they are on the disk.
+    ///   - expected: bytes that the row batches will have in memory, about.
+    public init(
+        numbered: [Intake.Numbered], spool: SpoolSettings.Compression?, isFinal: Bool, backlog: SpoolBacklog? = nil,
+        expecting expected: Int
+    ) {
+        writer = spool.map { spool in
+            SpoolFormat.RowsWriter(
+                spans: numbered.map { ProducerSpan(identity: $0.producer.identity, range: $0.range) },
+                compression: spool == .lz4 ? .lz4 : Compression.none, isFinal: isFinal,
+                compressesFew: backlog?.isThere ?? true, expecting: spool == .lz4 ? expected / 2 : expected)
+        }
+    }
+
+    public var isEmpty: Bool { batches.isEmpty }
+
+    /// - Parameter release: takes blocks that nobody needs any more.
+    public mutating func append(_ batch: RowBatch, release: ([Block]) -> Void) throws(FrameError) {
+        guard writer != nil else {
+            batches.append(batch.compacted(release))
+            return
+        }
+        var isCopied = false
+        let part = try writer?.append(batch) { block in
+            let copy = batch.isWorthACopy ? block.compacted() : block
+            isCopied = copy !== block
+            return copy
+        }
+        guard let part else {
+            // Its frames are a part of the record, which is not whole yet.
+            batches.append(batch)
+            return
+        }
+        batches.append(RowBatch(table: batch.table, part: part, firstReceived: batch.firstReceived))
+        if isCopied { release([batch.block]) }
+    }
+
+    /// - Parameters:
+    ///   - numbered: those that it began with, and now with what was refused.
+    ///   - received: when the first row was received, in milliseconds since 1970.
+    public mutating func finish(
+        numbered: [Intake.Numbered], received: Int64, release: ([Block]) -> Void
+    ) -> Intake {
+        guard let (record, parts) = writer?.finish(received: received) else {
+            return Intake(batches: batches, numbered: numbered, record: nil)
+        }
+        for place in batches.indices where parts[place].whole == nil {
+            let batch = batches[place]
+            release([batch.block])
+            batches[place] = RowBatch(table: batch.table, part: parts[place], firstReceived: batch.firstReceived)
+        }
+        return Intake(batches: batches, numbered: numbered, record: record)
+    }
+}
+
 extension RowBatch {
     /// Memory that may be idle in a row batch while it waits, in bytes.
     private static let idleBytesMax = 64 << 10
+    /// Up to so many bytes a copy costs less than a block that is used again only when the rows are sent.
+    private static let copyBytesMax = 64 << 10
 
-    /// Few rows in much memory, which a block has from the many before, are copied into less: what waits in large numbers is small.
+    /// Whether its rows are better kept in memory of their own than in the block that they were read into: what waits in large numbers
+    /// is small.
+    fileprivate var isWorthACopy: Bool {
+        let bytes = bytes
+        return part.takesRows && (bytes <= Self.copyBytesMax || memory > max(Self.idleBytesMax, 4 * bytes))
+    }
+
     fileprivate func compacted(_ release: ([Block]) -> Void) -> RowBatch {
-        guard memory > max(Self.idleBytesMax, 4 * bytes) else { return self }
+        guard isWorthACopy else { return self }
         let block = block
         defer { release([block]) }
         return RowBatch(table: table, block: block.compacted(), firstReceived: firstReceived, place: place)

@@ -27,39 +27,101 @@ extension SpoolFormat {
         var rows: Int { parts.reduce(0) { $0 + $1.rows } }
     }
 
-    /// - Parameter isFinal: whether blocks may take the rows over as they are compressed here.
-    /// - Returns: The record, and each row batch as a part of blocks to come: compressed, if it may be and that is worth it.
-    static func rows(
-        received: Int64, spans: [ProducerSpan], batches: [RowBatch], compression: Compression?, isFinal: Bool = false
-    ) throws(FrameError) -> (record: PreparedRecord, parts: [BlockPart]) {
-        let encoding = BlockEncoding(revision: blockRevision, compression: compression)
-        var body = ByteBuffer()
-        body.reserveCapacity(
-            64 + spans.count * 48
-                + batches.reduce(0) { $0 + 64 + BlockEncoder.bytesExpected(of: $1.block, as: encoding) })
-        body.writeInteger(received, endianness: .little)
-        body.write(varint: UInt64(spans.count))
-        for span in spans {
-            body.write(text: span.identity.name)
-            body.write(varint: span.identity.epoch)
-            body.write(varint: span.range.first)
-            body.write(varint: span.range.last)
+    /// A rows record while it is being written: row batches come one after the other, and what each was parsed into is free again as soon
+    /// as it is here, unless blocks will take its frames over.
+    struct RowsWriter {
+        private enum Part {
+            /// Its frames are a part of blocks to come; where they lie is settled when the record is whole.
+            case inFrames(AppendedBlock)
+            case whole(BlockPart)
         }
-        body.write(varint: UInt64(batches.count))
-        var blocks: [AppendedBlock] = []
-        blocks.reserveCapacity(batches.count)
-        for batch in batches {
+
+        private let encoding: BlockEncoding
+        /// Of row batches whose frames no block takes over.
+        private let encodingOfFew: BlockEncoding
+        private let isFinal: Bool
+        private var body = ByteBuffer()
+        private let countPlace: Int
+        private var parts: [Part] = []
+
+        /// - Parameters:
+        ///   - isFinal: whether blocks may take the rows over as they are compressed here.
+        ///   - compressesFew: whether row batches are compressed whose rows are compressed once more for their blocks.
+        ///   - expected: bytes that the row batches have, about.
+        init(
+            spans: [ProducerSpan], compression: Compression?, isFinal: Bool, compressesFew: Bool = true,
+            expecting expected: Int
+        ) {
+            encoding = BlockEncoding(revision: blockRevision, compression: compression)
+            encodingOfFew =
+                isFinal && !compressesFew
+                ? BlockEncoding(revision: blockRevision, compression: Compression.none) : encoding
+            self.isFinal = isFinal
+            body.reserveCapacity(64 + spans.count * 48 + expected)
+            // When the first row was received shows at the end.
+            body.writeInteger(Int64(0), endianness: .little)
+            body.write(varint: UInt64(spans.count))
+            for span in spans {
+                body.write(text: span.identity.name)
+                body.write(varint: span.identity.epoch)
+                body.write(varint: span.range.first)
+                body.write(varint: span.range.last)
+            }
+            countPlace = body.writerIndex
+            body.writeRepeatingByte(0, count: wideVarintBytes)
+        }
+
+        /// - Returns: The rows as a part of blocks to come, if they are not in frames that blocks take over.
+        mutating func append(_ batch: RowBatch, keepsWhole: (Block) -> Block) throws(FrameError) -> BlockPart? {
             body.write(text: batch.table.description)
             body.write(varint: UInt64(batch.rows))
             // How long the block is shows when it is written, right where it belongs: the length has room for any.
             let place = body.writerIndex
             body.writeRepeatingByte(0, count: wideVarintBytes)
-            blocks.append(
-                try BlockEncoder.append(
-                    batch.block, as: encoding, byRuns: isFinal, to: &body, frameBytes: frameBytes))
+            let sharesFrames = isFinal && BlockEncoder.canShareFrames(of: batch.block, as: encoding)
+            let appended = try BlockEncoder.append(
+                batch.block, as: sharesFrames ? encoding : encodingOfFew, byRuns: sharesFrames, to: &body,
+                frameBytes: frameBytes)
             body.set(wideVarint: body.writerIndex - place - wideVarintBytes, at: place)
+            guard !appended.hasFrames else {
+                parts.append(.inFrames(appended))
+                return nil
+            }
+            let part = BlockPart(keepsWhole(batch.block))
+            parts.append(.whole(part))
+            return part
         }
-        return (PreparedRecord(.rows, body), blocks.map { $0.part(in: body) })
+
+        /// The record, and each row batch as a part of blocks to come. The writer is of no use afterwards.
+        ///
+        /// - Parameter received: milliseconds since 1970.
+        mutating func finish(received: Int64) -> (record: PreparedRecord, parts: [BlockPart]) {
+            // In place: a record that somebody else holds as well would be copied for these bytes.
+            body.setInteger(received, at: 0, endianness: .little)
+            body.set(wideVarint: parts.count, at: countPlace)
+            let record = PreparedRecord(.rows, body)
+            return (
+                record,
+                parts.map {
+                    switch $0 {
+                    case .inFrames(let block): block.part(in: record.body)
+                    case .whole(let part): part
+                    }
+                }
+            )
+        }
+    }
+
+    /// The same of row batches that are there already.
+    static func rows(
+        received: Int64, spans: [ProducerSpan], batches: [RowBatch], compression: Compression?, isFinal: Bool = false
+    ) throws(FrameError) -> (record: PreparedRecord, parts: [BlockPart]) {
+        let encoding = BlockEncoding(revision: blockRevision, compression: compression)
+        var writer = RowsWriter(
+            spans: spans, compression: compression, isFinal: isFinal,
+            expecting: batches.reduce(0) { $0 + 64 + BlockEncoder.bytesExpected(of: $1.block, as: encoding) })
+        for batch in batches { _ = try writer.append(batch) { $0 } }
+        return writer.finish(received: received)
     }
 
     static func readRows(_ body: ByteBuffer) throws(SpoolBodyError) -> RowsHead {
@@ -86,14 +148,8 @@ extension SpoolFormat {
 
     /// The rows of one row batch of a record.
     static func readBlock(_ part: RowsHead.Part, of body: ByteBuffer) throws -> Block {
-        guard var frames = body.getSlice(at: body.readerIndex + part.offset, length: part.length) else {
-            throw SpoolBodyError()
-        }
-        var raw = try FrameReader.readAll(&frames)
-        guard let block = try BlockReader.read(&raw, revision: blockRevision), block.rows == part.rows else {
-            throw SpoolBodyError()
-        }
-        return block
+        var blocks = StoredBlocks()
+        return try blocks.read(part, of: body)
     }
 
     static func seal(_ blocks: [SealedParts]) -> PreparedRecord {

@@ -433,10 +433,15 @@ public final class SpoolCore {
         public var received: Int64 { head.received }
 
         /// The rows of some parts (nil: all), as row batches. Nothing of the spool is touched: to be called off its thread.
-        public func batches(parts: [Int]? = nil, now: ContinuousClock.Instant) throws -> [RowBatch] {
-            try (parts ?? Array(head.parts.indices)).map { place in
+        ///
+        /// - Parameter layouts: what the tables' blocks looked like before.
+        public func batches(
+            parts: [Int]? = nil, now: ContinuousClock.Instant, layouts: StoredLayouts = StoredLayouts()
+        ) throws -> [RowBatch] {
+            var blocks = StoredBlocks(layouts)
+            return try (parts ?? Array(head.parts.indices)).map { place in
                 RowBatch(
-                    table: head.parts[place].table, block: try SpoolFormat.readBlock(head.parts[place], of: body),
+                    table: head.parts[place].table, block: try blocks.read(head.parts[place], of: body),
                     firstReceived: now, place: SpoolPlace(lsn: lsn, part: place))
             }
         }

@@ -27,6 +27,7 @@ public actor SpoolStage: Stage {
     let clock: StageClock
     let wallClock: @Sendable () -> Int64
     private let recycle: @Sendable ([Block]) -> Void
+    private let layouts = StoredLayouts()
     private let held = Gauge()
     /// Blocks that the sink gave back for a while.
     public nonisolated let setAside: SetAside
@@ -45,7 +46,10 @@ public actor SpoolStage: Stage {
     private var window: [Fed] = []
     private var windowBytes = 0
     /// Where the first record lies that was not handed on and is not in the window; nil: there is none.
-    private var backlog: SpoolLocation?
+    private var backlog: SpoolLocation? {
+        didSet { hasBacklog.isThere = backlog != nil }
+    }
+    private let hasBacklog: SpoolBacklog
     private(set) var isInputEnded = false
     private var feederWaits: CheckedContinuation<Void, Never>?
     private var roomWaits: CheckedContinuation<Void, Never>?
@@ -59,11 +63,12 @@ public actor SpoolStage: Stage {
     /// - Parameters:
     ///   - batches: what has to be batched.
     ///   - blocks: what an earlier run had sealed and not settled.
+    ///   - hasBacklog: is told whether rows go on from the disk.
     public init(
         core: SpoolCore, input: BoundedStream<Intake>, batches: BoundedStream<RowBatch>,
         blocks: BoundedStream<SealedBlock>, registry: ProducerRegistry, telemetry: Telemetry, logger: Logger,
         clock: StageClock = .continuous, wallClock: @escaping @Sendable () -> Int64,
-        recycle: @escaping @Sendable ([Block]) -> Void = { _ in }
+        hasBacklog: SpoolBacklog = SpoolBacklog(), recycle: @escaping @Sendable ([Block]) -> Void = { _ in }
     ) {
         self.core = core
         self.input = input
@@ -76,7 +81,9 @@ public actor SpoolStage: Stage {
         self.wallClock = wallClock
         self.recycle = recycle
         setAside = SetAside(telemetry: telemetry.spool, clock: clock)
+        self.hasBacklog = hasBacklog
         backlog = core.restored.backlog
+        hasBacklog.isThere = backlog != nil
     }
 
     /// Rows that are in memory here; those on disk are not lost when the daemon stops.
@@ -410,7 +417,7 @@ public actor SpoolStage: Stage {
     }
 
     nonisolated func decode(_ stored: SpoolCore.StoredRows, parts: [Int]?) async throws -> [RowBatch] {
-        try stored.batches(parts: parts, now: clock.now)
+        try stored.batches(parts: parts, now: clock.now, layouts: layouts)
     }
 
     private func send(_ batches: [RowBatch]) async throws {

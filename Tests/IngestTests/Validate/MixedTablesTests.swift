@@ -12,10 +12,14 @@ import Testing
         columns: [TableStructure.Column(ColumnDefinition(name: "id", type: .uint64))])
 
     /// Reads lines as a worker does that knows the tables `t0` to `t9`, and no other.
-    private func read(_ lines: [String], with reader: ChunkReader, pool: BlockPool) throws {
+    private func read(
+        _ lines: [String], with reader: ChunkReader, pool: BlockPool, number: UInt64 = 0,
+        numbering: Chunk.Numbering? = nil, endsLastLine: Bool = true
+    ) throws {
+        let text = lines.joined(separator: "\n") + (endsLastLine ? "\n" : "")
         let chunk = Chunk(
-            session: 1, number: 0, table: nil, bytes: ByteBuffer(string: lines.joined(separator: "\n") + "\n"),
-            received: .now)
+            session: 1, number: number, table: nil, bytes: ByteBuffer(string: text), received: .now,
+            numbering: numbering)
         var offset = 0
         while true {
             switch reader.read(chunk, from: offset) {
@@ -43,20 +47,28 @@ import Testing
         return ids
     }
 
-    @Test(arguments: Seeds.some(8)) func eachRowGoesToTheTableThatItNames(seed: UInt64) throws {
+    /// - Parameter tablesMin: of those whose mixed rows are read table by table.
+    @Test(arguments: Seeds.some(8), [2, 100]) func eachRowGoesToTheTableThatItNames(
+        seed: UInt64, tablesMin: Int
+    ) throws {
         var random = SeededRandom(seed: seed)
         let pool = BlockPool(bytesMax: 1 << 20)
         var settings = ValidateSettings()
         settings.defaultTable = "t0"
-        let reader = ChunkReader(settings: settings, pool: pool, now: { 0 })
+        let reader = ChunkReader(settings: settings, pool: pool, gatherTablesMin: tablesMin, now: { 0 })
+        let producer = try ProducerRegistry(wallClock: { 0 }).attach(name: "p", epoch: 1, session: 1, wake: {}).get()
         var expected: [String: [UInt64]] = [:]
-        var refused = 0
+        var got: [String: [UInt64]] = [:]
+        // By their numbers, which count all lines.
+        var refused: [UInt64: String] = [:]
+        var number: UInt64 = 0
         var id: UInt64 = 0
-        for _ in 0..<20 {
+        for chunk in 0..<20 {
             var lines: [String] = []
             var table = 0
             for _ in 0..<random.int(1...100) {
                 id += 1
+                number += 1
                 // Runs of one table, and tables that alternate.
                 if !random.one(in: 3) { table = random.int(0...9) }
                 let name = "t\(table)"
@@ -73,25 +85,100 @@ import Testing
                     continue
                 case 4:
                     lines.append("{\"table\":\"other\(table)\",\"id\":\(id)}")
-                    refused += 1
+                    refused[number] = lines.last
                     continue
                 case 5:
                     lines.append("{\"table\":\"\(name)\",\"id\":\"no number\"}")
-                    refused += 1
+                    refused[number] = lines.last
                     continue
                 case 6:
                     lines.append("{\"table\":\"\(name)\",\"id\":\(id),\"table\":\"zz\"}")
-                    refused += 1
+                    refused[number] = lines.last
+                    // A line that is no row has a number, too.
+                    lines.append("")
+                    number += 1
                     continue
                 default:
                     lines.append("{\"table\":\"\(name)\",\"id\":\(id)}")
                 }
                 expected[name, default: []].append(id)
             }
-            try read(lines, with: reader, pool: pool)
+            let range = RowRange(first: number + 1 - UInt64(lines.count), last: number)
+            try read(
+                lines, with: reader, pool: pool, number: UInt64(chunk),
+                numbering: Chunk.Numbering(producer: producer, range: range), endsLastLine: chunk < 19)
+            guard random.one(in: 3) || chunk == 19 else { continue }
+            got.merge(ids(reader)) { $0 + $1 }
         }
-        #expect(reader.takeRejections().count == refused)
-        #expect(ids(reader) == expected)
+        let rejections = reader.takeRejections()
+        #expect(rejections.count == refused.count)
+        for rejection in rejections {
+            #expect(rejection.number.flatMap { refused[$0] } == String(buffer: rejection.bytes))
+            #expect(rejection.producer?.name == "p" && rejection.session == 1)
+        }
+        #expect(got == expected, "in their order")
+    }
+
+    @Test func manyRowsOfOneTableAmongOthersComeInSeveralRowBatches() throws {
+        let pool = BlockPool(bytesMax: 1 << 20)
+        var settings = ValidateSettings()
+        settings.rowBatchRowsMax = 10
+        let reader = ChunkReader(settings: settings, pool: pool, gatherTablesMin: 2, now: { 0 })
+        let lines = (0..<60).map { "{\"table\":\"t\($0 % 3 == 0 ? 1 : 0)\",\"id\":\($0)}" }
+        for round in 0..<2 { try read(lines, with: reader, pool: pool, number: UInt64(round)) }
+        var rows: [String: [Int]] = [:]
+        while let step = reader.takeNext() {
+            guard case .batches(let batches) = step else { continue }
+            for batch in batches { rows[batch.table.table, default: []].append(batch.rows) }
+        }
+        #expect(rows.values.allSatisfy { $0.allSatisfy { $0 <= 10 + 2 } } && rows["t0"]?.reduce(0, +) == 80)
+        #expect(rows["t1"]?.reduce(0, +) == 40)
+    }
+
+    @Test func aRowWithANewFieldWaitsForItsTableAlsoWhenItIsReadLater() throws {
+        let pool = BlockPool(bytesMax: 1 << 20)
+        let reader = ChunkReader(settings: ValidateSettings(), pool: pool, gatherTablesMin: 2, now: { 0 })
+        try read((0..<10).map { "{\"table\":\"t\($0 % 5)\",\"id\":\($0)}" }, with: reader, pool: pool)
+        try read(
+            (10..<20).map { "{\"table\":\"t\($0 % 5)\",\"id\":\($0)\($0 == 13 ? ",\"more\":7" : "")}" }, with: reader,
+            pool: pool, number: 1)
+        let wider = TableStructure(
+            columns: Self.structure.columns + [TableStructure.Column(ColumnDefinition(name: "more", type: .uint8))])
+        var asked: [String] = []
+        var batches: [RowBatch] = []
+        while let step = reader.takeNext() {
+            switch step {
+            case .batches(let more): batches += more
+            case .needsStructure(let writer):
+                asked.append(writer.table.table)
+                try writer.follow(wider, pool: pool)
+            }
+        }
+        #expect(asked == ["t3"])
+        let changed = batches.filter { $0.table.table == "t3" }
+        #expect(changed.map(\.layout.columns.count) == [1, 2], "rows before it as they were, in their order")
+        #expect(changed.last.map { $0.block.nodes[1].data.load(UInt8.self, at: 0) } == 7)
+        #expect(batches.reduce(0) { $0 + $1.rows } == 20)
+    }
+
+    @Test func tablesOfTheSameColumnsTakeTurnsWithOneBlock() throws {
+        let pool = BlockPool(bytesMax: 1 << 20)
+        let reader = ChunkReader(settings: ValidateSettings(), pool: pool, gatherTablesMin: 2, now: { 0 })
+        try read((0..<50).map { "{\"table\":\"t\($0 % 10)\",\"id\":\($0)}" }, with: reader, pool: pool)
+        // What the first rows of each table were read into.
+        var blocks: Set<ObjectIdentifier> = []
+        while let step = reader.takeNext() {
+            guard case .batches(let batches) = step else { continue }
+            pool.give(batches.map(\.block))
+        }
+        try read((0..<50).map { "{\"table\":\"t\($0 % 10)\",\"id\":\($0)}" }, with: reader, pool: pool, number: 1)
+        while let step = reader.takeNext() {
+            guard case .batches(let batches) = step else { continue }
+            blocks.formUnion(batches.map { ObjectIdentifier($0.block) })
+            pool.give(batches.map(\.block))
+        }
+        // One, and that of the table whose rows were read as they came before it showed that they alternate.
+        #expect(blocks.count <= 2)
     }
 
     @Test func aTableThatIsGoneGetsNoMoreRows() throws {

@@ -50,8 +50,12 @@ import TestSupport
     @Test func aFullOutputStopsTheStageSoThatItsInputFills() async throws {
         let stage = stage(BatchFixtures.strategy(.immediate))
         let running = Task { try await stage.run() }
+        // More than may wait to be frozen.
+        let blocks = 2 * BatchStage.blocksInHandMax
         let producing = Task { [input, clock] in
-            for number in 0..<40 { try await input.send(BatchFixtures.batch("t", rows: number + 1, at: clock.start)) }
+            for number in 0..<blocks {
+                try await input.send(BatchFixtures.batch("t", rows: number % 40 + 1, at: clock.start))
+            }
             input.finish()
         }
         await eventually { [input, output] in
@@ -60,11 +64,36 @@ import TestSupport
         #expect(stage.rowsHeld > 0)
         var rows: [Int] = []
         for await block in output { rows.append(block.rows) }
-        #expect(rows == Array(1...40), "in order, and none is missing")
+        #expect(rows == (0..<blocks).map { $0 % 40 + 1 }, "in order, and none is missing")
         try await running.value
         try await producing.value
         #expect(stage.rowsHeld == 0)
-        #expect(telemetry.snapshot().sealedBlocks == ["immediate": 40])
+        #expect(telemetry.snapshot().sealedBlocks == ["immediate": UInt64(blocks)])
+    }
+
+    @Test func blocksThatAreSealedWhileOthersAreFrozenAreFrozenTogether() async throws {
+        let gate = Gate()
+        let calls = Recorder<Int>()
+        let stage = BatchStage(
+            settings: BatchFixtures.settings(BatchFixtures.strategy(.immediate)), input: input, output: output,
+            telemetry: telemetry, clock: StageClock(clock)
+        ) { blocks in
+            calls.record(blocks.count)
+            await gate.wait()
+            return blocks
+        }
+        let running = Task { try await stage.run() }
+        try await input.send(BatchFixtures.batch("t", rows: 1, at: clock.start))
+        await eventually { calls.values == [1] }
+        for rows in 2...10 { try await input.send(BatchFixtures.batch("t", rows: rows, at: clock.start)) }
+        await eventually { [input] in input.snapshot().elements == 0 && stage.rowsHeld == 55 }
+        gate.open()
+        input.finish()
+        var rows: [Int] = []
+        for await block in output { rows.append(block.rows) }
+        #expect(rows == Array(1...10))
+        #expect(calls.values == [1, 9])
+        try await running.value
     }
 
     @Test func theEndOfTheInputFlushesWhatIsOpen() async throws {

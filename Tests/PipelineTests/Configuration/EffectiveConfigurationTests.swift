@@ -94,11 +94,12 @@ import Yams
 
     @Test func theMemoryCeilingIsReported() throws {
         let loaded = try loadConfiguration(main: nil)
+        let parsers = loaded.settings.validate.workersOrDefault
         let compressors = loaded.settings.compress.workersOrDefault
+        let sum = 208 + 24 * parsers + 64 * compressors
         #expect(
-            loaded.settings.memoryCeilingEstimate == (208 + 64 * compressors) << 20,
-            "32 + 8 + 8 + 16 + 8 + 16 + 72 + 8 + 8 + 32")
-        #expect(loaded.render().contains("#   \(208 + 64 * compressors)MiB  together"))
+            loaded.settings.memoryCeilingEstimate == sum << 20, "32 + 8 + 8 + 16 + 8 + 16 + 72 + 8 + 8 + 32, and these")
+        #expect(loaded.render().contains("#   \(sum)MiB  together"))
     }
 
     @Test func theReferenceIsUpToDate() throws {

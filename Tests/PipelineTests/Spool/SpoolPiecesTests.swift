@@ -42,6 +42,44 @@ import Testing
         #expect(try file.read(at: 0, count: expected.readableBytes) == expected)
     }
 
+    @Test func fewRowsAreCompressedForTheDiskOnlyWhileThereIsABacklog() throws {
+        let backlog = SpoolBacklog()
+        var blocks: [Block] = []
+        var bytes: [Int] = []
+        for isThere in [false, true] {
+            backlog.isThere = isThere
+            var builder = IntakeBuilder(numbered: [], spool: .lz4, isFinal: true, backlog: backlog, expecting: 0)
+            let batch = BatchFixtures.batch("few", rows: 200, at: .now)
+            try builder.append(batch) { blocks += $0 }
+            let intake = builder.finish(numbered: [], received: 5) { blocks += $0 }
+            #expect(blocks.last === batch.block, "free for other rows at once")
+            let body = try #require(intake.record?.body)
+            bytes.append(body.readableBytes)
+            let head = try SpoolFormat.readRows(body)
+            #expect(head.received == 5 && head.parts.map(\.rows) == [200])
+            // Read twice: the second time the table's columns are known.
+            var stored = StoredBlocks(StoredLayouts())
+            for _ in 0..<2 {
+                let block = try stored.read(head.parts[0], of: body)
+                #expect(block.nodes[0].data.bytes.elementsEqual(batch.block.nodes[0].data.bytes))
+                #expect(block.rows == 200)
+            }
+            let part = try BlockEncoder.encode([intake.batches[0].part], as: .file).body
+            #expect(part == (try BlockEncoder.encode([batch.block], as: .file).body))
+        }
+        #expect(bytes[0] > 1600 && bytes[1] < bytes[0])
+    }
+
+    @Test func aTableThatHasOtherColumnsByNowIsReadAllTheSame() throws {
+        let layouts = [BatchFixtures.layout(1), BatchFixtures.layout(2), BatchFixtures.layout(1)]
+        let batches = layouts.map { BatchFixtures.batch("t", rows: 3, at: .now, layout: $0) }
+        let body = try SpoolFormat.rows(received: 0, spans: [], batches: batches, compression: .lz4).record.body
+        var stored = StoredBlocks(StoredLayouts())
+        let read = try SpoolFormat.readRows(body).parts.map { try stored.read($0, of: body) }
+        #expect(read.map(\.layout) == layouts)
+        #expect(read.allSatisfy { $0.nodes[0].data.bytes.elementsEqual(batches[0].block.nodes[0].data.bytes) })
+    }
+
     @Test func rowsOfSeveralTablesAreReadBackFromTheRecordThatTheyWereEncodedInto() throws {
         // Some whose runs become frames of their own, and some that do not.
         let batches = [3, 5000, 1, 20_000].enumerated().map { number, rows in

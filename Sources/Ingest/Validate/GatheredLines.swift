@@ -1,0 +1,96 @@
+// Unsafe by design. The invariant: `HeldChunk.bytes` is written to by nobody, so its storage stays where it is for as long as the chunk is
+// held; `start` and `end` are its ends, and its last byte is a newline. Lines are offsets of rows within it.
+
+import ClickHouseNative
+import NIOCore
+
+/// A line that is known to be for a table, and is not read yet.
+struct GatheredLine {
+    /// `TableWriter.number`
+    let table: UInt32
+    /// Its place in `GatheredLines.chunks`.
+    let chunk: UInt32
+    /// Where the row begins in the chunk.
+    let offset: UInt32
+    /// Lines of the chunk before it; only where lines have numbers.
+    let linesBefore: UInt32
+}
+
+/// A chunk some of whose lines are gathered.
+struct HeldChunk {
+    let chunk: Chunk
+    /// Those of the chunk, a newline at their end.
+    let bytes: ByteBuffer
+    let start: Bytes
+    let end: Bytes
+
+    func cursor(at line: GatheredLine) -> LineCursor { LineCursor(start + Int(line.offset), end: end) }
+}
+
+/// Lines of many tables, to be read table by table: a row costs much less when the columns that it goes to are near, and those of a
+/// thousand tables are not. Only where lines begin is noted; their bytes stay in their chunks.
+struct GatheredLines {
+    private(set) var chunks: [HeldChunk] = []
+    private var lines: [GatheredLine] = []
+    /// Lines of each table, by its number.
+    private var counts: [Int32] = []
+    /// Memory that the chunks and the notes of lines hold, in bytes.
+    private(set) var memory = 0
+
+    var isEmpty: Bool { lines.isEmpty }
+    var count: Int { lines.count }
+
+    @inline(__always)
+    func has(_ table: Int) -> Bool { table < counts.count && counts[table] > 0 }
+
+    /// The place of a chunk, which is held from here on.
+    mutating func hold(_ chunk: Chunk, _ bytes: ByteBuffer, start: Bytes, end: Bytes) -> UInt32 {
+        if let last = chunks.last, last.chunk.session == chunk.session, last.chunk.number == chunk.number {
+            return UInt32(chunks.count - 1)
+        }
+        chunks.append(HeldChunk(chunk: chunk, bytes: bytes, start: start, end: end))
+        memory += bytes.storageCapacity
+        return UInt32(chunks.count - 1)
+    }
+
+    @inline(__always)
+    mutating func append(_ line: GatheredLine) {
+        let table = Int(line.table)
+        if _slowPath(table >= counts.count) {
+            counts += Array(repeating: 0, count: table + 1 - counts.count)
+        }
+        counts[table] += 1
+        lines.append(line)
+        memory += MemoryLayout<GatheredLine>.size
+    }
+
+    /// The lines, those of a table together and in their order, and where those of each table are that has any.
+    mutating func sorted() -> (lines: [GatheredLine], tables: [(number: Int, lines: Range<Int>)]) {
+        var tables: [(number: Int, lines: Range<Int>)] = []
+        var places = [Int](repeating: 0, count: counts.count)
+        var end = 0
+        for (number, count) in counts.enumerated() where count > 0 {
+            places[number] = end
+            tables.append((number, end..<end + Int(count)))
+            end += Int(count)
+        }
+        let sorted = [GatheredLine](unsafeUninitializedCapacity: lines.count) { room, count in
+            for line in lines {
+                let table = Int(line.table)
+                (room.baseAddress! + places[table]).initialize(to: line)
+                places[table] += 1
+            }
+            count = lines.count
+        }
+        lines.removeAll(keepingCapacity: true)
+        return (sorted, tables)
+    }
+
+    /// All lines are read: chunks are let go of.
+    mutating func clear() {
+        chunks.removeAll(keepingCapacity: true)
+        lines.removeAll(keepingCapacity: true)
+        counts.removeAll(keepingCapacity: true)
+        memory = 0
+    }
+}
