@@ -240,6 +240,6 @@ if Context.environment["SLUICE_FUZZ"] != nil {
                 "Ingest", "ProducerProtocol", "Pipeline", "ClickHouseNative",
                 .product(name: "NIOCore", package: "swift-nio"),
             ],
-            path: "Tests/Fuzz", exclude: ["corpus"], swiftSettings: strict,
+            path: "Tests/Fuzz", exclude: ["corpus"], swiftSettings: strict + [counted],
             linkerSettings: [.unsafeFlags(["-sanitize=fuzzer,address"])]))
 }

@@ -81,21 +81,23 @@ extension RowParser {
         _ kind: FieldKind, _ start: LineCursor, _ fault: ParseFault, isQuoted: Bool
     ) -> Bool {
         let first = isQuoted ? start.p[1] : start.p.pointee
+        // No element is 0 there, where a tuple has one of these.
+        let isNothing = !isQuoted && first == UInt8(ascii: "]")
         switch kind {
         case .int8, .int16, .int32, .int64, .uint8, .uint16, .uint32, .uint64:
-            // An empty text is 0 there, and so is no element where a tuple has one.
-            return isQuoted ? first == UInt8(ascii: "\"") : first == UInt8(ascii: "]")
+            // And so is an empty text.
+            return isNothing || isQuoted && first == UInt8(ascii: "\"")
         case .int128, .uint128, .int256, .uint256:
             // No digits at all are 0 there, too.
             return fault.code == .outOfRange || isQuoted && first == UInt8(ascii: "\"")
                 || [UInt8(ascii: "]"), UInt8(ascii: "}"), UInt8(ascii: ",")].contains(first)
-        case .date: return isQuoted && start.stringIsLikeADay
-        case .date32: return isQuoted ? start.stringIsLikeADay : fault.code == .outOfRange
+        case .date: return isNothing || isQuoted && start.stringIsLikeADay
+        case .date32: return isNothing || (isQuoted ? start.stringIsLikeADay : fault.code == .outOfRange)
         case .dateTime, .dateTime64:
             guard fault.code != .outOfRange else { return true }
             return isQuoted ? options.times == .basic && start.stringIsLikeATime : start.isLikeANumber
-        case .time, .time64: return isQuoted ? start.stringIsLikeATime : start.isLikeANumber
-        case .enum8, .enum16: return isQuoted && start.stringHasDigit
+        case .time, .time64: return isNothing || (isQuoted ? start.stringIsLikeATime : start.isLikeANumber)
+        case .enum8, .enum16: return isNothing || isQuoted && start.stringHasDigit
         default: return false
         }
     }

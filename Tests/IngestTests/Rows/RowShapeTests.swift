@@ -281,6 +281,9 @@ import Testing
         ("Variant(Date, String)", "-0", #"{"v":"-0"}"#), ("Variant(Date, String)", #""1000:00:00""#, nil),
         ("Variant(Array(Float64), Tuple(UInt64))", "[]", nil),
         ("Variant(String, Tuple(LowCardinality(UInt16)))", "[ ]", nil),
+        ("Variant(String, Tuple(Date))", "[]", nil), ("Variant(String, Tuple(Nullable(Time)))", "[]", nil),
+        ("Variant(String, Tuple(Enum8('a' = 0)))", "[]", nil), ("Variant(String, Tuple(Date32))", "[]", nil),
+        ("Variant(String, Tuple(DateTime))", "[]", #"{"v":"[]"}"#),
         ("Variant(Array(Float64), Tuple(UInt64))", "[7]", #"{"v":[7]}"#),
     ])
     func aVariantTakesNothingForAnotherValue(type: String, value: String, stored: String?) throws {

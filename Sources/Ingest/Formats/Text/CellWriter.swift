@@ -256,9 +256,10 @@ struct Cell {
     var endsInBlanks = false
 
     var isEmpty: Bool { !isQuoted && bytes.isEmpty }
-    /// `\N`.
+    /// `\N`, which ClickHouse takes for a NULL only where the delimiter is right behind it.
     var isNull: Bool {
-        !isQuoted && bytes.count == 2 && bytes[0] == UInt8(ascii: "\\") && bytes[1] == UInt8(ascii: "N")
+        !isQuoted && !endsInBlanks && bytes.count == 2 && bytes[0] == UInt8(ascii: "\\")
+            && bytes[1] == UInt8(ascii: "N")
     }
 }
 
