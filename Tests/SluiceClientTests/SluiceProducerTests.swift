@@ -101,7 +101,8 @@ import Testing
             try await producer.send(row)
             try await producer.send(row)
             let third = Task { try await producer.send(row) }
-            let fourth = Task { try await producer.send("y\n") }
+            // As long as the third: whichever of them comes first has no room.
+            let fourth = Task { try await producer.send(row) }
             await eventually { daemon.ledger.taken == 2 }
             #expect(await producer.unackedBytes == 800)
             fourth.cancel()

@@ -121,12 +121,20 @@ final class ReadOnlySpoolDisk: SpoolDisk {
     var isLocked: Bool? {
         var about = stat()
         guard stat("\(path)/lock", &about) == 0 else { return false }
-        guard let text = try? String(contentsOfFile: "/proc/locks", encoding: .utf8) else { return nil }
-        return text.split(separator: "\n").contains { line in
-            let fields = line.split(separator: " ")
-            return fields.contains("FLOCK") && fields.contains { $0.hasSuffix(":\(about.st_ino)") }
+        // The kernel lists locks a page at a time; one that goes away in between moves the others up, and one of them is left out.
+        for _ in 0..<Self.looksMax {
+            guard let text = try? String(contentsOfFile: "/proc/locks", encoding: .utf8) else { return nil }
+            let isThere = text.split(separator: "\n").contains { line in
+                let fields = line.split(separator: " ")
+                return fields.contains("FLOCK") && fields.contains { $0.hasSuffix(":\(about.st_ino)") }
+            }
+            if isThere { return true }
         }
+        return false
     }
+
+    /// Times that a lock is looked for.
+    private static let looksMax = 3
 }
 
 /// nil: a file that was never made.
