@@ -20,7 +20,7 @@ extension RowParser {
         node.pointee.appendString(UnsafeRawPointer(start), count: cursor.p - start, node: op.pointee.node)
     }
 
-    /// - Parameter scope: of the names that must not repeat: the outermost object's, or that of one in an array.
+    /// - Parameter scope: of the paths that must not repeat: the outermost object's, or that of one in an array.
     private mutating func object(
         _ cursor: inout LineCursor, _ paths: inout JSONPaths, scope: UInt64, depth: Int
     ) throws(ParseFault) {
@@ -38,11 +38,10 @@ extension RowParser {
             try key.unescapedString(into: &scratch)
             if depth > 1, parent > 0 || paths.isBelowName { paths.path.append(UInt8(ascii: ".")) }
             paths.path.append(contentsOf: scratch.bytes)
-            guard paths.insert(scratch.bytes, scope: own) else { throw ParseFault(.notAnObject) }
             cursor.skipSpace()
             guard cursor.take(UInt8(ascii: ":")) else { throw ParseFault(.notAnObject) }
             cursor.skipSpace()
-            try member(&cursor, &paths, scope: scope, depth: depth)
+            try member(&cursor, &paths, scope: scope, own: own, depth: depth)
             paths.path.removeLast(paths.path.count - parent)
             cursor.skipSpace()
             if cursor.take(UInt8(ascii: ",")) {
@@ -54,14 +53,16 @@ extension RowParser {
         }
     }
 
+    /// The name is in `scratch`. As in ClickHouse, one name may be that of an object and of another value, but not of two objects.
     private mutating func member(
-        _ cursor: inout LineCursor, _ paths: inout JSONPaths, scope: UInt64, depth: Int
+        _ cursor: inout LineCursor, _ paths: inout JSONPaths, scope: UInt64, own: UInt64, depth: Int
     ) throws(ParseFault) {
         if let typed = paths.typedPlan {
             var value = cursor
             try check(&value, typed)
         }
         if cursor.p.pointee == UInt8(ascii: "{"), paths.typedPlan == nil {
+            guard paths.insert(scratch.bytes, scope: own) else { throw ParseFault(.notAnObject) }
             let wasBelow = paths.isBelowName
             paths.isBelowName = true
             defer { paths.isBelowName = wasBelow }

@@ -50,6 +50,17 @@ import Testing
         #expect(outcome.rejections.map { String(buffer: $0.bytes) } == [line])
     }
 
+    /// As 26.9 has it: paths of values are one kind of names, objects another.
+    @Test func anObjectAndAValueOfAJSONColumnMayHaveOneName() throws {
+        let good = [#"{"a":{},"a":1}"#, #"{"a":1,"a":{"b":1}}"#, #"{"a":{"b":1},"a":1}"#, #"{"x":{"a":{},"a":1}}"#]
+        let bad = [
+            #"{"a":1,"a":2}"#, #"{"a":{},"a":{}}"#, #"{"a":{"b":1},"a":{"c":1}}"#, #"{"x":{"a":{"b":1,"b":2}}}"#,
+        ]
+        let outcome = try outcome([("j", "JSON", nil)], (good + bad).map { "{\"j\":\($0)}" })
+        #expect(outcome.rows.count == good.count)
+        #expect(outcome.rejections.map { String(buffer: $0.bytes) } == bad.map { "{\"j\":\($0)}" })
+    }
+
     @Test func unknownFieldsOfAnyShapeAreSkippedUnlessTheStageFileForbidsThem() throws {
         let lines = [
             #"{"x":{"y":[1,{"z":null}],"s":"}"},"a":1,"w":-1.5e3,"v":"\"","u":[],"t":{},"k":true,"":0}"#,
