@@ -135,6 +135,9 @@ final class ChunkReader {
         return bytesBound >= settings.rowBatchBytesMax
     }
 
+    /// Whether rows wait for being read because they are of many tables, mixed.
+    var hasGathered: Bool { !gathered.isEmpty }
+
     /// About as many bytes as the columns of all that was read take.
     var bytesExpected: Int { filled.reduce(0) { $0 + $1.bytes } + gathered.memory / 2 }
 

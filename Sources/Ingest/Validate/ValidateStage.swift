@@ -316,8 +316,10 @@ public actor ValidateStage: Stage {
         _ asks: inout UnknownFieldAsks
     ) async throws {
         let compressesOnce = current.withLockedValue { $0.compressesOnce }
+        // Few rows of one table, for which an ack is waited for, are compressed: twice as many bytes would not fit into
+        // spool.memory_max until their block is full, and all after them would go on from the disk.
         var builder = IntakeBuilder(
-            numbered: numbered, spool: spool, isFinal: compressesOnce, backlog: backlog,
+            numbered: numbered, spool: spool, isFinal: compressesOnce, backlog: reader.hasGathered ? backlog : nil,
             expecting: reader.bytesExpected)
         var rows = 0
         var firstReceived: StageClock.Instant?
