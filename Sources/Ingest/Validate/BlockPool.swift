@@ -4,6 +4,7 @@ import NIOConcurrencyHelpers
 /// Emptied blocks, kept so that the next ones need no fresh memory.
 public final class BlockPool: Sendable {
     private struct State: Sendable {
+        /// Of each layout that a block was asked for of.
         var blocks: [ObjectIdentifier: [Block]] = [:]
         var layouts: [[ColumnDefinition]: BlockLayout] = [:]
         var bytes = 0
@@ -33,7 +34,7 @@ public final class BlockPool: Sendable {
     /// An empty block of this very layout.
     func take(_ layout: BlockLayout) -> Block {
         let known = state.withLockedValue { state -> Block? in
-            guard let block = state.blocks[ObjectIdentifier(layout)]?.popLast() else { return nil }
+            guard let block = state.blocks[ObjectIdentifier(layout), default: []].popLast() else { return nil }
             state.bytes -= block.byteCapacity
             return block
         }
@@ -58,8 +59,9 @@ public final class BlockPool: Sendable {
             let bytes = block.byteCapacity
             state.withLockedValue { state in
                 guard state.bytes + bytes <= bytesMax else { return }
+                // Blocks of other layouts (read back from the spool, or of a table as it was) would lie here for ever.
+                guard state.blocks[ObjectIdentifier(block.layout)]?.append(block) != nil else { return }
                 state.bytes += bytes
-                state.blocks[ObjectIdentifier(block.layout), default: []].append(block)
             }
         }
     }

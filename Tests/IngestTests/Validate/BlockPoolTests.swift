@@ -24,4 +24,21 @@ import Testing
         #expect(fresh.rows == 1)
         #expect(pool.bytes == 0)
     }
+
+    @Test func whatNobodyWillAskForIsNotKept() {
+        let pool = BlockPool(bytesMax: 1 << 20)
+        // As blocks that were read back from the spool have: equal, and none of a table's.
+        let other = Block(layout: BlockLayout(Self.layout.columns))
+        append("a value", to: other)
+        pool.give([other])
+        #expect(pool.bytes == 0)
+        let own = pool.take(Self.layout)
+        pool.give([own])
+        #expect(pool.bytes > 0)
+        // The table has other columns by now; a block of before comes back late.
+        let late = pool.take(Self.layout)
+        pool.forget(Self.layout)
+        pool.give([late])
+        #expect(pool.bytes == 0)
+    }
 }
