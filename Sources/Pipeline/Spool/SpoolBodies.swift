@@ -112,18 +112,6 @@ extension SpoolFormat {
         }
     }
 
-    /// The same of row batches that are there already.
-    static func rows(
-        received: Int64, spans: [ProducerSpan], batches: [RowBatch], compression: Compression?, isFinal: Bool = false
-    ) throws(FrameError) -> (record: PreparedRecord, parts: [BlockPart]) {
-        let encoding = BlockEncoding(revision: blockRevision, compression: compression)
-        var writer = RowsWriter(
-            spans: spans, compression: compression, isFinal: isFinal,
-            expecting: batches.reduce(0) { $0 + 64 + BlockEncoder.bytesExpected(of: $1.block, as: encoding) })
-        for batch in batches { _ = try writer.append(batch) { $0 } }
-        return writer.finish(received: received)
-    }
-
     static func readRows(_ body: ByteBuffer) throws(SpoolBodyError) -> RowsHead {
         var body = body
         let start = body.readerIndex

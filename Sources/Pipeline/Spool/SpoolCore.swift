@@ -64,15 +64,7 @@ public final class SpoolCore {
         var synced: Int
     }
 
-    /// What there is of `SpoolSettings.reserveBytes`; 0: nothing.
-    private(set) var reserved = 0
-    /// Files that are done with, and could not be cut off so far.
-    private var untruncated: [(file: any SpoolFile, length: Int)] = []
-    /// Whether the file system takes room beforehand at all.
-    private var canReserve = true
-    static let reserveName = "reserve"
-    /// A reserve of less than one in so many parts is not worth its while.
-    private static let reservePartsMax = 16
+    private var reserve = SpoolReserve()
 
     /// Open files that were read from lately.
     private static let openFilesMax = 8
@@ -122,6 +114,8 @@ public final class SpoolCore {
     /// Records that were handed on and are not settled.
     public var recordsHeld: Int { ledger.records.count }
     public var lastLSN: UInt64 { nextLSN - 1 }
+    /// What there is of `SpoolSettings.reserveBytes`; 0: nothing.
+    var reserved: Int { reserve.bytes }
 
     /// Whether rows of so many bytes may be written now.
     public func hasRoom(for bytes: Int) -> Bool {
@@ -162,8 +156,8 @@ public final class SpoolCore {
             return try write(entries, hasRows: hasRows)
         } catch {
             guard error.isOutOfSpace, !hasRows else { throw error }
-            if reserved == 0 { keepReserve() }
-            guard reserved > 0 else { throw error }
+            if reserve.bytes == 0 { keepReserve() }
+            guard reserve.bytes > 0 else { throw error }
             try leave()
             try beginSegment(inReserve: true)
             return try write(entries, hasRows: false)
@@ -238,7 +232,7 @@ public final class SpoolCore {
     /// From here on only the next segment is synced; what lets go of rows must not be lost in this one.
     private func leave() throws(SpoolDiskError) {
         if settings.sync != .never { try sync() }
-        if let open = current, open.isReserve { giveBack(open.file, to: open.length) }
+        if let open = current, open.isReserve { reserve.giveBack(open.file, to: open.length) }
         current = nil
     }
 
@@ -263,7 +257,7 @@ public final class SpoolCore {
         guard settings.sync == .always else { return }
         ledger.cut(toBytes: open.synced)
         mustRewrite = !unsynced.isEmpty
-        giveBack(open.file, to: open.synced)
+        reserve.giveBack(open.file, to: open.synced)
     }
 
     private func apply(_ entries: [SpoolEntry], _ places: [(lsn: UInt64, location: SpoolLocation)]) -> Commit {
@@ -327,20 +321,7 @@ public final class SpoolCore {
         }
         let state = SpoolFormat.State(lastBlock: ledger.lastBlock, totals: totals, producers: registry.memories())
         SpoolFormat.write(SpoolFormat.state(state), lsn: nextLSN, into: &bytes)
-        let file: any SpoolFile
-        if inReserve {
-            // Renamed, not removed: nobody else may have its room in between.
-            reserved = 0
-            try disk.rename(Self.reserveName, to: name)
-            do {
-                file = try disk.open(name)
-            } catch {
-                try? disk.remove(name)
-                throw error
-            }
-        } else {
-            file = try disk.create(name)
-        }
+        let file = inReserve ? try reserve.take(as: name, on: disk) : try disk.create(name)
         do {
             try file.write(bytes, at: 0)
             if settings.sync == .always { try file.sync() }
@@ -357,38 +338,16 @@ public final class SpoolCore {
         if !inReserve { keepReserve() }
     }
 
-    /// Cuts off a file that is done with, and with that the room that it has taken beforehand. Should the disk refuse, it is asked again.
-    private func giveBack(_ file: any SpoolFile, to length: Int) {
-        if (try? file.truncate(to: length)) == nil { untruncated.append((file, length)) }
-    }
-
-    /// As much as there is room for; more of it when there is more room.
-    private func keepReserve() {
-        untruncated.removeAll { (try? $0.file.truncate(to: $0.length)) != nil }
-        var bytes = settings.reserveBytes
-        while bytes > reserved, bytes >= settings.reserveBytes / Self.reservePartsMax {
-            do {
-                try disk.reserve(Self.reserveName, bytes: bytes)
-                reserved = bytes
-                return
-            } catch {
-                guard error.isOutOfSpace else {
-                    canReserve = false
-                    return
-                }
-                bytes /= 2
-            }
-        }
-    }
+    private func keepReserve() { reserve.keep(settings.reserveBytes, on: disk) }
 
     private func hasWholeReserve() -> Bool {
-        if canReserve, reserved < settings.reserveBytes { keepReserve() }
+        if !reserve.isWhole(settings.reserveBytes) { keepReserve() }
         // There is another one: what is left of the one before is for everybody. Now or never: it goes on growing.
-        if reserved > 0, let open = current, open.isReserve, (try? open.file.truncate(to: open.length)) != nil {
+        if reserve.bytes > 0, let open = current, open.isReserve, (try? open.file.truncate(to: open.length)) != nil {
             current?.isReserve = false
             keepReserve()
         }
-        return !canReserve || reserved >= settings.reserveBytes
+        return reserve.isWhole(settings.reserveBytes)
     }
 
     /// Cuts off what of a group arrived. If that fails, too, the segment is left, and the next one says up to where it counts.
