@@ -218,7 +218,10 @@ public actor SluiceProducer {
         let giveUp = eventLoop.scheduleTask(in: .seconds(5)) {
             self.assumeIsolated { $0.abandon() }
         }
-        await withCheckedContinuation { closers.append($0) }
+        await withCheckedContinuation { closer in
+            // Writing may have found that the connection is broken, and ended all.
+            if case .closed = phase { closer.resume() } else { closers.append(closer) }
+        }
         giveUp.cancel()
     }
 

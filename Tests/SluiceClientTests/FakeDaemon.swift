@@ -93,10 +93,17 @@ final class FakeDaemon: Sendable {
                     .init(
                         service: Body { try await stage.run() }, successTerminationBehavior: .gracefullyShutdownGroup),
                 ], logger: quiet))
+        let (taken, takes) = AsyncStream.makeStream(of: (RowRange, Producer, [RowRefusal]).self)
         return try await withThrowingTaskGroup(of: Void.self) { tasks in
+            // However rows were cut into chunks, all are taken before the first is durable.
             tasks.addTask {
                 for await chunk in stream {
-                    guard let (range, producer, refusals) = self.book.withLock({ $0.add(chunk) }) else { continue }
+                    if let rows = self.book.withLock({ $0.add(chunk) }) { takes.yield(rows) }
+                }
+                takes.finish()
+            }
+            tasks.addTask {
+                for await (range, producer, refusals) in taken {
                     await self.durability.wait()
                     producer.becameDurable(range, refusals: refusals)
                     producer.becameSettled(range)

@@ -1,5 +1,7 @@
+import Dispatch
 import Foundation
 import NIOCore
+import NIOPosix
 import Pipeline
 import SluiceClient
 import TestSupport
@@ -115,6 +117,24 @@ import Testing
         #expect(daemon.rows("w").count == 3)
     }
 
+    /// Writing the farewell is what finds the connection broken, at once.
+    @Test func closingEndsThoughTheDaemonIsGoneByThen() async throws {
+        let daemon = try FakeDaemon()
+        let loop = MultiThreadedEventLoopGroup.singleton.next()
+        let producer = SluiceProducer(configuration(daemon), eventLoop: loop)
+        let goOn = DispatchSemaphore(value: 0)
+        let closing = try await daemon.run {
+            try await producer.send("a\n")
+            try await producer.flush()
+            // Until the daemon is gone, the producer hears nothing, and is asked to close.
+            loop.execute { goOn.wait() }
+            return Task { try await producer.close() }
+        }
+        goOn.signal()
+        try await closing.value
+        #expect(daemon.rows("w") == ["a"])
+    }
+
     @Test func rowsLargerThanAFrameAreCutAtLines() async throws {
         let daemon = try FakeDaemon()
         let rows = (0..<2_000).map { "row \($0) " + String(repeating: "p", count: $0 % 50) }
@@ -219,8 +239,17 @@ import Testing
             try await second.send("b\n")
             try await second.flush()
             await second.abandon()
-            // The first did not send row 2.
+            // If the first had its turn again before row 2, it has heard by then that it is over.
+            await events.wait { heard in
+                for event in heard.reversed() {
+                    if case .disconnected = event { return true }
+                    if case .connected = event { return false }
+                }
+                return false
+            }
+            // It did not send row 2, and learns of it when it is back: a row that it gets meanwhile would be row 2 to it.
             await #expect(throws: SluiceClientError.self) {
+                try await first.connect()
                 try await first.send("c\n")
                 try await first.flush()
                 try await first.send("d\n")
