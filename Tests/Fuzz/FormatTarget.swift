@@ -53,11 +53,11 @@ extension FuzzTarget {
         }
     }
 
-    private static func pick(_ byte: UInt8) -> (reader: RowReader, columns: [(String, String)]) {
+    private static func pick(_ byte: UInt8) -> (reader: RowReader, table: Int) {
         let table = Int(byte & 7)
         // The last number is a table with rules, and one of other settings.
-        if table == 7 { return byte & 8 == 0 ? (checked[0], tables[0]) : (checked[1], tables[2]) }
-        return byte & 8 == 0 ? (plain[table], tables[table]) : (strict[table], tables[table])
+        if table == 7 { return byte & 8 == 0 ? (checked[0], 0) : (checked[1], 2) }
+        return (byte & 8 == 0 ? plain[table] : strict[table], table)
     }
 
     // MARK: - Text
@@ -78,9 +78,8 @@ extension FuzzTarget {
 
     static func text(_ bytes: UnsafeRawBufferPointer, isCSV: Bool) {
         guard bytes.count > 2 else { return }
-        let (reader, columns) = pick(bytes[0])
-        let formats = text[tables.firstIndex { $0.first! == columns.first! } ?? 0]
-        let format = (isCSV ? formats.csv : formats.tsv)[Int(bytes[0] >> 4 & 3)]
+        let (reader, table) = pick(bytes[0])
+        let format = (isCSV ? text[table].csv : text[table].tsv)[Int(bytes[0] >> 4 & 3)]
         let frame = buffer(bytes.dropFirst(2), newline: bytes.last != 0x0A)
         split(frame, format, reads: Int(bytes[1]) + 1)
         guard let lines = RowScanner.count(frame, delimiter: isCSV ? format.delimiter : nil) else { return }
@@ -141,9 +140,8 @@ extension FuzzTarget {
 
     static func binary(_ bytes: UnsafeRawBufferPointer, isNative: Bool) {
         guard bytes.count > 2 else { return }
-        let (reader, columns) = pick(bytes[0])
-        let formats = binary[tables.firstIndex { $0.first! == columns.first! } ?? 0]
-        let format = isNative ? nativeBlocks : formats[Int(bytes[0] >> 4 & 3)]
+        let (reader, table) = pick(bytes[0])
+        let format = isNative ? nativeBlocks : binary[table][Int(bytes[0] >> 4 & 3)]
         read(buffer(bytes.dropFirst(2)), format, rows: Int(bytes[1] & 15) + 1, reader)
     }
 

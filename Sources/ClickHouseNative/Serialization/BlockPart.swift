@@ -129,7 +129,7 @@ extension BlockEncoder {
     }
 
     /// About as many bytes as the block will take, for making room.
-    public static func bytesExpected(of block: Block, as encoding: BlockEncoding) -> Int {
+    private static func bytesExpected(of block: Block, as encoding: BlockEncoding) -> Int {
         (encoding.isPacked ? block.byteCount / 2 : block.byteCount) + 4096
     }
 

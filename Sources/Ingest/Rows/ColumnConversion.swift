@@ -139,7 +139,8 @@ extension [UInt8] {
 }
 
 extension DataType {
-    private func contains(_ test: (DataType) -> Bool) -> Bool {
+    /// Whether it, or a type within it, is such a one.
+    func contains(_ test: (DataType) -> Bool) -> Bool {
         if test(self) { return true }
         switch self {
         case .nullable(let inner), .lowCardinality(let inner), .array(let inner), .named(_, let inner):

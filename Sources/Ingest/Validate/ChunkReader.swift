@@ -153,8 +153,6 @@ final class ChunkReader {
         if rows >= settings.rowBatchRowsMax { hasFullTable = true }
     }
 
-    var hasRejections: Bool { !rejections.isEmpty }
-
     func takeRejections() -> [Rejection] {
         defer { rejections = [] }
         return rejections

@@ -129,16 +129,21 @@ public actor ValidateStage: Stage {
         }
     }
 
+    /// What a worker has.
+    private struct Work {
+        var reader: ChunkReader
+        /// Of the chunks that were read and not passed on.
+        var numbered: [Intake.Numbered] = []
+        var tables: [TableName: TableTelemetry] = [:]
+        var asks = UnknownFieldAsks()
+        var linger: Linger
+    }
+
     private nonisolated func work() async throws {
         var (settings, generation) = current.withLockedValue { ($0.settings, $0.generation) }
-        var reader = makeReader(settings)
-        var tables: [TableName: TableTelemetry] = [:]
+        var work = Work(reader: makeReader(settings), linger: Linger(at: clock.now))
         var refusedUntil: StageClock.Instant?
         var seenChanges = changes.count
-        var asks = UnknownFieldAsks()
-        // Of the chunks that were read and not passed on.
-        var numbered: [Intake.Numbered] = []
-        var linger = Linger(at: clock.now)
         while let chunks = await input.nextBatch(
             maxElements: Self.chunksAtOnceMax, maxBytes: Self.bytesAtOnceMax)
         {
@@ -146,54 +151,48 @@ public actor ValidateStage: Stage {
             let limitsTables = rates?.limitsTables ?? false
             let now = current.withLockedValue { $0.generation }
             if now != generation {
-                try await passOn(reader, &numbered, &tables, &asks)
+                try await passOn(&work)
                 (settings, generation) = current.withLockedValue { ($0.settings, $0.generation) }
-                reader = makeReader(settings)
+                work.reader = makeReader(settings)
             }
             // Who is limited by rows has to be told at once for which tables they are.
-            reader.gathersLines = !limitsTables
+            work.reader.gathersLines = !limitsTables
             let count = changes.count
             if count != seenChanges {
                 seenChanges = count
-                try await followChanges(reader, &numbered, &tables, &asks)
+                try await followChanges(&work)
             }
-            asks.allow(reader, at: clock.now)
+            work.asks.allow(work.reader, at: clock.now)
             if let until = refusedUntil, clock.now >= until {
-                reader.forgetRefusals()
+                work.reader.forgetRefusals()
                 refusedUntil = nil
             }
             for chunk in chunks {
-                let before = limitsTables ? reader.rowsByTable : [:]
-                linger.read(bytes: chunk.bytes.readableBytes)
+                let before = limitsTables ? work.reader.rowsByTable : [:]
+                work.linger.read(bytes: chunk.bytes.readableBytes)
                 var offset = 0
                 reading: while true {
-                    switch reader.read(chunk, from: offset) {
+                    switch work.reader.read(chunk, from: offset) {
                     case .done: break reading
                     case .needsTable(let table, let at):
                         offset = at
-                        try await learn(table, reader)
+                        try await learn(table, work.reader)
                     case .needsStructure(let writer, let at):
                         offset = at
-                        try await ask(writer, &asks)
+                        try await ask(writer, &work.asks)
                     }
                 }
-                let rejections = reader.takeRejections()
-                await settle(rejections, &tables)
-                if limitsTables { charge(chunk, before, reader.rowsByTable) }
-                if let numbering = chunk.numbering { numbered.note(numbering, rejections) }
-                if reader.isFull {
-                    try await passOn(reader, &numbered, &tables, &asks)
-                    linger.passedOn(at: clock.now)
-                }
+                let rejections = work.reader.takeRejections()
+                await settle(rejections, &work.tables)
+                if limitsTables { charge(chunk, before, work.reader.rowsByTable) }
+                if let numbering = chunk.numbering { work.numbered.note(numbering, rejections) }
+                if work.reader.isFull { try await passOn(&work) }
             }
-            if reader.hasRefusals, refusedUntil == nil { refusedUntil = clock.now + Self.refusalTime }
-            if input.isEmpty, linger.isWorthwhile(at: clock.now) { try await clock.sleep(for: Linger.wait) }
-            if input.isEmpty {
-                try await passOn(reader, &numbered, &tables, &asks)
-                linger.passedOn(at: clock.now)
-            }
+            if work.reader.hasRefusals, refusedUntil == nil { refusedUntil = clock.now + Self.refusalTime }
+            if input.isEmpty, work.linger.isWorthwhile(at: clock.now) { try await clock.sleep(for: Linger.wait) }
+            if input.isEmpty { try await passOn(&work) }
         }
-        try await passOn(reader, &numbered, &tables, &asks)
+        try await passOn(&work)
         try Task.checkCancellation()
     }
 
@@ -265,19 +264,16 @@ public actor ValidateStage: Stage {
     // MARK: - Structures that change
 
     /// The catalog has learned something: tables that are other ones now are read as such from the next chunk on.
-    private nonisolated func followChanges(
-        _ reader: ChunkReader, _ numbered: inout [Intake.Numbered], _ tables: inout [TableName: TableTelemetry],
-        _ asks: inout UnknownFieldAsks
-    ) async throws {
-        for writer in reader.tables {
+    private nonisolated func followChanges(_ work: inout Work) async throws {
+        for writer in work.reader.tables {
             do {
                 try await follow(try await catalog.structure(of: writer.table), writer)
             } catch let error as CatalogError {
                 // What was read of the table goes the way of all its rows: the sink says what becomes of them.
-                try await passOn(reader, &numbered, &tables, &asks)
-                reader.remove(writer.table)
+                try await passOn(&work)
+                work.reader.remove(writer.table)
                 watch.isGone(writer.table)
-                refuse(writer.table, error, reader)
+                refuse(writer.table, error, work.reader)
             }
         }
     }
@@ -311,55 +307,47 @@ public actor ValidateStage: Stage {
     }
 
     /// Passes on all that was read since the last time: whole chunks, so that they become durable as a whole.
-    private nonisolated func passOn(
-        _ reader: ChunkReader, _ numbered: inout [Intake.Numbered], _ tables: inout [TableName: TableTelemetry],
-        _ asks: inout UnknownFieldAsks
-    ) async throws {
+    private nonisolated func passOn(_ work: inout Work) async throws {
+        defer { work.linger.passedOn(at: clock.now) }
         let compressesOnce = current.withLockedValue { $0.compressesOnce }
         // Few rows of one table, for which an ack is waited for, are compressed: twice as many bytes would not fit into
         // spool.memory_max until their block is full, and all after them would go on from the disk.
         var builder = IntakeBuilder(
-            numbered: numbered, spool: spool, isFinal: compressesOnce, backlog: reader.hasGathered ? backlog : nil,
-            expecting: reader.bytesExpected)
+            numbered: work.numbered, spool: spool, isFinal: compressesOnce,
+            backlog: work.reader.hasGathered ? backlog : nil,
+            expecting: work.reader.bytesExpected)
         var rows = 0
         var firstReceived: StageClock.Instant?
-        while let step = reader.takeNext() {
-            // Rows that waited are read only now, and may be refused.
-            if reader.hasRejections {
-                let rejections = reader.takeRejections()
-                await settle(rejections, &tables)
-                numbered.refuse(rejections)
-            }
+        while let step = work.reader.takeNext() {
+            await settleLate(&work)
             switch step {
-            case .needsStructure(let writer): try await ask(writer, &asks)
+            case .needsStructure(let writer): try await ask(writer, &work.asks)
             case .batches(let batches):
                 for batch in batches {
                     rows += batch.rows
                     firstReceived = min(firstReceived ?? batch.firstReceived, batch.firstReceived)
                     telemetry.receivedRows.add(batch.rows)
-                    telemetry.accepted(rows: batch.rows, into: counters(batch.table, &tables))
+                    telemetry.accepted(rows: batch.rows, into: counters(batch.table, &work.tables))
                     telemetry.acceptLatency.observe(clock.now - batch.firstReceived)
                     try builder.append(batch) { pool.give($0) }
                 }
             }
         }
-        let rejections = reader.takeRejections()
-        await settle(rejections, &tables)
-        numbered.refuse(rejections)
-        for (table, rows) in reader.takeSampled() {
+        await settleLate(&work)
+        for (table, rows) in work.reader.takeSampled() {
             telemetry.receivedRows.add(rows)
-            telemetry.accepted(rows: rows, into: counters(table, &tables))
+            telemetry.accepted(rows: rows, into: counters(table, &work.tables))
             telemetry.discardedRows.add(rows, reason: "sampled")
         }
-        guard !builder.isEmpty || !numbered.isEmpty else { return }
+        guard !builder.isEmpty || !work.numbered.isEmpty else { return }
         held.add(rows)
         defer { held.add(-rows) }
-        if numbered.contains(where: { !$0.refusals.isEmpty }) { try await deadLetterSynced() }
+        if work.numbered.contains(where: { !$0.refusals.isEmpty }) { try await deadLetterSynced() }
         let waited = firstReceived.map { max(.zero, clock.now - $0) } ?? .zero
-        let intake = builder.finish(numbered: numbered, received: wallClock() - Int64(waited.milliseconds)) {
+        let intake = builder.finish(numbered: work.numbered, received: wallClock() - Int64(waited.milliseconds)) {
             pool.give($0)
         }
-        numbered = []
+        work.numbered = []
         do {
             try await output.send(intake)
         } catch .cancelled {
@@ -367,6 +355,13 @@ public actor ValidateStage: Stage {
         } catch .finished {
             throw StageError(.outputEnded, stage: name)
         }
+    }
+
+    /// Rows that waited are read only when they are passed on, and may be refused then.
+    private nonisolated func settleLate(_ work: inout Work) async {
+        let rejections = work.reader.takeRejections()
+        await settle(rejections, &work.tables)
+        work.numbered.refuse(rejections)
     }
 
     private nonisolated func settle(

@@ -46,25 +46,18 @@ struct RowFixture {
     func read(_ lines: [String]) throws -> Outcome { try read([ByteBuffer(string: lines.map { $0 + "\n" }.joined())]) }
 
     func read(_ chunks: [ByteBuffer]) throws -> Outcome {
-        let reader = try reader()
-        var outcome = Outcome()
-        for chunk in chunks { outcome.rejections += reader.read(chunk) }
-        outcome.blocks = reader.takeBlocks()
-        for block in outcome.blocks where isPrinted {
-            var printed = ByteBuffer()
-            try RowPrinter.print(block, into: &printed)
-            outcome.rows += String(buffer: printed).split(separator: "\n").map(String.init)
-        }
-        return outcome
+        try outcome { reader in chunks.flatMap { reader.read($0) } }
     }
-}
 
-extension RowFixture {
     /// One chunk of another format.
     func read(_ bytes: [UInt8], as format: SessionFormat, rows: Int) throws -> Outcome {
+        try outcome { $0.read(ByteBuffer(bytes: bytes), as: format, rows: rows) }
+    }
+
+    private func outcome(_ read: (RowReader) -> [Rejection]) throws -> Outcome {
         let reader = try reader()
         var outcome = Outcome()
-        outcome.rejections = reader.read(ByteBuffer(bytes: bytes), as: format, rows: rows)
+        outcome.rejections = read(reader)
         outcome.blocks = reader.takeBlocks()
         for block in outcome.blocks where isPrinted {
             var printed = ByteBuffer()

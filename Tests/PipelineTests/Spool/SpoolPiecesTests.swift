@@ -111,3 +111,14 @@ import Testing
         }
     }
 }
+
+extension SpoolFormat {
+    /// A record of row batches that are there already.
+    fileprivate static func rows(
+        received: Int64, spans: [ProducerSpan], batches: [RowBatch], compression: Compression?, isFinal: Bool = false
+    ) throws(FrameError) -> (record: PreparedRecord, parts: [BlockPart]) {
+        var writer = RowsWriter(spans: spans, compression: compression, isFinal: isFinal, expecting: 0)
+        for batch in batches { _ = try writer.append(batch) { $0 } }
+        return writer.finish(received: received)
+    }
+}

@@ -115,21 +115,9 @@ extension DataType {
         }
     }
 
-    private func has(_ test: (DataType) -> Bool) -> Bool {
-        if test(self) { return true }
-        switch self {
-        case .nullable(let inner), .lowCardinality(let inner), .array(let inner), .named(_, let inner):
-            return inner.has(test)
-        case .tuple(let elements), .nested(let elements): return elements.contains { $0.type.has(test) }
-        case .map(let key, let value): return key.has(test) || value.has(test)
-        case .variant(let types): return types.contains { $0.has(test) }
-        default: return false
-        }
-    }
-
     /// Of a value's text, its type is found by trying.
     var cannotBePrinted: Bool {
-        has { type in
+        contains { type in
             switch type {
             case .variant, .dynamic: true
             default: false
@@ -138,7 +126,7 @@ extension DataType {
     }
 
     /// Text, which has to be checked to be JSON.
-    var hasJSON: Bool { has { if case .json = $0 { true } else { false } } }
+    var hasJSON: Bool { contains { if case .json = $0 { true } else { false } } }
 
     /// The type whose text is exact: times as numbers, which no zone makes ambiguous; tuples without names, where objects are not read.
     func exactInText(namesElements: Bool) -> DataType {
