@@ -12,7 +12,7 @@ struct FrameReader: Sendable {
         /// Longest payload.
         var frameBytesMax = (1 << 20) + (64 << 10)
         /// Payload bytes that may be here beyond what is acked.
-        var creditBytes = 4 << 20
+        var creditBytes = 16 << 20
     }
 
     /// What a read brought besides rows.

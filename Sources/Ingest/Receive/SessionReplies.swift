@@ -13,7 +13,7 @@ struct SessionReplies: Sendable {
         /// What may wait to be written or read.
         var unreadBytesMax = 64 << 10
         /// Told in WELCOME and acks.
-        var creditBytes = 4 << 20
+        var creditBytes = 16 << 20
     }
 
     /// Text of ours in a nack; the dead letter has more of it.

@@ -108,7 +108,7 @@ public struct ReceiveSettings: Sendable, Hashable {
     /// Longest payload of a frame.
     public var frameBytesMax = (1 << 20) + (64 << 10)
     /// Payload bytes that a producer of frames may have sent beyond what is acked.
-    public var creditBytes = 4 << 20
+    public var creditBytes = 16 << 20
     /// Rejected rows that a producer is told of one by one, for each ack.
     public var nacksMax = 100
     /// Acks and nacks that may wait for a producer to read them.

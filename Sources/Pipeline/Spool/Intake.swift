@@ -60,12 +60,14 @@ public struct Intake: Sendable {
 /// be read into while it is near.
 public struct IntakeBuilder {
     private var writer: SpoolFormat.RowsWriter?
+    private let isFinal: Bool
     private var batches: [RowBatch] = []
 
     /// - Parameters:
     ///   - numbered: the rows' numbers; what was refused of them need not be known yet.
     ///   - spool: compression of the record; nil: there is no spool to write it to.
-    ///   - isFinal: whether rows go to the server compressed as they are for the spool: then they are compressed once, here.
+    ///   - isFinal: whether blocks may take over the rows as they are compressed here, for the spool or without one: then they are
+    ///     compressed once.
     ///   - backlog: tells whether rows go on from the disk. While none do, few rows, which are compressed once more for their block, are
     ///     not compressed for the little time that they are on the disk.
     ///   - expected: bytes that the row batches will have in memory, about.
@@ -73,6 +75,7 @@ public struct IntakeBuilder {
         numbered: [Intake.Numbered], spool: SpoolSettings.Compression?, isFinal: Bool, backlog: SpoolBacklog? = nil,
         expecting expected: Int
     ) {
+        self.isFinal = isFinal
         writer = spool.map { spool in
             SpoolFormat.RowsWriter(
                 spans: numbered.map { ProducerSpan(identity: $0.producer.identity, range: $0.range) },
@@ -86,7 +89,7 @@ public struct IntakeBuilder {
     /// - Parameter release: takes blocks that nobody needs any more.
     public mutating func append(_ batch: RowBatch, release: ([Block]) -> Void) throws(FrameError) {
         guard writer != nil else {
-            batches.append(batch.compacted(release))
+            batches.append(try isFinal ? batch.compressed(release) : batch.compacted(release))
             return
         }
         var isCopied = false
@@ -133,6 +136,15 @@ extension RowBatch {
     fileprivate var isWorthACopy: Bool {
         let bytes = bytes
         return part.takesRows && (bytes <= Self.copyBytesMax || memory > max(Self.idleBytesMax, 4 * bytes))
+    }
+
+    /// In the frames that blocks take over, if there are enough rows for that.
+    fileprivate func compressed(_ release: ([Block]) -> Void) throws(FrameError) -> RowBatch {
+        let encoding = BlockEncoding(revision: SpoolFormat.blockRevision, compression: .lz4)
+        guard BlockEncoder.canShareFrames(of: block, as: encoding) else { return compacted(release) }
+        let part = try BlockEncoder.encodeAsPart(block, as: encoding, frameBytes: SpoolFormat.frameBytes).part
+        defer { release([block]) }
+        return RowBatch(table: table, part: part, firstReceived: firstReceived, place: place)
     }
 
     fileprivate func compacted(_ release: ([Block]) -> Void) -> RowBatch {

@@ -51,11 +51,12 @@ public struct SpoolSettings: Sendable, Hashable {
 }
 
 extension Settings {
-    /// Rows go to the server in the frames that the spool has them in: they are compressed once.
+    /// Rows go to the server in the frames that they were compressed into for the spool, or, without one, as soon as they were read: they
+    /// are compressed once, and take the less memory the earlier that is.
     ///
     /// Not for files, which are compressed as a whole, and not where blocks are to have other frames.
     public var compressesOnce: Bool {
-        spool.enabled && spool.compression == .lz4 && compress.method == .lz4 && ship.sink != .file
+        (!spool.enabled || spool.compression == .lz4) && compress.method == .lz4 && ship.sink != .file
             && compress.frameBytes >= SpoolFormat.frameBytes
     }
 }

@@ -70,6 +70,28 @@ import Testing
         #expect(bytes[0] > 1600 && bytes[1] < bytes[0])
     }
 
+    @Test func withoutASpoolManyRowsWaitCompressed() throws {
+        for isFinal in [false, true] {
+            for rows in [3, 20_000] {
+                let inFrames = isFinal && rows == 20_000
+                let batch = BatchFixtures.batch("t", rows: rows, at: .now)
+                let bytes = batch.bytes
+                var free: [Block] = []
+                var builder = IntakeBuilder(numbered: [], spool: nil, isFinal: isFinal, expecting: 0)
+                try builder.append(batch) { free += $0 }
+                let intake = builder.finish(numbered: [], received: 5) { free += $0 }
+                #expect(intake.record == nil && intake.rows == rows)
+                let part = try #require(intake.batches.first).part
+                #expect((part.whole == nil) == inFrames)
+                #expect(
+                    free.contains { $0 === batch.block } == (part.whole !== batch.block), "free for other rows at once")
+                if inFrames { #expect(intake.memory < bytes) }
+                let sent = try BlockEncoder.encode([part], as: .file).body
+                #expect(sent == (try BlockEncoder.encode([batch.block], as: .file).body))
+            }
+        }
+    }
+
     @Test func aTableThatHasOtherColumnsByNowIsReadAllTheSame() throws {
         let layouts = [BatchFixtures.layout(1), BatchFixtures.layout(2), BatchFixtures.layout(1)]
         let batches = layouts.map { BatchFixtures.batch("t", rows: 3, at: .now, layout: $0) }
