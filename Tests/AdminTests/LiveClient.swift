@@ -11,11 +11,21 @@ struct LiveClient: Sendable {
         let body: String
     }
 
+    /// Ends early if the task is cancelled.
+    ///
     /// - Parameter more: further arguments of curl. Status 0: there was no answer.
     func ask(_ url: String, _ more: String...) async -> Answer {
+        let process = Process()
+        return await withTaskCancellationHandler {
+            await answer(url, more, process)
+        } onCancel: {
+            if process.isRunning { process.terminate() }
+        }
+    }
+
+    private func answer(_ url: String, _ more: [String], _ process: Process) async -> Answer {
         let arguments = arguments
         return await withCheckedContinuation { continuation in
-            let process = Process()
             let output = Pipe()
             process.executableURL = URL(filePath: "/usr/bin/curl")
             process.arguments = ["-sS", "--max-time", "20", "-w", "\n%{http_code}"] + arguments + more + [url]
