@@ -146,13 +146,25 @@ extension ColumnDeclaration {
 private struct SourceText {
     let path: String
     let bytes: [UInt8]
+    /// Offsets, ascending.
+    private let newlines: [Int]
+
+    init(path: String, bytes: [UInt8]) {
+        self.path = path
+        self.bytes = bytes
+        newlines = bytes.indices.filter { bytes[$0] == 0x0A }
+    }
 
     func place(_ offset: Int) -> ConfigurationPlace {
-        let before = bytes.prefix(offset)
-        let line = before.count { $0 == 0x0A } + 1
-        let start = before.lastIndex(of: 0x0A).map { $0 + 1 } ?? 0
+        // The first newline that is not before the offset, by halves: a file may have thousands of tables.
+        var (before, after) = (0, newlines.count)
+        while before < after {
+            let middle = (before + after) / 2
+            if newlines[middle] < offset { before = middle + 1 } else { after = middle }
+        }
+        let start = before > 0 ? newlines[before - 1] + 1 : 0
         // Columns count characters, so bytes that continue one don't.
-        let column = before[start...].count { $0 & 0xC0 != 0x80 } + 1
-        return .position(file: path, line: line, column: column)
+        let column = bytes[start..<max(start, min(offset, bytes.count))].count { $0 & 0xC0 != 0x80 } + 1
+        return .position(file: path, line: before + 1, column: column)
     }
 }
