@@ -3,7 +3,7 @@ import Synchronization
 
 /// How large a read may be: a session keeps the buffer of its last read, and of idle sessions there may be thousands. Each gets an
 /// equal share of a bound. What those read that were few then is not taken back when they become many, so together they may hold
-/// some times the bound: with 4,096 sessions that came one after the other, four times 32 MiB.
+/// some times the bound: with 4,096 sessions that came one after the other, four times 64 MiB.
 final class ReadShare: Sendable {
     /// No session's share is smaller, however many there are: shorter reads would cost more than their memory is worth.
     static let bytesMin = 16 << 10

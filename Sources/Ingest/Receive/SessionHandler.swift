@@ -38,8 +38,10 @@ final class SessionHandler: ChannelInboundHandler {
     /// nil before the channel is there and after it is gone; what is left is handed over even then.
     private var context: ChannelHandlerContext?
     private var timer: Scheduled<Void>?
-    /// Takes back the request to be told of room.
-    private var waitNoMore: (@Sendable () -> Void)?
+    /// Where the session asked to be told of room.
+    private var wait = Wait.none
+    /// Called then. Made once; it keeps the session alive until that ends.
+    private var spaceAvailable: (@Sendable () -> Void)?
     /// Whose rows these are, as far as that is known.
     private var producer: Producer?
     private var isActing = false
@@ -47,6 +49,12 @@ final class SessionHandler: ChannelInboundHandler {
     private var writes = 0
     /// Why the session ends, once that is only a matter of what it was told last.
     private var closing: SessionState.CloseReason?
+
+    private enum Wait {
+        case none
+        case forOutput(WritableRegistration)
+        case forDeadLetter(cancel: @Sendable () -> Void)
+    }
 
     init(session: UInt64, peer: Peer?, shared: SessionContext, eventLoop: any EventLoop) {
         self.shared = shared
@@ -69,6 +77,10 @@ final class SessionHandler: ChannelInboundHandler {
         let stop = onEventLoop { $0.state.stopRequested(at: $0.shared.clock.now) }
         let abandon = onEventLoop { $0.abandon() }
         let lookAgain = onEventLoop { $0.lookAgain() }
+        spaceAvailable = onEventLoop {
+            $0.wait = .none
+            $0.state.spaceAvailable(at: $0.shared.clock.now)
+        }
         shared.registry.began(state.session) { order in
             switch order {
             case .stop: stop()
@@ -214,9 +226,9 @@ final class SessionHandler: ChannelInboundHandler {
             charge(rows: rows, bytes: chunk.bytes.readableBytes)
         case .full(let chunk):
             state.forwardRefused(chunk)
-            let registration = shared.output.onWritable(for: chunk.memory, spaceAvailable())
-            waitNoMore = { [output = shared.output] in
-                if let registration { output.cancelWritable(registration) }
+            guard let spaceAvailable else { break }
+            if let registration = shared.output.onWritable(for: chunk.memory, spaceAvailable) {
+                wait = .forOutput(registration)
             }
         case .finished(let chunk):
             state.forwardRefused(chunk)
@@ -231,17 +243,18 @@ final class SessionHandler: ChannelInboundHandler {
         shared.rates.count(hold, for: state.held(by: hold, at: shared.clock.now))
     }
 
-    private func spaceAvailable() -> @Sendable () -> Void {
-        onEventLoop {
-            $0.waitNoMore = nil
-            $0.state.spaceAvailable(at: $0.shared.clock.now)
+    private func waitNoMore() {
+        switch wait {
+        case .none: break
+        case .forOutput(let registration): shared.output.cancelWritable(registration)
+        case .forDeadLetter(let cancel): cancel()
         }
+        wait = .none
     }
 
     /// Nobody takes what is here, or the daemon does not wait for it.
     private func abandon() {
-        waitNoMore?()
-        waitNoMore = nil
+        waitNoMore()
         if state.bytesHeld > 0 {
             shared.logger.error(
                 "session cut off with bytes that nobody took",
@@ -267,7 +280,7 @@ final class SessionHandler: ChannelInboundHandler {
     private func reject(_ rejection: Rejection) {
         guard shared.deadLetter.tryRecord(rejection) else {
             state.rejectRefused(rejection)
-            waitNoMore = shared.deadLetter.onWritable(spaceAvailable())
+            if let spaceAvailable { wait = .forDeadLetter(cancel: shared.deadLetter.onWritable(spaceAvailable)) }
             return
         }
         if shared.rates.isActive { charge(rows: 1, bytes: rejection.length) }
@@ -304,6 +317,7 @@ final class SessionHandler: ChannelInboundHandler {
 
     private func end(_ reason: SessionState.CloseReason) {
         closing = nil
+        spaceAvailable = nil
         timer?.cancel()
         timer = nil
         context?.close(promise: nil)

@@ -239,12 +239,12 @@ extension SessionState {
             renewPatience()
         }
         replies?.heartbeat(at: now)
-        if let due = idleDue, now >= due {
+        if let due = idleDue(), now >= due {
             frames.patienceRenewed(at: now)
             fail(SessionError(.idleTimeout, "nothing came for so long as receive.idle_timeout"))
             return
         }
-        guard let due = partialDue, now >= due else { return }
+        guard let due = partialDue(), now >= due else { return }
         if case .frames = phase {
             fail(Self.incomplete("the rest of a frame did not come in time"))
         } else {

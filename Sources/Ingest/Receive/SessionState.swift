@@ -176,16 +176,16 @@ struct SessionState: Sendable {
             return .write(bytes)
         }
         if case .ended(let reason) = phase, let action = nextEnding(reason) { return action }
-        if let due = nextDeadline, timer.map({ due < $0 }) ?? true {
+        if let due = nextDeadline(), timer.map({ due < $0 }) ?? true {
             timer = due
             return .setTimer(due)
         }
-        guard !isReading, mayRead else { return nil }
+        guard !isReading, mayRead() else { return nil }
         isReading = true
         return .read
     }
 
-    var mayRead: Bool {
+    private mutating func mayRead() -> Bool {
         if case .ended = phase { return false }
         if heldUntil != nil { return false }
         switch numbering {
@@ -249,30 +249,31 @@ struct SessionState: Sendable {
 
     // MARK: Time
 
-    var nextDeadline: ContinuousClock.Instant? {
+    /// Mutating, as what it asks is: out of a method that mutates, one that does not gets a copy of the whole state.
+    private mutating func nextDeadline() -> ContinuousClock.Instant? {
         func earlier(_ a: ContinuousClock.Instant?, _ b: ContinuousClock.Instant?) -> ContinuousClock.Instant? {
             guard let a, let b else { return a ?? b }
             return min(a, b)
         }
         var held: ContinuousClock.Instant?
         if case .ended = phase {} else { held = heldUntil }
-        return earlier(held, earlier(earlier(partialDue, idleDue), isGone ? nil : replies?.heartbeatDue))
+        return earlier(held, earlier(earlier(partialDue(), idleDue()), isGone ? nil : replies?.heartbeatDue))
     }
 
-    var partialDue: ContinuousClock.Instant? {
+    mutating func partialDue() -> ContinuousClock.Instant? {
         guard !isBlocked, let timeout = limits.partialLineTimeout else { return nil }
         let since: ContinuousClock.Instant? =
             switch phase {
             case .firstLine(_, let since): since
-            case .lines: mayRead ? splitter.partialSince : nil
-            case .frames: mayRead ? frames.partialSince : nil
+            case .lines: mayRead() ? splitter.partialSince : nil
+            case .frames: mayRead() ? frames.partialSince : nil
             case .ended: nil
             }
         return since.map { $0 + timeout }
     }
 
-    var idleDue: ContinuousClock.Instant? {
-        guard case .frames = phase, mayRead, let timeout = limits.idleTimeout, let lastHeard else { return nil }
+    mutating func idleDue() -> ContinuousClock.Instant? {
+        guard case .frames = phase, mayRead(), let timeout = limits.idleTimeout, let lastHeard else { return nil }
         return lastHeard + timeout
     }
 }

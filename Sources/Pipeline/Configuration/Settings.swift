@@ -104,7 +104,7 @@ public struct ReceiveSettings: Sendable, Hashable {
     /// Largest read from one session at once.
     public var readBytesMax = 256 << 10
     /// What reads of all sessions may take together; each gets an equal share, at least 16 KiB.
-    public var readMemoryMax = 32 << 20
+    public var readMemoryMax = 64 << 20
     /// Longest payload of a frame.
     public var frameBytesMax = (1 << 20) + (64 << 10)
     /// Payload bytes that a producer of frames may have sent beyond what is acked.
