@@ -19,7 +19,8 @@ struct LiveClient: Sendable {
         return await withTaskCancellationHandler {
             await answer(url, more, process)
         } onCancel: {
-            if process.isRunning { process.terminate() }
+            // What a test process ignores, its children do.
+            if process.isRunning { kill(process.processIdentifier, SIGKILL) }
         }
     }
 
