@@ -78,19 +78,28 @@ extension ClickHouseServer {
         return value
     }
 
+    /// A value as text that tells it from others.
+    private func text(of value: String, _ type: String) -> String {
+        guard kind == .legacy else { return "toString(\(value))" }
+        // It prints decimals wrongly now and then, and what it prints may stand where columns' names were, or it ends.
+        if type.hasPrefix("Decimal") || type.hasPrefix("Nullable(Decimal") {
+            return "hex(reinterpretAsString(\(value)))"
+        }
+        if type.hasPrefix("Array(Decimal") { return "toString(arrayMap(e -> hex(reinterpretAsString(e)), \(value)))" }
+        // The name of what a NULL hides is asked for, and the hidden number may be none of the enum's.
+        if type.hasPrefix("Nullable(Enum8") { return "toString(CAST(\(value), 'Nullable(Int8)'))" }
+        return "toString(\(value))"
+    }
+
     /// A hash over each column, whatever the order of rows.
     func fingerprint(of table: String, _ columns: ColumnList, database: String) async throws -> Set<String> {
         let sums = columns.columns.map { column in
-            // The name of what a NULL hides is asked for in 2018, and the hidden number may be none of the enum's.
-            let value =
-                column.type.hasPrefix("Nullable(Enum8")
-                ? "CAST(`\(column.name)`, 'Nullable(Int8)')" : "`\(column.name)`"
-            return "sum(cityHash64(ifNull(toString(\(value)), 'NULL!'))) AS `\(column.name)`"
+            "sum(cityHash64(ifNull(\(text(of: "`\(column.name)`", column.type)), 'NULL!'))) AS `\(column.name)`"
         }
-        // By one thread: ClickHouse of 2018 now and then prints wide decimals wrongly, or ends, when several do it.
-        let text = try await query(
+        // By one thread: that of 2018 has faults in what it prints that show when several do it.
+        let answer = try await query(
             "SELECT count() AS rows, \(sums.joined(separator: ", ")) FROM \(table) FORMAT Vertical", database: database,
             settings: ["max_threads": "1"])
-        return Set(text.split(separator: "\n").map(String.init))
+        return Set(answer.split(separator: "\n").map(String.init))
     }
 }
