@@ -47,6 +47,12 @@ public enum DynamicValue {
         return block
     }
 
+    /// The name of a value's type; nil for NULL.
+    public static func typeName(of value: UnsafeRawBufferPointer) -> String? {
+        var cursor = ByteCursor(value)
+        return value.count > 0 ? try? cursor.takeString(bytesMax: DataType.nameBytesMax) : nil
+    }
+
     static func readColumn(_ cursor: inout ByteCursor, into block: Block) throws(BlockReadFailure) {
         var decoder = ColumnDecoder(block: block, revision: nil, bytesMax: 1 << 30)
         try decoder.column(

@@ -26,12 +26,23 @@ import Testing
 
     private static func isRead(_ type: DataType, in format: RowFormat) -> Bool {
         func has(_ name: String) -> Bool { type.contains { $0.description.hasPrefix(name) } }
-        // Dynamic is compared by other tests: what it prints depends on who read it.
+        // Dynamic is compared by other tests (`TriedCellTests`, `DynamicBinaryTests`): what it prints depends on who read it.
         if has("Dynamic") || has("Nothing") { return false }
         // Of an element that is left out ClickHouse stores a 0 that it cannot print where the enumeration has none.
         if has("Enum"), has("Tuple") { return false }
+        guard has("Variant") || has("Geometry") else { return true }
         // JSON beside a Variant cannot be checked by itself.
-        return !has("Variant") && !has("Geometry") || !format.isText && !has("JSON")
+        guard format.isText else { return !has("JSON") }
+        // In text a Variant is a whole column, and none of its types is a tuple, which ClickHouse writes as cells that it does not read again.
+        guard case .variant(let types) = type else { return false }
+        return !types.contains {
+            $0.contains { part in part.description.hasPrefix("Tuple") || part.description.hasPrefix("Variant") }
+                || isGeo($0)
+        }
+    }
+
+    private static func isGeo(_ type: DataType) -> Bool {
+        type.contains { if case .named = $0 { true } else { false } }
     }
 
     private static func samples(seed: UInt64, _ formats: [RowFormat], in folder: URL) -> [Sample] {
