@@ -67,7 +67,7 @@ extension RowParser {
             while p < cursor.p, p.pointee | 0x20 != UInt8(ascii: "e") { p += 1 }
             // What it makes of one with an exponent depends on how many digits there are.
             guard p == cursor.p else { throw ParseFault(.storedOtherwise) }
-            guard options.takesChosen || cursor.p == variantEnd && !isQuoted else { throw ParseFault(.notANumber) }
+            guard cursor.p == variantEnd, options.takesChosen || !isQuoted else { throw ParseFault(.notANumber) }
         default: break
         }
     }
@@ -106,6 +106,9 @@ extension RowParser {
             guard fault.code != .outOfRange else { return true }
             return isQuoted ? options.times == .basic && start.stringIsLikeATime : start.isLikeANumber
         case .time, .time64: return isNothing || (isQuoted ? start.stringIsLikeATime : start.isLikeANumber)
+        case .decimal32, .decimal64, .decimal128, .decimal256:
+            // Of two points it takes one, and of signs alone a 0.
+            return options.takesChosen && fault.code == .notANumber && start.stringHasNumbersSignsOnly
         case .enum8, .enum16:
             // Of text other than integers it is known that it is no member's number.
             return isNothing || isQuoted && (options.takesChosen ? start.stringIsAnInteger : start.stringHasDigit)
@@ -137,6 +140,14 @@ extension LineCursor {
 
     /// Whether there is a digit in the string.
     fileprivate var stringHasDigit: Bool { inside.contains { $0 &- 0x30 <= 9 } }
+
+    /// Whether there is nothing in the string that a number has not.
+    fileprivate var stringHasNumbersSignsOnly: Bool {
+        inside.allSatisfy { byte in
+            byte &- 0x30 <= 9 || byte == UInt8(ascii: ".") || byte == UInt8(ascii: "-") || byte == UInt8(ascii: "+")
+                || byte | 0x20 == UInt8(ascii: "e")
+        }
+    }
 
     /// Whether the string is digits, with or without a sign.
     fileprivate var stringIsAnInteger: Bool {

