@@ -2,6 +2,7 @@ import ClickHouseNative
 import Foundation
 import Ingest
 import NIOCore
+import Pipeline
 import ProducerProtocol
 import TestSupport
 import Testing
@@ -67,6 +68,8 @@ import Testing
             // A Decimal of 80 digits, one of another width; DateTime64(77); a zone that there is not; a Bool of 2; no member; nothing in a tuple.
             [0x1C, 80, 0], [0x19, 18, 2, 0, 0, 0, 0], [0x13, 77], [0x12, 3, 0x61, 0x2F, 0x62, 0, 0, 0, 0], [0x2D, 2],
             [0x17, 1, 1, 0x61, 1, 2], [0x1F, 0],
+            // An element named null, two of one name.
+            [0x20, 1, 4, 0x6E, 0x75, 0x6C, 0x6C, 0x01, 1], [0x20, 2, 1, 0x61, 0x01, 1, 0x61, 0x01, 1, 1],
         ] as [[UInt8]])
     func aValueOfNoTypeIsRejected(value: [UInt8]) throws {
         let fixture = try RowFixture([("v", "Dynamic", nil)])
@@ -79,5 +82,40 @@ import Testing
         let fixture = try RowFixture([("v", "Dynamic", nil)])
         let outcome = try fixture.read(Array(repeating: 0x1E, count: 100_000), as: SessionFormat(.rowBinary), rows: 1)
         #expect(outcome.refusals == ["malformed_row"])
+    }
+
+    /// The server would refuse a block with it, and with it the rows of others.
+    @Test func aTimeZoneThatThereIsNotIsRejectedInABlock() throws {
+        let fixture = try RowFixture([("v", "Dynamic", nil)])
+        let type = Array("DateTime('a/b')".utf8)
+        let block: [UInt8] =
+            [1, 1, 1] + Array("v".utf8) + [7] + Array("Dynamic".utf8) + [3, 0, 0, 0, 0, 0, 0, 0, 1, UInt8(type.count)]
+            + type
+            + [0, 1, 0, 0, 0]
+        let outcome = try fixture.read(block, as: SessionFormat(.native), rows: 1)
+        #expect(outcome.refusals == ["malformed_row"])
+        #expect(outcome.rejections.first?.message.contains("time zone") == true)
+    }
+
+    @Test func aBoolOfTwoIsRejectedInABlock() throws {
+        let fixture = try RowFixture([("v", "Dynamic", nil)])
+        let block: [UInt8] =
+            [1, 2, 1] + Array("v".utf8) + [7] + Array("Dynamic".utf8) + [3, 0, 0, 0, 0, 0, 0, 0, 1, 4]
+            + Array("Bool".utf8)
+            + [0, 0, 2, 1]
+        let outcome = try fixture.read(block, as: SessionFormat(.native), rows: 2)
+        #expect(outcome.refusals == ["type_mismatch v"])
+        #expect(outcome.rows == [#"{"v":true}"#])
+    }
+
+    @Test func rulesDoNotPassOverCellsWhoseTypeIsTried() throws {
+        for type in ["Dynamic", "Variant(String, UInt64)"] {
+            var fixture = try RowFixture([("v", type, nil)])
+            var rules = TableRules()
+            rules.fields["v", default: FieldRules()].required = true
+            fixture.settings.rules["t"] = rules
+            let outcome = try fixture.read(Array("1\n".utf8), as: SessionFormat(.csv), rows: 1)
+            #expect(outcome.refusals == ["unsupported_format v"])
+        }
     }
 }
