@@ -47,4 +47,14 @@ import Testing
         let outcome = try fixture.read([#"{"v":[1,"5"]}"#, #"{"d":["Int64","5"]}"#])
         #expect(outcome.rows == [#"{"v":"[1,\"5\"]","d":null}"#, #"{"v":null,"d":["Int64","5"]}"#])
     }
+
+    /// Unlike one of other columns: of a Variant ClickHouse takes the cell first, without blanks, and looks for NULL then.
+    @Test(arguments: [("Variant(String)", "null"), ("Variant(Array(UInt8), String)", "null"), ("Dynamic", #""\\N""#)])
+    func aNullOfAVariantMayHaveBlanksBehindIt(type: String, stored: String) throws {
+        let fixture = try RowFixture([("n", "UInt8", nil), ("v", type, nil)])
+        for blank in [" ", "\t"] {
+            let outcome = try fixture.read(Array("1,\\N\(blank)\n".utf8), as: SessionFormat(.csv), rows: 1)
+            #expect(outcome.rows == [#"{"n":1,"v":\#(stored)}"#])
+        }
+    }
 }

@@ -11,6 +11,8 @@ import ClickHouseNative
 extension CellWriter {
     /// A cell of CSV.
     mutating func chosen(_ cell: Cell, _ form: CellForm) throws(ParseFault) {
+        // Of a Variant ClickHouse takes the cell first, without the blanks around it, and looks then whether that is a NULL.
+        if case .alternatives = form.kind, !cell.isQuoted, cell.bytes.elementsEqual("\\N".utf8) { return null() }
         // `text` may have it, and is needed below.
         var copy = ByteRun()
         defer { copy.deallocate() }
