@@ -55,6 +55,7 @@ struct CellInference {
         guard inside.count < bytes.count else { return }
         guard !Self.opens(inside[0]), inside[0] != UInt8(ascii: "'") else { throw ParseFault(.uncertainType) }
         guard !isCSV else { return }
+        try refuseHalfWord(inside)
         let isWord = try bool(inside) != nil
         guard !isWord, start == 0 || Number(inside) == nil else { throw ParseFault(.uncertainType) }
     }
