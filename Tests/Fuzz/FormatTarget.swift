@@ -29,7 +29,7 @@ extension FuzzTarget {
             ("t", "Nullable(Tuple(a UInt8, b Nullable(String)))"), ("b", "BFloat16"),
             ("a", "Array(Array(Tuple(Date32, Bool)))"),
         ],
-        [("v", "Variant(UInt64, String, Array(Date))"), ("s", "String")],
+        [("v", "Variant(UInt64, String, Array(Date))"), ("s", "String"), ("d", "Dynamic")],
     ]
 
     nonisolated(unsafe) private static let plain: [RowReader] = tables.map { reader($0) }

@@ -8,8 +8,11 @@ public enum Seeds {
     /// So many that tables have more rows, and a question to a server is about more of them. A seed stands for other rows then.
     public static let isLong = (rows ?? 0) >= 50_000
 
-    /// Half of them the same on every run, half of them fresh.
+    /// Half of them the same on every run, half of them fresh; from `SLUICE_TEST_FIRST_SEED` on, if that is set.
     public static func some(_ count: Int) -> [UInt64] {
+        if let text = ProcessInfo.processInfo.environment["SLUICE_TEST_FIRST_SEED"], let first = UInt64(text) {
+            return (0..<UInt64(count)).map { first &+ $0 }
+        }
         if let text = ProcessInfo.processInfo.environment["SLUICE_TEST_SEED"], let seed = UInt64(text) { return [seed] }
         let fixed = (count + 1) / 2
         return (0..<count).map { $0 < fixed ? UInt64($0) : UInt64.random(in: 1_000...UInt64(UInt32.max)) }

@@ -126,6 +126,9 @@ struct DynamicReader {
             } catch {
                 throw .refused(BlockError(.unsupportedType, "in a Dynamic column: \(error)"))
             }
+            if let obstacle = DynamicValue.obstacle(to: type) {
+                throw .refused(BlockError(.unsupportedType, "in a Dynamic column: \(obstacle)"))
+            }
             let block = Block(layout: BlockLayout([ColumnDefinition(name: "", type: type)]))
             var decoder = ColumnDecoder(block: block, revision: revision, bytesMax: bytesMax, depth: depth)
             decoder.begin(Array(repeating: .plain, count: block.layout.nodes.count))

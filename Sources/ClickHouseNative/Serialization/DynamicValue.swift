@@ -47,6 +47,30 @@ public enum DynamicValue {
         return block
     }
 
+    /// The name of a value's type; nil for NULL.
+    public static func typeName(of value: UnsafeRawBufferPointer) -> String? {
+        var cursor = ByteCursor(value)
+        return value.count > 0 ? try? cursor.takeString(bytesMax: DataType.nameBytesMax) : nil
+    }
+
+    /// What a server that gets a value of this type would refuse its whole block for, though the type has a name like others: a time zone that is not
+    /// known, elements of tuples whose names are taken.
+    static func obstacle(to type: DataType) -> String? {
+        switch type {
+        case .dateTime(let zone?), .dateTime64(_, let zone?):
+            TimeZoneRules.isKnown(zone) ? nil : "a time zone that is not known"
+        case .tuple(let elements), .nested(let elements):
+            elements.contains { $0.name == "" || $0.name == "null" }
+                ? "a tuple's element without a name, or named null"
+                : elements.lazy.compactMap { obstacle(to: $0.type) }.first
+        case .nullable(let inner), .lowCardinality(let inner), .array(let inner), .named(_, let inner):
+            obstacle(to: inner)
+        case .map(let key, let value): obstacle(to: key) ?? obstacle(to: value)
+        case .variant(let types): types.lazy.compactMap { obstacle(to: $0) }.first
+        default: nil
+        }
+    }
+
     static func readColumn(_ cursor: inout ByteCursor, into block: Block) throws(BlockReadFailure) {
         var decoder = ColumnDecoder(block: block, revision: nil, bytesMax: 1 << 30)
         try decoder.column(

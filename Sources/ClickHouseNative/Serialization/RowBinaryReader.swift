@@ -2,7 +2,8 @@
 /// between them (ClickHouse's Formats/Impl/BinaryRowInputFormat.cpp and DataTypes/Serializations).
 ///
 /// A string is its length and bytes, a Nullable a byte (1 for NULL) before the value, an Array or Map its length before the
-/// elements, a LowCardinality the value itself, a Variant the number of its type (255 for NULL) before the value.
+/// elements, a LowCardinality the value itself, a Variant the number of its type (255 for NULL) before the value, a Dynamic its type in binary
+/// form (`BinaryTypeName`) before the value.
 public struct RowBinaryReader {
     /// What was read.
     public struct Rows {
@@ -31,7 +32,6 @@ public struct RowBinaryReader {
     /// - Returns: Why columns of this type cannot be read; nil: they can.
     public static func obstacle(to type: DataType) -> String? {
         switch type {
-        case .dynamic: "Dynamic is not read from RowBinary"
         case .nothing: "Nothing has no values"
         case .tuple(let elements) where elements.isEmpty: "a Tuple without elements has no bytes"
         case .nullable(let inner), .lowCardinality(let inner), .array(let inner), .named(_, let inner):
@@ -82,11 +82,7 @@ public struct RowBinaryReader {
     ) -> Rows {
         let layout = BlockLayout(columns)
         let widths = layout.defaultBytes
-        // A dictionary begins with a default.
-        let seeds = layout.nodes.indices.reduce(0) { sum, place in
-            layout.nodes[place].kind == .lowCardinality
-                ? sum + max(1, layout.nodes[layout.nodes[place].child].width) : sum
-        }
+        let seeds = layout.seedBytes
         guard seeds <= bytesMax else {
             return Rows(
                 block: Block(layout: BlockLayout([])), starts: [start],
@@ -132,6 +128,7 @@ public struct RowBinaryReader {
             block.nodes[place].data.append(try bytes.take(node.width))
             block.nodes[place].rows += 1
         case .string:
+            if case .dynamic = block.layout.types[place] { return try dynamic(place, node, from: &bytes) }
             let text = try string(&bytes)
             withUnsafeBytes(of: UInt8(0)) { none in
                 block.nodes[place].appendString(
@@ -184,6 +181,40 @@ public struct RowBinaryReader {
         return try bytes.take(Int(length))
     }
 
+    /// A value whose type stands before it, as the block keeps it (`DynamicValue`).
+    private mutating func dynamic(
+        _ place: Int, _ node: BlockLayout.Node, from bytes: inout ByteCursor
+    ) throws(BlockReadFailure) {
+        var value = ByteRun()
+        defer { value.deallocate() }
+        if let type = try BinaryTypeName.take(&bytes) {
+            let layout = BlockLayout([ColumnDefinition(name: "", type: type)])
+            bytesLeft -= layout.seedBytes
+            guard bytesLeft >= 0 else {
+                throw .refused(BlockError(.limit, "dictionaries take more bytes than they may"))
+            }
+            var reader = RowBinaryReader(
+                block: Block(layout: layout), bytesLeft: bytesLeft, defaultBytes: layout.defaultBytes)
+            try reader.value(layout.roots[0], from: &bytes)
+            bytesLeft = reader.bytesLeft
+            reader.block.commitRow()
+            reader.block.complete()
+            do {
+                try DynamicValue.write(reader.block, into: &value)
+            } catch {
+                throw .refused(BlockError(.malformed, "a value of a Dynamic column: \(error)"))
+            }
+        }
+        // A name may be many times what stood for it.
+        bytesLeft -= value.count
+        guard bytesLeft >= 0 else { throw .refused(BlockError(.limit, "values take more bytes than they may")) }
+        withUnsafeBytes(of: UInt8(0)) { none in
+            block.nodes[place].appendString(
+                value.base.map { UnsafeRawPointer($0) } ?? none.baseAddress.unsafelyUnwrapped, count: value.count,
+                node: node)
+        }
+    }
+
     private mutating func lowCardinality(
         _ place: Int, _ node: BlockLayout.Node, from bytes: inout ByteCursor
     ) throws(BlockReadFailure) {
@@ -207,6 +238,13 @@ public struct RowBinaryReader {
 }
 
 extension BlockLayout {
+    /// Bytes that dictionaries take before there is a row: each begins with a default.
+    fileprivate var seedBytes: Int {
+        nodes.indices.reduce(0) { sum, place in
+            nodes[place].kind == .lowCardinality ? sum + max(1, nodes[nodes[place].child].width) : sum
+        }
+    }
+
     /// Of each node, the bytes that its type's default takes.
     fileprivate var defaultBytes: [Int] {
         var bytes = Array(repeating: 0, count: nodes.count)

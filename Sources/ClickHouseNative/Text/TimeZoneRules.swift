@@ -83,6 +83,19 @@ public final class TimeZoneRules: Sendable {
         }
     }
 
+    private static let knownNames = NIOLockedValueBox<Set<String>>(["UTC"])
+
+    /// Whether this host knows a zone of this name. Costs no table, and little more than a look-up when it was asked before.
+    static func isKnown(_ name: String) -> Bool {
+        if knownNames.withLockedValue({ $0.contains(name) }) { return true }
+        guard name.contains("/") || ZoneTransitions.namesWithoutRegion.contains(name),
+            ZoneTransitions(zone: name) != nil
+        else { return false }
+        // As many as there are zones at most.
+        knownNames.withLockedValue { _ = $0.insert(name) }
+        return true
+    }
+
     private init(name: String, _ transitions: ZoneTransitions) {
         self.name = name
         self.transitions = transitions

@@ -70,8 +70,10 @@ struct ParseFault: Error {
         case routedFormat
         /// A column that the table's rules, which are read as JSON, would change.
         case uncheckedType
-        /// Text of JSON over more than one line.
+        /// A line break within a string of JSON.
         case lineBreakInJSON
+        /// A cell of TSV for a Variant or Dynamic column that has escapes within escapes, tabs or line breaks.
+        case escapedTwice
     }
 
     let code: Code
@@ -141,7 +143,9 @@ struct ParseFault: Error {
         case .routedFormat: "the table has a route, which only rows of JSON can take"
         case .uncheckedType:
             "the table's rules, Nested columns and defaults go by text, in which values like those of this column lose something"
-        case .lineBreakInJSON: "JSON is expected on one line, without line breaks"
+        case .lineBreakInJSON: "a string of JSON has a line break in it, which must be written as \\n"
+        case .escapedTwice:
+            "backslashes, tabs and line breaks are not read in a Variant or Dynamic column of TSV: ClickHouse undoes their escapes twice"
         case .badTableName: "the table's name is not a string that can name a table"
         }
     }
@@ -170,6 +174,7 @@ struct ParseFault: Error {
         case .ruleUnknownFields: .ruleUnknownFields
         case .ruleRoute: .ruleRoute
         case .malformedCell, .tooFewCells, .tooManyCells, .malformedRow: .malformedRow
+        case .escapedTwice: .typeMismatch
         case .otherType, .notConvertible: .typeMismatch
         case .unreadType, .routedFormat, .uncheckedType: .unsupportedFormat
         case .unreadableRest: .unreadableRest

@@ -16,6 +16,9 @@ struct RowOptions {
     var depthMax = 64
     /// Seconds since 1970 when the chunk is read, for times that leave out the year.
     var now: Int64 = 0
+    /// Lines were made of rows of text: a value of a Variant or Dynamic column says of which types it may be (`RowParser.chosen`). Never set
+    /// for what a producer wrote as JSON.
+    var takesChosen = false
 
     init() {}
 

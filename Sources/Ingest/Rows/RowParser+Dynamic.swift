@@ -10,11 +10,16 @@ extension RowParser {
     mutating func dynamic(
         _ node: UnsafeMutablePointer<ColumnNode>, _ op: UnsafeMutablePointer<FieldOperation>, _ cursor: inout LineCursor
     ) throws(ParseFault) {
-        var ahead = cursor
-        let inferred = try inferred(&ahead, depth: 1)
-        guard let type = inferred.dataType, let typed = try? plan.plan(ofDynamic: type) else {
-            throw ParseFault(.uncertainType)
+        var end: Bytes?
+        let type: DataType?
+        if options.takesChosen {
+            type = try chosenType(&cursor)
+        } else {
+            var ahead = cursor
+            type = try inferred(&ahead, depth: 1).dataType
+            end = ahead.p
         }
+        guard let type, let typed = try? plan.plan(ofDynamic: type) else { throw ParseFault(.uncertainType) }
         let block = Block(layout: typed.layout)
         var parser = RowParser(
             plan: typed, block: block, options: options, tableKey: tableKey, tableName: tableName,
@@ -24,8 +29,12 @@ extension RowParser {
         }
         scratch = parser.scratch
         try result.get()
-        // The inference and the reading must have looked at the same text.
-        guard cursor.p == ahead.p else { throw ParseFault(.uncertainType) }
+        if let end {
+            // The inference and the reading must have looked at the same text.
+            guard cursor.p == end else { throw ParseFault(.uncertainType) }
+        } else {
+            guard cursor.take(UInt8(ascii: "]")) else { throw ParseFault(.uncertainType) }
+        }
         block.commitRow()
         block.complete()
         do {

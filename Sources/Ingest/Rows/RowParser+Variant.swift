@@ -12,26 +12,35 @@ extension RowParser {
     /// The first of the types, in ClickHouse's order, that reads the whole value
     /// (ClickHouse's DataTypes/Serializations/SerializationVariant.cpp, tryDeserializeImpl).
     mutating func variant(_ op: UnsafeMutablePointer<FieldOperation>, _ cursor: inout LineCursor) throws(ParseFault) {
+        guard !options.takesChosen else { return try chosenVariant(op, &cursor) }
         var whole = cursor
         try whole.skipValue(depthMax: options.depthMax)
-        let outer = variantEnd
-        variantEnd = whole.p
-        defer { variantEnd = outer }
         let variant = plan.variants[Int(op.pointee.detail)]
-        for number in variant.order {
-            let operation = operations + variant.first + number
-            let savepoint = Savepoint(block, root: Int(operation.pointee.root))
-            var attempt = cursor
-            let result = Result<Void, ParseFault> { () throws(ParseFault) in try value(operation, &attempt) }
-            if case .success = result, attempt.p == whole.p {
-                cursor = whole
-                nodes[Int(op.pointee.value)].appendFixed(UInt8(number))
-                return
-            }
-            savepoint.restore(block)
-            if case .failure(let fault) = result, fault.isFinal { throw fault }
+        for number in variant.order where try alternative(number, of: variant, cursor, end: whole.p) {
+            cursor = whole
+            nodes[Int(op.pointee.value)].appendFixed(UInt8(number))
+            return
         }
         throw ParseFault(.noAlternative)
+    }
+
+    /// Reads the value at the cursor, which ends at `end`, as one of a Variant's types.
+    ///
+    /// - Returns: false: it is none of this type, and nothing was written.
+    mutating func alternative(
+        _ number: Int, of variant: VariantPlan, _ cursor: LineCursor, end: Bytes
+    ) throws(ParseFault) -> Bool {
+        let outer = variantEnd
+        variantEnd = end
+        defer { variantEnd = outer }
+        let operation = operations + variant.first + number
+        let savepoint = Savepoint(block, root: Int(operation.pointee.root))
+        var attempt = cursor
+        let result = Result<Void, ParseFault> { () throws(ParseFault) in try value(operation, &attempt) }
+        if case .success = result, attempt.p == end { return true }
+        savepoint.restore(block)
+        if case .failure(let fault) = result, fault.isFinal { throw fault }
+        return false
     }
 
     /// A scalar within a Variant.
@@ -58,7 +67,7 @@ extension RowParser {
             while p < cursor.p, p.pointee | 0x20 != UInt8(ascii: "e") { p += 1 }
             // What it makes of one with an exponent depends on how many digits there are.
             guard p == cursor.p else { throw ParseFault(.storedOtherwise) }
-            guard cursor.p == variantEnd, !isQuoted else { throw ParseFault(.notANumber) }
+            guard cursor.p == variantEnd, options.takesChosen || !isQuoted else { throw ParseFault(.notANumber) }
         default: break
         }
     }
@@ -97,7 +106,12 @@ extension RowParser {
             guard fault.code != .outOfRange else { return true }
             return isQuoted ? options.times == .basic && start.stringIsLikeATime : start.isLikeANumber
         case .time, .time64: return isNothing || (isQuoted ? start.stringIsLikeATime : start.isLikeANumber)
-        case .enum8, .enum16: return isNothing || isQuoted && start.stringHasDigit
+        case .decimal32, .decimal64, .decimal128, .decimal256:
+            // Of two points it takes one, and of signs alone a 0.
+            return options.takesChosen && fault.code == .notANumber && start.stringHasNumbersSignsOnly
+        case .enum8, .enum16:
+            // Of text other than integers it is known that it is no member's number.
+            return isNothing || isQuoted && (options.takesChosen ? start.stringIsAnInteger : start.stringHasDigit)
         default: return false
         }
     }
@@ -105,7 +119,7 @@ extension RowParser {
 
 extension ParseFault {
     /// No other type of a Variant may take what was refused for this.
-    fileprivate var isFinal: Bool {
+    var isFinal: Bool {
         switch code {
         // With input_format_null_as_default off ClickHouse takes a null for a number here, as 0 or nan.
         case .nullValue: true
@@ -126,6 +140,22 @@ extension LineCursor {
 
     /// Whether there is a digit in the string.
     fileprivate var stringHasDigit: Bool { inside.contains { $0 &- 0x30 <= 9 } }
+
+    /// Whether there is nothing in the string that a number has not.
+    fileprivate var stringHasNumbersSignsOnly: Bool {
+        inside.allSatisfy { byte in
+            byte &- 0x30 <= 9 || byte == UInt8(ascii: ".") || byte == UInt8(ascii: "-") || byte == UInt8(ascii: "+")
+                || byte | 0x20 == UInt8(ascii: "e")
+        }
+    }
+
+    /// Whether the string is digits, with or without a sign.
+    fileprivate var stringIsAnInteger: Bool {
+        let text = inside
+        guard let first = text.first else { return false }
+        let digits = first == UInt8(ascii: "-") || first == UInt8(ascii: "+") ? text.dropFirst() : text[...]
+        return !digits.isEmpty && digits.allSatisfy { $0 &- 0x30 <= 9 }
+    }
 
     /// Whether the string is as long as a day may be written, and begins with a year.
     fileprivate var stringIsLikeADay: Bool {

@@ -35,6 +35,8 @@ final class TableWriter {
         var received: ContinuousClock.Instant
         /// Seconds since 1970.
         let now: Int64
+        /// See `RowOptions`.
+        var takesChosen = false
     }
 
     let table: TableName
@@ -217,6 +219,7 @@ final class TableWriter {
     private func parser(for block: Block, _ context: Context) -> RowParser {
         var options = self.options
         options.now = context.now
+        options.takesChosen = context.takesChosen
         var parser = RowParser(
             plan: variants[current].plan, block: block, options: options, tableKey: context.tableKey,
             tableName: tableName, successors: successors, scratch: scratch)

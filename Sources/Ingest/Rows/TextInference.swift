@@ -4,7 +4,7 @@ import ClickHouseNative
 
 /// Whether a text is a date or a time, as ClickHouse's inference has it (Formats/SchemaInferenceUtils.cpp,
 /// tryInferDateOrDateTimeFromString).
-struct TextInference {
+struct TextInference: Sendable {
     private let options: RowOptions
 
     /// Longest text that may be a time.

@@ -22,16 +22,32 @@ import Testing
         let lines: [String]
         let format: RowFormat
         let path: String
+
+        /// Types of some values are found by trying.
+        var isTried: Bool { format.isText && oracle.types.contains { if case .variant = $0 { true } else { false } } }
     }
 
     private static func isRead(_ type: DataType, in format: RowFormat) -> Bool {
         func has(_ name: String) -> Bool { type.contains { $0.description.hasPrefix(name) } }
-        // Dynamic is compared by other tests: what it prints depends on who read it.
+        // Dynamic is compared by other tests (`TriedCellTests`, `DynamicBinaryTests`): what it prints depends on who read it.
         if has("Dynamic") || has("Nothing") { return false }
         // Of an element that is left out ClickHouse stores a 0 that it cannot print where the enumeration has none.
         if has("Enum"), has("Tuple") { return false }
+        // In a header ClickHouse writes a tuple's elements as columns, with points between the names: one name might stand twice.
+        if format.isText, format.headerRows > 0, type.hasPointInName { return false }
+        guard has("Variant") || has("Geometry") else { return true }
         // JSON beside a Variant cannot be checked by itself.
-        return !has("Variant") && !has("Geometry") || !format.isText && !has("JSON")
+        guard format.isText else { return !has("JSON") }
+        // In text a Variant is a whole column, and none of its types is a tuple, which ClickHouse writes as cells that it does not read again.
+        guard case .variant(let types) = type else { return false }
+        return !types.contains {
+            $0.contains { part in part.description.hasPrefix("Tuple") || part.description.hasPrefix("Variant") }
+                || isGeo($0)
+        }
+    }
+
+    private static func isGeo(_ type: DataType) -> Bool {
+        type.contains { if case .named = $0 { true } else { false } }
     }
 
     private static func samples(seed: UInt64, _ formats: [RowFormat], in folder: URL) -> [Sample] {
@@ -107,7 +123,8 @@ import Testing
                     columns: sample.format.headerRows == 0 && sample.format != .native
                         ? ["n"] + sample.oracle.columns.map(\.name) : nil)
                 let outcome = try sample.oracle.fixture().read(bytes, as: format, rows: sample.lines.count)
-                for rejection in outcome.rejections {
+                // Of a Variant's cells some are not certain, some ClickHouse itself reads as another type than it wrote.
+                for rejection in outcome.rejections where !sample.isTried {
                     Issue.record(
                         "seed \(seed): \(sample.format.rawValue) \(sample.oracle.columns): \(rejection.reason) \(rejection.column ?? "") \(rejection.message): \(String(buffer: rejection.bytes))"
                     )
@@ -217,5 +234,16 @@ import Testing
             }
         }
         return row
+    }
+}
+
+extension DataType {
+    fileprivate var hasPointInName: Bool {
+        contains { type in
+            switch type {
+            case .tuple(let elements), .nested(let elements): elements.contains { $0.name?.contains(".") == true }
+            default: false
+            }
+        }
     }
 }

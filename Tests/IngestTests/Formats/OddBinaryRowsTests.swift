@@ -54,8 +54,26 @@ import Testing
         let text = Array("{}}\n{\"j\":{}".utf8)
         let format = SessionFormat(.rowBinary, columns: ["j"], types: ["JSON"])
         let outcome = try read(columns, format, [UInt8(text.count)] + text + [2] + Array("{}".utf8), rows: 2)
-        #expect(outcome.refusals == ["type_mismatch j"])
+        #expect(outcome.refusals == ["malformed_json"])
         #expect(outcome.blocks.reduce(0) { $0 + $1.rows } == 1)
+    }
+
+    /// Between tokens it is blank space, and the text goes on on one line; a dead letter has it as it came.
+    @Test(arguments: [[], ["n.a", "n.b"]], [RowFormat.rowBinary, .native])
+    func jsonOverSeveralLinesLands(nested: [String], format: RowFormat) throws {
+        let columns = [("j", "JSON", nil)] + nested.map { (name: $0, type: "Array(UInt8)", expression: String?.none) }
+        let texts = ["{\n \"a\":\r\n\"x\\ny\"}\n", "{\"a\":\"x\ny\"}", "{}"].map { Array($0.utf8) }
+        let values = texts.flatMap { [UInt8($0.count)] + $0 }
+        let bytes: [UInt8] =
+            format == .native
+            ? [1, 3, 1] + Array("j".utf8) + [4] + Array("JSON".utf8) + [1, 0, 0, 0, 0, 0, 0, 0] + values : values
+        let outcome = try read(
+            columns,
+            SessionFormat(format, columns: format == .native ? nil : ["j"], types: format == .native ? nil : ["JSON"]),
+            bytes, rows: 3)
+        #expect(outcome.refusals == ["type_mismatch j"])
+        #expect(outcome.rejections.first.map { $0.bytes.readableBytesView.contains(0x0A) } == true)
+        #expect(outcome.rows.map { $0.prefix { $0 != "}" } } == [#"{"j":{  "a":"# + "\r" + #" "x\ny""#, #"{"j":{"#])
     }
 
     /// Rows of such a table go by text, in which there is no infinity.

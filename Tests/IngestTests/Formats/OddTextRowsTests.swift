@@ -18,4 +18,53 @@ import Testing
         let null = try fixture.read(Array("1, \\N\n".utf8), as: SessionFormat(.csv), rows: 1)
         #expect(null.rejections.isEmpty)
     }
+
+    @Test(arguments: [SessionFormat(.csv), SessionFormat(.tsv)])
+    func jsonOverSeveralLinesLands(format: SessionFormat) throws {
+        let fixture = try RowFixture([("n", "UInt8", nil), ("j", "JSON", nil)])
+        let cells =
+            format.format.isCSV
+            ? ["\"{\n\"\"a\"\": [1,\r\n2]\n}\"", "\"{\"\"a\"\":\"\"x\ny\"\"}\"", "{}"]
+            : [#"{\n"a": [1,\r\n2]\n}"#, #"{"a":"x\ny"}"#, "{}"]
+        let text = cells.map { "1\(format.format.isCSV ? "," : "\t")\($0)\n" }.joined()
+        let outcome = try fixture.read(Array(text.utf8), as: format, rows: 3)
+        #expect(outcome.refusals == ["type_mismatch j"])
+        #expect(outcome.rows == ["{\"n\":1,\"j\":{ \"a\": [1,\r 2] }}", #"{"n":1,"j":{}}"#])
+    }
+
+    @Test func aVariantsRowOfTextWithoutAMatchingTypeIsRejected() throws {
+        let fixture = try RowFixture([("n", "UInt8", nil), ("v", "Variant(Array(UInt8), UInt64)", nil)])
+        let csv = "1,7\n2,x\n3,\"[1,2]\"\n4,\\N\n5,\n6,300\n"
+        let outcome = try fixture.read(Array(csv.utf8), as: SessionFormat(.csv), rows: 6)
+        // ClickHouse takes 7 for [7], and 300 for none of the array's.
+        #expect(outcome.refusals == Array(repeating: "type_mismatch v", count: 3))
+        #expect(outcome.rows == [#"{"n":3,"v":[1,2]}"#, #"{"n":4,"v":null}"#, #"{"n":5,"v":null}"#])
+    }
+
+    @Test func rowsOfTextHaveNoSayInHowJSONIsRead() throws {
+        // The list that a cell becomes is no value of a Variant in JSON.
+        let fixture = try RowFixture([("v", "Variant(String, UInt64)", nil), ("d", "Dynamic", nil)])
+        let outcome = try fixture.read([#"{"v":[1,"5"]}"#, #"{"d":["Int64","5"]}"#])
+        #expect(outcome.rows == [#"{"v":"[1,\"5\"]","d":null}"#, #"{"v":null,"d":["Int64","5"]}"#])
+    }
+
+    /// Unlike one of other columns: of a Variant ClickHouse takes the cell first, without blanks, and looks for NULL then.
+    @Test(arguments: [("Variant(String)", "null"), ("Variant(Array(UInt8), String)", "null"), ("Dynamic", #""\\N""#)])
+    func aNullOfAVariantMayHaveBlanksBehindIt(type: String, stored: String) throws {
+        let fixture = try RowFixture([("n", "UInt8", nil), ("v", type, nil)])
+        for blank in [" ", "\t"] {
+            let outcome = try fixture.read(Array("1,\\N\(blank)\n".utf8), as: SessionFormat(.csv), rows: 1)
+            #expect(outcome.rows == [#"{"n":1,"v":\#(stored)}"#])
+        }
+    }
+
+    /// ClickHouse stores a 0 for some of them, and fails at others.
+    @Test(arguments: ["t7", " n1", "tinf", "f-0.5", "[1,t2]"])
+    func halfAWordBeforeANumberIsOfNoCertainType(cell: String) throws {
+        let fixture = try RowFixture([("v", "Dynamic", nil)])
+        let outcome = try fixture.read(Array("\(cell)\n".utf8), as: SessionFormat(.tsv), rows: 1)
+        #expect(outcome.refusals == ["type_mismatch v"])
+        let text = try fixture.read(Array("tin\n".utf8), as: SessionFormat(.tsv), rows: 1)
+        #expect(text.rows == [#"{"v":"tin"}"#])
+    }
 }

@@ -51,7 +51,9 @@ struct BlockCheck {
         let node = layout.nodes[place]
         switch node.kind {
         case .fixed: return badFixed(place)
-        case .string: return badTexts(place)
+        case .string:
+            if case .dynamic = layout.types[place] { return badDynamics(place) }
+            return badTexts(place)
         case .nullable:
             let map = block.nodes[place].data.bytes
             let flags: Bad = map.indices.filter { map[$0] > 1 }.map { ($0, .malformedRow) }
@@ -82,16 +84,61 @@ struct BlockCheck {
         }
     }
 
+    /// Values each of which has a type of its own.
+    private func badDynamics(_ place: Int) -> Bad {
+        var values = ValueCursor(block.nodes[place].data, width: 0)
+        var (row, found) = (0, Bad())
+        while let value = values.next() {
+            if let code = badDynamic(value) { found.append((row, code)) }
+            row += 1
+        }
+        return found
+    }
+
+    private func badDynamic(_ value: UnsafeRawBufferPointer) -> ParseFault.Code? {
+        // Most types take whatever their bytes are.
+        guard let name = DynamicValue.typeName(of: value),
+            ["Bool", "Enum", "Decimal", "JSON"].contains(where: { name.contains($0) }),
+            let block = DynamicValue.read(value)
+        else { return nil }
+        // Whether it is JSON that the server takes cannot be looked at there.
+        if block.layout.columns[0].type.hasJSON { return .unreadType }
+        return BlockCheck(block).findings().first?.code
+    }
+
     /// JSON is looked at, and may be read, as a part of a line.
     private func badTexts(_ place: Int) -> Bad {
         guard case .json = layout.types[place] else { return [] }
         var values = ValueCursor(block.nodes[place].data, width: 0)
         var (row, found) = (0, Bad())
         while let value = values.next() {
-            if value.contains(0x0A) { found.append((row, .lineBreakInJSON)) }
+            if value.contains(0x0A), JSONLine.hasBrokenString(value) { found.append((row, .lineBreakInJSON)) }
             row += 1
         }
         return found
+    }
+
+    /// The same rows with each text of JSON on one line; nil: they are.
+    ///
+    /// Only of a block without findings: in others a line break may be more than blank space.
+    func withJSONOnOneLine() -> Block? {
+        let texts = layout.nodes.indices.filter { place in
+            if case .json = layout.types[place] { layout.nodes[place].kind == .string } else { false }
+        }
+        func hasBreak(_ place: Int) -> Bool {
+            var values = ValueCursor(block.nodes[place].data, width: 0)
+            while let value = values.next() {
+                if value.contains(0x0A) { return true }
+            }
+            return false
+        }
+        guard texts.contains(where: hasBreak) else { return nil }
+        let copy = block.gathering([0..<block.rows])
+        for place in texts {
+            var values = ValueCursor(copy.nodes[place].data, width: 0)
+            while let value = values.next() { _ = JSONLine.joinLines(UnsafeMutableRawBufferPointer(mutating: value)) }
+        }
+        return copy
     }
 
     private func row(of element: Int, inArrays node: ColumnNode) -> Int {

@@ -16,6 +16,11 @@ private struct BlockRows {
         rows = Array(first + selection.lowerBound..<first + selection.upperBound)
     }
 
+    /// Of rows that `BlockCheck` found nothing in. A dead letter has the text as it came.
+    mutating func joinLinesOfJSON() {
+        if let joined = BlockCheck(block).withJSONOnOneLine() { block = joined }
+    }
+
     /// Leaves rows out, by their places in the block.
     mutating func remove(_ bad: Set<Int>) {
         guard !bad.isEmpty else { return }
@@ -86,6 +91,7 @@ extension ChunkReader {
             refusals.add(given.rows[finding.row], ParseFault(finding.code), column: names[finding.column])
         }
         given.remove(Set(bad.map(\.row)))
+        given.joinLinesOfJSON()
         do {
             var fit = try fitted(given.block, writer)
             if let name = fit.computed {

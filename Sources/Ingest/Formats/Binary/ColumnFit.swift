@@ -103,6 +103,8 @@ extension DataType {
         case .enum16(let members): .enum16(members.sorted)
         // Text in either case, and checked to be what the column takes.
         case .json: .json(name: "JSON")
+        // Of how many types columns are made is the server's business.
+        case .dynamic: .dynamic(name: "Dynamic")
         default: underlying
         }
     }

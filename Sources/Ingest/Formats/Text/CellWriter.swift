@@ -11,7 +11,7 @@ import ClickHouseNative
 struct CellWriter {
     var out = ByteRun()
     /// A cell whose quotes or escapes were undone.
-    private var text = ByteRun()
+    var text = ByteRun()
 
     mutating func deallocate() {
         out.deallocate()
@@ -25,18 +25,25 @@ struct CellWriter {
         if case .string = form.kind, !cell.hasDoubledQuotes { return quoted(cell.bytes) }
         // ClickHouse looks for the delimiter right behind the word.
         if case .bool = form.kind, cell.endsInBlanks { throw ParseFault(.notABool) }
-        guard cell.hasDoubledQuotes else { return try whole(cell.bytes, form) }
+        if form.isChosen { return try chosen(cell, form) }
+        try whole(undoubled(cell), form)
+    }
+
+    /// What stands between the quotes of a cell; may be in `text`.
+    mutating func undoubled(_ cell: Cell) -> UnsafeRawBufferPointer {
+        guard cell.hasDoubledQuotes else { return cell.bytes }
         text.truncate(to: 0)
         var wasQuote = false
         for byte in cell.bytes {
             wasQuote = byte == UInt8(ascii: "\"") && !wasQuote
             if !wasQuote { text.append(byte) }
         }
-        try whole(text.bytes, form)
+        return text.bytes
     }
 
     /// A cell of TSV.
     mutating func tsv(_ bytes: UnsafeRawBufferPointer, _ form: CellForm) throws(ParseFault) {
+        if form.isChosen { return try chosen(tsv: bytes, form) }
         switch form.kind {
         case .string, .name, .json:
             guard let base = bytes.baseAddress, memchr(base, 0x5C, bytes.count) != nil else {
@@ -51,13 +58,13 @@ struct CellWriter {
     }
 
     /// All of a cell is one value, its quotes and escapes undone.
-    private mutating func whole(_ bytes: UnsafeRawBufferPointer, _ form: CellForm) throws(ParseFault) {
+    mutating func whole(_ bytes: UnsafeRawBufferPointer, _ form: CellForm) throws(ParseFault) {
         switch form.kind {
         case .string, .name: quoted(bytes)
         case .word, .time:
             guard !bytes.contains(UInt8(ascii: "\\")) else { throw ParseFault(.malformedCell) }
             quoted(bytes)
-        case .number: try number(bytes, letters: false)
+        case .integer, .decimal: try number(bytes, letters: false)
         case .float: try number(bytes, letters: true)
         case .bool: append(try BoolWord.value(of: bytes) ? "true" : "false")
         case .json: try json(bytes)
@@ -66,13 +73,14 @@ struct CellWriter {
             var cursor = SQLCursor(bytes)
             try parts(&cursor, form)
             guard cursor.p == cursor.end else { throw ParseFault(.malformedCell) }
-        case .unread: throw ParseFault(.unreadType)
+        // Those of a column are written elsewhere, and there are no others.
+        case .unread, .alternatives, .inferred: throw ParseFault(.unreadType)
         }
     }
 
     // MARK: - Scalars
 
-    private mutating func append(_ word: StaticString) { out.append(word.utf8Start, count: word.utf8CodeUnitCount) }
+    mutating func append(_ word: StaticString) { out.append(word.utf8Start, count: word.utf8CodeUnitCount) }
 
     mutating func null() { append("null") }
 
@@ -104,7 +112,7 @@ struct CellWriter {
     }
 
     /// In quotes, so that it ends where the cell does.
-    private mutating func number(_ bytes: UnsafeRawBufferPointer, letters: Bool) throws(ParseFault) {
+    mutating func number(_ bytes: UnsafeRawBufferPointer, letters: Bool) throws(ParseFault) {
         guard let first = bytes.first else { throw ParseFault(.notANumber) }
         let hasSign = first == UInt8(ascii: "-") || first == UInt8(ascii: "+")
         let head = hasSign ? bytes.dropFirst().first ?? 0 : first
@@ -128,9 +136,12 @@ struct CellWriter {
     /// An object, as it stands.
     private mutating func json(_ bytes: UnsafeRawBufferPointer) throws(ParseFault) {
         guard let base = bytes.baseAddress else { throw ParseFault(.notAnObject) }
-        guard memchr(base, 0x0A, bytes.count) == nil else { throw ParseFault(.lineBreakInJSON) }
         let start = out.count
         out.append(bytes)
+        if memchr(base, 0x0A, bytes.count) != nil {
+            let copy = UnsafeMutableRawBufferPointer(start: out.base.unsafelyUnwrapped + start, count: bytes.count)
+            guard JSONLine.joinLines(copy) else { throw ParseFault(.lineBreakInJSON) }
+        }
         out.append(UInt8(0x0A))
         let first = UnsafeRawPointer(out.base.unsafelyUnwrapped + start).assumingMemoryBound(to: UInt8.self)
         var cursor = LineCursor(first, end: first + bytes.count + 1)
@@ -146,7 +157,7 @@ struct CellWriter {
     // MARK: - Values within text
 
     /// A value as it stands in arrays, maps and tuples (ClickHouse's deserializeTextQuoted).
-    private mutating func value(_ cursor: inout SQLCursor, _ form: CellForm) throws(ParseFault) {
+    mutating func value(_ cursor: inout SQLCursor, _ form: CellForm) throws(ParseFault) {
         if cursor.takeNull() { null() } else { try parts(&cursor, form) }
     }
 
@@ -164,7 +175,7 @@ struct CellWriter {
                 writer.out.append(UInt8(ascii: ":"))
                 try writer.value(&cursor, value)
             }
-        case .number: try number(cursor.takeWord(), letters: false)
+        case .integer, .decimal: try number(cursor.takeWord(), letters: false)
         case .float: try number(cursor.takeWord(), letters: true)
         case .bool: append(try BoolWord.value(of: cursor.takeWord()) ? "true" : "false")
         case .time where cursor.p < cursor.end && cursor.p.pointee &- 0x30 <= 9:
@@ -177,7 +188,7 @@ struct CellWriter {
             defer { text.deallocate() }
             try cursor.takeString(into: &text)
             if case .json = form.kind { try json(text.bytes) } else { quoted(text.bytes) }
-        case .unread: throw ParseFault(.unreadType)
+        case .unread, .alternatives, .inferred: throw ParseFault(.unreadType)
         }
     }
 
@@ -187,7 +198,7 @@ struct CellWriter {
         case .string, .name, .word, .time:
             guard cursor.p < cursor.end, cursor.p.pointee == UInt8(ascii: "'") else { throw ParseFault(.malformedCell) }
             try value(&cursor, form)
-        case .number, .float: try value(&cursor, form)
+        case .integer, .decimal, .float: try value(&cursor, form)
         default: throw ParseFault(.malformedCell)
         }
     }

@@ -84,7 +84,9 @@ extension ChunkReader {
                 }
             }
         }
-        let stop = readLines(cells.out.bytes, writer, context(of: chunk)) { line, fault, column in
+        var context = context(of: chunk)
+        context.takesChosen = true
+        let stop = readLines(cells.out.bytes, writer, context) { line, fault, column in
             refusals.add(rowOfLine[line], fault, column: column)
         }
         let end = stop.map { rowOfLine[$0.line] } ?? rows.upperBound
@@ -99,7 +101,8 @@ extension ChunkReader {
         if let known = textPlans[key], known.structure == writer.structure { return known.plan }
         if textPlans.count >= FormatLimits.plansMax { textPlans.removeAll() }
         let plan = TextPlan(
-            format, names: names, types: types, structure: writer.structure, options: writer.options)
+            format, names: names, types: types, structure: writer.structure, options: writer.options,
+            hasRules: writer.plan.hasRules)
         textPlans[key] = (writer.structure, plan)
         return plan
     }
