@@ -7,6 +7,14 @@ enum JSONLine {
     ///
     /// - Returns: false where one stands within a string: the text stays as far as it was looked at then.
     static func joinLines(_ text: UnsafeMutableRawBufferPointer) -> Bool {
+        forEachBreak(UnsafeRawBufferPointer(text)) { text[$0] = 0x20 }
+    }
+
+    /// Whether a line break stands within a string.
+    static func hasBrokenString(_ text: UnsafeRawBufferPointer) -> Bool { !forEachBreak(text) { _ in } }
+
+    /// - Returns: false where a line break stands within a string; what is behind it is not looked at.
+    private static func forEachBreak(_ text: UnsafeRawBufferPointer, _ found: (Int) -> Void) -> Bool {
         var place = 0
         var isInString = false
         while place < text.count {
@@ -16,19 +24,11 @@ enum JSONLine {
             case UInt8(ascii: "\\") where isInString && place + 1 < text.count && text[place + 1] != 0x0A: place += 1
             case 0x0A:
                 guard !isInString else { return false }
-                text[place] = 0x20
+                found(place)
             default: break
             }
             place += 1
         }
         return true
-    }
-
-    /// Whether a line break stands within a string.
-    static func hasBrokenString(_ text: UnsafeRawBufferPointer) -> Bool {
-        withUnsafeTemporaryAllocation(byteCount: text.count, alignment: 1) { copy in
-            copy.copyMemory(from: text)
-            return !joinLines(copy)
-        }
     }
 }

@@ -143,10 +143,7 @@ extension LineCursor {
 
     /// Whether there is nothing in the string that a number has not.
     fileprivate var stringHasNumbersSignsOnly: Bool {
-        inside.allSatisfy { byte in
-            byte &- 0x30 <= 9 || byte == UInt8(ascii: ".") || byte == UInt8(ascii: "-") || byte == UInt8(ascii: "+")
-                || byte | 0x20 == UInt8(ascii: "e")
-        }
+        inside.allSatisfy(\.isOfNumber)
     }
 
     /// Whether the string is digits, with or without a sign.
@@ -182,5 +179,13 @@ extension LineCursor {
     fileprivate var isLikeANumber: Bool {
         let byte = p.pointee
         return byte &- 0x30 <= 9 || byte == UInt8(ascii: "-") || byte == UInt8(ascii: "+") || byte == UInt8(ascii: ".")
+    }
+}
+
+extension UInt8 {
+    /// Whether numbers are written with it: digits, signs, a point, an `e`.
+    var isOfNumber: Bool {
+        self &- 0x30 <= 9 || self == UInt8(ascii: ".") || self == UInt8(ascii: "-") || self == UInt8(ascii: "+")
+            || self | 0x20 == UInt8(ascii: "e")
     }
 }

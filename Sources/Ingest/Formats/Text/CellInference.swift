@@ -72,11 +72,7 @@ struct CellInference {
     }
 
     private func looksLikeAnExponent(_ bytes: UnsafeRawBufferPointer) -> Bool {
-        bytes.contains { $0 &- 0x30 <= 9 }
-            && bytes.allSatisfy { byte in
-                byte &- 0x30 <= 9 || byte == UInt8(ascii: ".") || byte == UInt8(ascii: "+") || byte == UInt8(ascii: "-")
-                    || byte | 0x20 == UInt8(ascii: "e")
-            }
+        bytes.contains { $0 &- 0x30 <= 9 } && bytes.allSatisfy(\.isOfNumber)
     }
 
     private static func isBlank(_ byte: UInt8) -> Bool { byte == 0x20 || byte == 0x09 }
@@ -133,7 +129,7 @@ struct CellInference {
         cursor.skipSpace()
         guard cursor.p < cursor.end else { return nil }
         switch cursor.p.pointee {
-        case UInt8(ascii: "["): return try list(&cursor, "[", "]", depth).map { .array($0) }
+        case UInt8(ascii: "["): return try list(&cursor, depth).map { .array($0) }
         case UInt8(ascii: "("): return try tuple(&cursor, depth)
         case UInt8(ascii: "{"): return try map(&cursor, depth)
         case UInt8(ascii: "'"): return try text(&cursor)
@@ -182,38 +178,14 @@ struct CellInference {
         return type
     }
 
-    /// Values between brackets; the type that is common to them, `Nothing` where there is none or NULLs only.
-    private func list(
-        _ cursor: inout SQLCursor, _ open: Unicode.Scalar, _ close: Unicode.Scalar, _ depth: Int
-    ) throws(ParseFault) -> DataType? {
-        _ = cursor.take(UInt8(ascii: open))
-        cursor.skipSpace()
-        var types: [DataType] = []
-        while !cursor.take(UInt8(ascii: close)) {
-            if !types.isEmpty {
-                guard cursor.take(UInt8(ascii: ",")) else { return nil }
-                try refuseEnd(&cursor)
-            }
-            guard let type = try value(&cursor, depth: depth + 1) else { return nil }
-            types.append(type)
-            cursor.skipSpace()
-        }
+    /// The type that is common to an array's values, `Nothing` where there are none or NULLs only.
+    private func list(_ cursor: inout SQLCursor, _ depth: Int) throws(ParseFault) -> DataType? {
+        guard let types = try values(&cursor, "[", "]", depth) else { return nil }
         return try common(types, takesNull: true)
     }
 
     private func tuple(_ cursor: inout SQLCursor, _ depth: Int) throws(ParseFault) -> DataType? {
-        _ = cursor.take(UInt8(ascii: "("))
-        cursor.skipSpace()
-        var types: [DataType] = []
-        while !cursor.take(UInt8(ascii: ")")) {
-            if !types.isEmpty {
-                guard cursor.take(UInt8(ascii: ",")) else { return nil }
-                try refuseEnd(&cursor)
-            }
-            guard let type = try value(&cursor, depth: depth + 1) else { return nil }
-            types.append(type)
-            cursor.skipSpace()
-        }
+        guard let types = try values(&cursor, "(", ")", depth) else { return nil }
         guard types.count > 1, !types.contains(where: { $0.hasIncompletePart }) else {
             throw ParseFault(.uncertainType)
         }
@@ -221,28 +193,57 @@ struct CellInference {
     }
 
     private func map(_ cursor: inout SQLCursor, _ depth: Int) throws(ParseFault) -> DataType? {
-        _ = cursor.take(UInt8(ascii: "{"))
-        cursor.skipSpace()
         var (keys, values): ([DataType], [DataType]) = ([], [])
-        while !cursor.take(UInt8(ascii: "}")) {
-            if !keys.isEmpty {
-                guard cursor.take(UInt8(ascii: ",")) else { return nil }
-                try refuseEnd(&cursor)
-            }
-            guard let key = try value(&cursor, depth: depth + 1) else { return nil }
+        let isMap = try parts(&cursor, "{", "}") { (cursor) throws(ParseFault) in
+            guard note(&keys, try value(&cursor, depth: depth + 1)) else { return false }
             cursor.skipSpace()
-            guard cursor.take(UInt8(ascii: ":")) else { return nil }
-            guard let value = try value(&cursor, depth: depth + 1) else { return nil }
-            keys.append(key)
-            values.append(value)
-            cursor.skipSpace()
+            guard cursor.take(UInt8(ascii: ":")) else { return false }
+            return note(&values, try value(&cursor, depth: depth + 1))
         }
-        guard let key = try common(keys, takesNull: false), let value = try common(values, takesNull: false) else {
+        guard isMap, let key = try common(keys, takesNull: false), let value = try common(values, takesNull: false)
+        else {
             return nil
         }
         if keys.isEmpty { return .map(key: .string, value: .nothing) }
         guard key == .string || key == .int64 else { throw ParseFault(.uncertainType) }
         return .map(key: key, value: value)
+    }
+
+    private func values(
+        _ cursor: inout SQLCursor, _ open: Unicode.Scalar, _ close: Unicode.Scalar, _ depth: Int
+    ) throws(ParseFault) -> [DataType]? {
+        var types: [DataType] = []
+        let isWhole = try parts(&cursor, open, close) { (cursor) throws(ParseFault) in
+            note(&types, try value(&cursor, depth: depth + 1))
+        }
+        return isWhole ? types : nil
+    }
+
+    private func note(_ types: inout [DataType], _ found: DataType?) -> Bool {
+        if let found { types.append(found) }
+        return found != nil
+    }
+
+    /// Parts between brackets, with commas between them.
+    ///
+    /// - Returns: false, as `part` does: what is there has no type, and all of the cell is a text.
+    private func parts(
+        _ cursor: inout SQLCursor, _ open: Unicode.Scalar, _ close: Unicode.Scalar,
+        _ part: (inout SQLCursor) throws(ParseFault) -> Bool
+    ) throws(ParseFault) -> Bool {
+        _ = cursor.take(UInt8(ascii: open))
+        cursor.skipSpace()
+        var isFirst = true
+        while !cursor.take(UInt8(ascii: close)) {
+            if !isFirst {
+                guard cursor.take(UInt8(ascii: ",")) else { return false }
+                try refuseEnd(&cursor)
+            }
+            guard try part(&cursor) else { return false }
+            isFirst = false
+            cursor.skipSpace()
+        }
+        return true
     }
 
     /// A comma behind which nothing follows: what becomes of it is not known.

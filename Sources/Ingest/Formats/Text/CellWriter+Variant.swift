@@ -144,8 +144,7 @@ extension CellWriter {
     }
 
     private static func looksLikeAnExponent(_ bytes: UnsafeRawBufferPointer) -> Bool {
-        bytes.contains { $0 | 0x20 == UInt8(ascii: "e") }
-            && bytes.allSatisfy { mayBeginFloat($0) && $0 < 0x41 || $0 | 0x20 == UInt8(ascii: "e") }
+        bytes.contains { $0 | 0x20 == UInt8(ascii: "e") } && bytes.allSatisfy(\.isOfNumber)
     }
 
     private static func mayBeginFloat(_ byte: UInt8) -> Bool {

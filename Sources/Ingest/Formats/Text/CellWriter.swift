@@ -11,7 +11,7 @@ import ClickHouseNative
 struct CellWriter {
     var out = ByteRun()
     /// A cell whose quotes or escapes were undone.
-    var text = ByteRun()
+    private var text = ByteRun()
 
     mutating func deallocate() {
         out.deallocate()
