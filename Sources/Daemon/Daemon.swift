@@ -62,7 +62,7 @@ public struct Daemon: Sendable {
             wallClock: Self.milliseconds)
         let backlog = SpoolBacklog()
         let keeper = try Keeper(
-            settings: settings.spool, input: intakes, batches: rowBatches, blocks: sealed, registry: registry,
+            settings: settings, input: intakes, batches: rowBatches, blocks: sealed, registry: registry,
             environment: environment, telemetry: telemetry, logger: logger.of(stage: "spool"),
             wallClock: Self.milliseconds, hasBacklog: backlog,
             recycle: { pool.give($0) })
@@ -170,7 +170,7 @@ public struct Daemon: Sendable {
         deadLetter.redact(by: change.settings.validate)
         reading.replace(change.settings.validate)
         validate.reconfigure(change.settings.validate, compressesOnce: change.settings.compressesOnce)
-        await keeper.reconfigure(change.settings.spool)
+        await keeper.reconfigure(change.settings)
         await batch.reconfigure(change.settings.batch)
         compress.reconfigure(change.settings.compress)
         if let servers = change.servers { await clickhouse?.apply(servers) }

@@ -6,8 +6,8 @@ import Pipeline
 struct Keeper: Sendable {
     let stage: any Stage
     let seal: @Sendable ([SealedBlock]) async -> [SealedBlock]
-    /// Takes over other bounds; nothing where there is no spool.
-    let reconfigure: @Sendable (SpoolSettings) async -> Void
+    /// Takes over what of the settings concerns the spool; nothing where there is none.
+    let reconfigure: @Sendable (Settings) async -> Void
     let settled: @Sendable (UInt64, BlockOutcome) async -> Void
     let split: @Sendable (UInt64, [[Range<Int>]]) async throws -> [BlockIdentity]
     /// nil: blocks cannot be set aside, as nobody else has them.
@@ -15,12 +15,13 @@ struct Keeper: Sendable {
 
     /// - Throws: when the directory of the spool cannot be used.
     init(
-        settings: SpoolSettings, input: BoundedStream<Intake>, batches: BoundedStream<RowBatch>,
+        settings all: Settings, input: BoundedStream<Intake>, batches: BoundedStream<RowBatch>,
         blocks: BoundedStream<SealedBlock>, registry: ProducerRegistry, environment: [String: String],
         telemetry: Telemetry, logger: Logger,
         wallClock: @escaping @Sendable () -> Int64, hasBacklog: SpoolBacklog,
         recycle: @escaping @Sendable ([Block]) -> Void
     ) throws {
+        let settings = all.spool
         guard settings.enabled else {
             let direct = DirectStage(input: input, output: batches, registry: registry)
             stage = direct
@@ -42,10 +43,11 @@ struct Keeper: Sendable {
             wallClock: wallClock)
         let spool = SpoolStage(
             core: core, input: input, batches: batches, blocks: blocks, registry: registry, telemetry: telemetry,
-            logger: logger, wallClock: wallClock, hasBacklog: hasBacklog, recycle: recycle)
+            logger: logger, wallClock: wallClock, compressesOnce: all.compressesOnce, hasBacklog: hasBacklog,
+            recycle: recycle)
         stage = spool
         setAside = spool.setAside
-        reconfigure = { await spool.reconfigure($0) }
+        reconfigure = { await spool.reconfigure($0.spool, compressesOnce: $0.compressesOnce) }
         seal = { await spool.seal($0) }
         settled = { await spool.settled($0, as: $1) }
         split = { try await spool.split($0, into: $1) }

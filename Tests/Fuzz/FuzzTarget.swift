@@ -93,6 +93,22 @@ extension FuzzTarget {
             let twice = try? BlockEncoder.encode([again], as: .file).body
         else { fatalError("what was written cannot be read") }
         require(twice == written, "what was written reads as something else")
+        if block.rows > 0 { findFrames(of: block) }
+    }
+
+    /// Frames that are cut by runs are found again where they lie, or not taken.
+    private static func findFrames(of block: Block) {
+        let encoding = BlockEncoding(revision: Revision(54412), compression: .lz4)
+        guard
+            let body = try? BlockEncoder.encodeAsPart(block, as: encoding, frameBytes: 1 << 10, runBytesMin: 0).body,
+            let part = BlockPart(
+                framesOf: body, rows: block.rows, layout: block.layout, encoding: encoding, frameBytes: 1 << 10)
+        else { return }
+        guard var joined = try? BlockEncoder.encode([part], as: encoding).body,
+            var whole = try? BlockEncoder.encode([block], as: encoding).body
+        else { fatalError("what was found cannot be written") }
+        require(
+            (try? FrameReader.readAll(&joined)) == (try? FrameReader.readAll(&whole)), "frames of something else")
     }
 
     private static func frames(_ bytes: UnsafeRawBufferPointer) {

@@ -50,9 +50,7 @@ public enum BlockEncoder {
         let layout = parts[0].layout
         let rows = parts.reduce(0) { $0 + $1.rows }
 
-        try writeInfo(encoding.revision, to: &writer)
-        try writer.write(varUInt: UInt64(layout.columns.count))
-        try writer.write(varUInt: UInt64(rows))
+        try writer.write(head(columns: layout.columns.count, rows: rows, revision: encoding.revision))
         let saysSerialization = encoding.revision?.supports(.customSerialization) == true
         var column = ColumnEncoder(layout: layout, parts: parts, revision: encoding.revision, marks: marks)
         for (head, root) in zip(layout.columnHeads, layout.roots) {
@@ -70,25 +68,30 @@ public enum BlockEncoder {
     /// The block that ends an INSERT's data: no columns, no rows.
     public static func endOfData(as encoding: BlockEncoding) throws(FrameError) -> ByteBuffer {
         var writer = FrameWriter(compression: encoding.compression, frameBytes: 1 << 10, expecting: 16)
-        try writeInfo(encoding.revision, to: &writer)
-        try writer.write(varUInt: 0)
-        try writer.write(varUInt: 0)
+        try writer.write(head(columns: 0, rows: 0, revision: encoding.revision))
         try writer.finish()
         return writer.takeOutput()
     }
 
-    /// Numbered fields, ended by 0 (ClickHouse's Core/BlockInfo.h): not an overflow row, no bucket.
-    private static func writeInfo(_ revision: Revision?, to writer: inout FrameWriter) throws(FrameError) {
-        guard let revision else { return }
-        try writer.write(varUInt: 1)
-        try writer.write(UInt8(0))
-        try writer.write(varUInt: 2)
-        try writer.write(Int32(-1).littleEndian)
-        if revision.supports(.outOfOrderBuckets) {
-            try writer.write(varUInt: 3)
-            try writer.write(varUInt: 0)
+    /// What stands before the columns. A connection's blocks begin with numbered fields, ended by 0 (ClickHouse's Core/BlockInfo.h): not an
+    /// overflow row, no bucket.
+    static func head(columns: Int, rows: Int, revision: Revision?) -> [UInt8] {
+        var head = ByteRun()
+        defer { head.deallocate() }
+        if let revision {
+            head.appendVarUInt(1)
+            head.append(UInt8(0))
+            head.appendVarUInt(2)
+            head.append(Int32(-1).littleEndian)
+            if revision.supports(.outOfOrderBuckets) {
+                head.appendVarUInt(3)
+                head.appendVarUInt(0)
+            }
+            head.appendVarUInt(0)
         }
-        try writer.write(varUInt: 0)
+        head.appendVarUInt(UInt64(columns))
+        head.appendVarUInt(UInt64(rows))
+        return Array(head.bytes)
     }
 }
 
@@ -167,7 +170,8 @@ struct ColumnEncoder {
         guard marks == nil else {
             try writer.endFrame()
             let start = writer.outputBytes
-            for part in parts { try writer.writeAlone(part.block.nodes[place].data.bytes) }
+            let isText = layout.nodes[place].kind == .string
+            for part in parts { try writer.writeAlone(part.block.nodes[place].data.bytes, isText: isText) }
             marks?[place] = start..<writer.outputBytes
             return
         }

@@ -58,6 +58,15 @@ public struct BlockPart: Sendable {
         byteCapacity = self.block.byteCapacity + frames.body.readableBytes
     }
 
+    /// - Parameter block: has the runs that are in no frames, and no others.
+    init(others block: Block, in frames: RunFrames) {
+        self.block = block
+        self.frames = frames
+        rows = block.rows
+        byteCount = block.byteCount + frames.rawBytes.reduce(0, +)
+        byteCapacity = block.byteCapacity + frames.body.readableBytes
+    }
+
     public var layout: BlockLayout { block.layout }
 
     /// The rows as a block; nil: most of their bytes are in frames.

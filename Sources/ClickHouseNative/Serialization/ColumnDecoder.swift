@@ -155,7 +155,7 @@ struct ColumnDecoder {
     }
 
     /// Checks that array ends never go backwards; returns the number of elements.
-    private func ends(_ place: Int, _ rows: Int, from bytes: inout ByteCursor) throws(BlockReadFailure) -> Int {
+    func ends(_ place: Int, _ rows: Int, from bytes: inout ByteCursor) throws(BlockReadFailure) -> Int {
         let taken = try bytes.take(try product(rows, 8))
         var check = ByteCursor(taken)
         var previous: UInt64 = 0

@@ -42,6 +42,19 @@ public enum FrameReader {
         return raw
     }
 
+    /// Passes the next frame by without a look at what is in it; nil when it is not there whole, or its sizes are none.
+    static func skipFrame(_ buffer: inout ByteBuffer) -> (method: UInt8, rawBytes: Int)? {
+        let start = buffer.readerIndex
+        guard buffer.readableBytes >= FrameFormat.prefixBytes,
+            let method = buffer.getInteger(at: start + 16, as: UInt8.self),
+            let sealed = buffer.getInteger(at: start + 17, endianness: .little, as: UInt32.self),
+            let rawBytes = buffer.getInteger(at: start + 21, endianness: .little, as: UInt32.self),
+            sealed >= FrameFormat.headerBytes, buffer.readableBytes >= FrameFormat.checksumBytes + Int(sealed)
+        else { return nil }
+        buffer.moveReaderIndex(forwardBy: FrameFormat.checksumBytes + Int(sealed))
+        return (method, Int(rawBytes))
+    }
+
     private static func decompress(
         _ payload: UnsafeRawBufferPointer, method: UInt8, rawSize: Int
     ) throws(FrameError) -> ByteBuffer {

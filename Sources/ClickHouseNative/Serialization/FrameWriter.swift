@@ -159,14 +159,18 @@ struct FrameWriter: ~Copyable {
     var outputBytes: Int { output.readableBytes - bytesBefore }
 
     /// Writes bytes into frames that have nothing else, compressed where they lie whatever their length.
-    mutating func writeAlone(_ bytes: UnsafeRawBufferPointer) throws(FrameError) {
+    ///
+    /// - Parameter isText: nobody can tell from the number of values how long they are. So that the end shows all the same, a last frame that is full, as all before
+    ///   it are, is not compressed.
+    mutating func writeAlone(_ bytes: UnsafeRawBufferPointer, isText: Bool) throws(FrameError) {
         try endFrame()
         guard compression != nil else { return try write(bytes) }
         rawBytes += bytes.count
         var start = 0
         while start < bytes.count {
             let end = min(start + frameBytes, bytes.count)
-            try writeFrame(UnsafeRawBufferPointer(rebasing: bytes[start..<end]))
+            let isFullEnd = isText && end == bytes.count && end - start == frameBytes
+            try writeFrame(UnsafeRawBufferPointer(rebasing: bytes[start..<end]), isCompressed: !isFullEnd)
             start = end
         }
     }
@@ -217,8 +221,8 @@ struct FrameWriter: ~Copyable {
         staged = 0
     }
 
-    private mutating func writeFrame(_ raw: UnsafeRawBufferPointer) throws(FrameError) {
-        let compressor = compressor
+    private mutating func writeFrame(_ raw: UnsafeRawBufferPointer, isCompressed: Bool = true) throws(FrameError) {
+        let compressor = isCompressed ? compressor : Compressor(compression: Compression.none, zstd: nil)
         let (method, bound) = compressor.methodAndBound(raw.count)
         var failure: FrameError?
         output.writeWithUnsafeMutableBytes(minimumWritableBytes: FrameFormat.prefixBytes + bound) { room in

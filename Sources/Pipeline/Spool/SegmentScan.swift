@@ -10,12 +10,13 @@ struct SegmentScan {
         case tail(from: Int)
     }
 
-    /// Read from the file at once.
-    private static let windowBytes = 1 << 20
+    /// Read from the file at once, unless a record is larger.
+    private static let windowBytes = 256 << 10
 
     private let file: any SpoolFile
-    private let length: Int
-    private var offset: Int
+    private var length: Int
+    /// Where the next record begins.
+    private(set) var offset: Int
     private var window = ByteBuffer()
     private var windowStart = 0
     private var isDone = false
@@ -27,6 +28,12 @@ struct SegmentScan {
         self.file = file
         self.length = if let length { length } else { try file.length() }
         self.offset = offset ?? SpoolFormat.segmentHeadBytes
+    }
+
+    /// Up to where to read from now on: records were added, or cut off.
+    mutating func set(length: Int) {
+        if length > self.length { isDone = false }
+        self.length = length
     }
 
     /// Whether there is any record, whatever the segment's head is.

@@ -66,6 +66,9 @@ public final class SpoolCore {
 
     private var reserve = SpoolReserve()
 
+    /// Where rows were read last.
+    private var reading: (segment: UInt64, scan: SegmentScan)?
+
     /// Open files that were read from lately.
     private static let openFilesMax = 8
 
@@ -370,6 +373,7 @@ public final class SpoolCore {
                 return
             }
             files[oldest.number] = nil
+            if reading?.segment == oldest.number { reading = nil }
             ledger.deletedOldest()
             keepReserve()
         }
@@ -393,14 +397,19 @@ public final class SpoolCore {
 
         /// The rows of some parts (nil: all), as row batches. Nothing of the spool is touched: to be called off its thread.
         ///
-        /// - Parameter layouts: what the tables' blocks looked like before.
+        /// - Parameters:
+        ///   - keepsFrames: whether rows may stay in the frames that they lie in, for blocks to take over.
+        ///   - layouts: what the tables' blocks looked like before.
         public func batches(
-            parts: [Int]? = nil, now: ContinuousClock.Instant, layouts: StoredLayouts = StoredLayouts()
+            parts: [Int]? = nil, now: ContinuousClock.Instant, keepsFrames: Bool = false,
+            layouts: StoredLayouts = StoredLayouts()
         ) throws -> [RowBatch] {
             var blocks = StoredBlocks(layouts)
             return try (parts ?? Array(head.parts.indices)).map { place in
-                RowBatch(
-                    table: head.parts[place].table, block: try blocks.read(head.parts[place], of: body),
+                let part = head.parts[place]
+                return RowBatch(
+                    table: part.table,
+                    part: keepsFrames ? try blocks.part(part, of: body) : BlockPart(try blocks.read(part, of: body)),
                     firstReceived: now, place: SpoolPlace(lsn: lsn, part: place))
             }
         }
@@ -423,8 +432,9 @@ public final class SpoolCore {
             if segment.number > location.segment {
                 location = SpoolLocation(segment: segment.number, offset: SpoolFormat.segmentHeadBytes)
             }
-            let file = try open(segment.number)
-            var scan = try SegmentScan(file, from: location.offset, length: segment.bytes)
+            var scan = try scan(of: segment, from: location.offset)
+            reading = nil
+            defer { reading = (segment.number, scan) }
             while let item = try scan.next() {
                 switch item {
                 case .record(let head, let offset, let body):
@@ -444,6 +454,16 @@ public final class SpoolCore {
             location = SpoolLocation(
                 segment: ledger.segments[place + 1].number, offset: SpoolFormat.segmentHeadBytes)
         }
+    }
+
+    /// Goes on where the last record ended, if it is that one: what was read of the file beyond it is then at hand.
+    private func scan(of segment: SpoolLedger.Segment, from offset: Int) throws(SpoolDiskError) -> SegmentScan {
+        if let reading, reading.segment == segment.number, reading.scan.offset == offset {
+            var scan = reading.scan
+            scan.set(length: segment.bytes)
+            return scan
+        }
+        return try SegmentScan(try open(segment.number), from: offset, length: segment.bytes)
     }
 
     /// Where the next record will be written at the earliest.

@@ -46,14 +46,15 @@ extension SpoolStage {
                 telemetry.spool.damagedPlaces.add()
                 continue
             }
-            let whole = try await decode(stored, parts: [part.part])[0].block
-            let isWhole = part.firstRow == 0 && part.rows == whole.rows
+            let isWhole = part.firstRow == 0 && part.rows == stored.rows[part.part]
+            var rows = try await decode(stored, parts: [part.part], keepsFrames: isWhole && compressesOnce)[0].part
+            if !isWhole, let block = rows.whole {
+                rows = BlockPart(block.gathering([part.firstRow..<part.firstRow + part.rows]))
+            }
             let age = Duration.milliseconds(max(0, wallClock() - stored.received))
             parts.append(
                 RowBatch(
-                    table: block.table,
-                    block: isWhole ? whole : whole.gathering([part.firstRow..<part.firstRow + part.rows]),
-                    firstReceived: clock.now - age,
+                    table: block.table, part: rows, firstReceived: clock.now - age,
                     place: SpoolPlace(lsn: part.lsn, part: part.part, firstRow: part.firstRow)))
         }
         guard !parts.isEmpty else { return nil }

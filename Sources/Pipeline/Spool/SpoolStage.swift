@@ -28,6 +28,8 @@ public actor SpoolStage: Stage {
     let wallClock: @Sendable () -> Int64
     private let recycle: @Sendable ([Block]) -> Void
     private let layouts = StoredLayouts()
+    /// `Settings.compressesOnce`
+    private(set) var compressesOnce: Bool
     private let held = Gauge()
     /// Blocks that the sink gave back for a while.
     public nonisolated let setAside: SetAside
@@ -63,12 +65,14 @@ public actor SpoolStage: Stage {
     /// - Parameters:
     ///   - batches: what has to be batched.
     ///   - blocks: what an earlier run had sealed and not settled.
+    ///   - compressesOnce: `Settings.compressesOnce`
     ///   - hasBacklog: is told whether rows go on from the disk.
     public init(
         core: SpoolCore, input: BoundedStream<Intake>, batches: BoundedStream<RowBatch>,
         blocks: BoundedStream<SealedBlock>, registry: ProducerRegistry, telemetry: Telemetry, logger: Logger,
         clock: StageClock = .continuous, wallClock: @escaping @Sendable () -> Int64,
-        hasBacklog: SpoolBacklog = SpoolBacklog(), recycle: @escaping @Sendable ([Block]) -> Void = { _ in }
+        compressesOnce: Bool = false, hasBacklog: SpoolBacklog = SpoolBacklog(),
+        recycle: @escaping @Sendable ([Block]) -> Void = { _ in }
     ) {
         self.core = core
         self.input = input
@@ -80,6 +84,7 @@ public actor SpoolStage: Stage {
         self.clock = clock
         self.wallClock = wallClock
         self.recycle = recycle
+        self.compressesOnce = compressesOnce
         setAside = SetAside(telemetry: telemetry.spool, clock: clock)
         self.hasBacklog = hasBacklog
         backlog = core.restored.backlog
@@ -134,8 +139,9 @@ public actor SpoolStage: Stage {
     }
 
     /// Other bounds, policy and ages, from the next rows on. See `SpoolCore.reconfigure`.
-    public func reconfigure(_ settings: SpoolSettings) {
+    public func reconfigure(_ settings: SpoolSettings, compressesOnce: Bool) {
         core.reconfigure(settings)
+        self.compressesOnce = compressesOnce
         telemetry.spool.bytesMax.set(settings.bytesMax)
         if settings.fullPolicy != .reject { registry.setClosed(false) }
         // Whoever waits for room sees whether there is some now.
@@ -344,7 +350,7 @@ public actor SpoolStage: Stage {
         for leftover in core.restored.leftovers {
             guard !isInputEnded else { return }
             if case .rows(let stored) = try await read(from: leftover.location), stored.lsn == leftover.lsn {
-                try await send(try await decode(stored, parts: leftover.parts))
+                try await send(try await decode(stored, parts: leftover.parts, keepsFrames: compressesOnce))
             }
         }
         while true {
@@ -390,7 +396,7 @@ public actor SpoolStage: Stage {
                 await giveUp(stored)
                 return
             }
-            try await send(try await decode(stored, parts: nil))
+            try await send(try await decode(stored, parts: nil, keepsFrames: compressesOnce))
         }
     }
 
@@ -416,8 +422,10 @@ public actor SpoolStage: Stage {
         }
     }
 
-    nonisolated func decode(_ stored: SpoolCore.StoredRows, parts: [Int]?) async throws -> [RowBatch] {
-        try stored.batches(parts: parts, now: clock.now, layouts: layouts)
+    nonisolated func decode(
+        _ stored: SpoolCore.StoredRows, parts: [Int]?, keepsFrames: Bool
+    ) async throws -> [RowBatch] {
+        try stored.batches(parts: parts, now: clock.now, keepsFrames: keepsFrames, layouts: layouts)
     }
 
     private func send(_ batches: [RowBatch]) async throws {

@@ -32,6 +32,9 @@ public final class StoredLayouts: Sendable {
 
 /// Reads row batches of a record, one after the other.
 struct StoredBlocks {
+    /// As `SpoolFormat.RowsWriter` writes rows whose frames blocks take over.
+    private static let encoding = BlockEncoding(revision: SpoolFormat.blockRevision, compression: .lz4)
+
     /// Up to so many bytes rows are copied out of a block that the next ones are read into.
     private static let copyBytesMax = 64 << 10
 
@@ -39,6 +42,20 @@ struct StoredBlocks {
     private var scratch: [ObjectIdentifier: Block] = [:]
 
     init(_ layouts: StoredLayouts = StoredLayouts()) { self.layouts = layouts }
+
+    /// The rows for blocks to be made of: in their frames, if they lie in such as blocks take over and are of a table that was read before, otherwise as a
+    /// block of their own.
+    mutating func part(_ part: SpoolFormat.RowsHead.Part, of body: ByteBuffer) throws -> BlockPart {
+        if let layout = layouts.layout(of: part.table),
+            let frames = body.getSlice(at: body.readerIndex + part.offset, length: part.length),
+            let read = BlockPart(
+                framesOf: frames, rows: part.rows, layout: layout, encoding: Self.encoding,
+                frameBytes: SpoolFormat.frameBytes)
+        {
+            return read
+        }
+        return BlockPart(try read(part, of: body))
+    }
 
     /// - Returns: A block of its own, with as many rows as the part says.
     mutating func read(_ part: SpoolFormat.RowsHead.Part, of body: ByteBuffer) throws -> Block {

@@ -112,11 +112,27 @@ import Testing
                 let encoded = try SpoolFormat.rows(
                     received: 5, spans: [], batches: batches, compression: compression, isFinal: isFinal)
                 let head = try SpoolFormat.readRows(encoded.record.body)
+                let layouts = StoredLayouts()
                 #expect(head.parts.map(\.rows) == batches.map(\.rows))
                 #expect(head.parts.map(\.table) == batches.map(\.table))
                 for (part, batch) in zip(head.parts, batches) {
                     let block = try SpoolFormat.readBlock(part, of: encoded.record.body)
                     #expect(block.nodes[0].data.bytes.elementsEqual(batch.block.nodes[0].data.bytes))
+                }
+                // The table's columns are known from the second time on.
+                for isKnown in [false, true] {
+                    var stored = StoredBlocks(layouts)
+                    for (part, batch) in zip(head.parts, batches) {
+                        let read = try stored.part(part, of: encoded.record.body)
+                        if compression != .lz4 || !isKnown || batch.rows < 5000 {
+                            #expect(read.whole != nil)
+                        } else if isFinal {
+                            #expect(read.whole == nil)
+                        }
+                        #expect(read.rows == batch.rows)
+                        let bytes = try BlockEncoder.encode([read], as: .file).body
+                        #expect(bytes == (try BlockEncoder.encode([batch.block], as: .file).body))
+                    }
                 }
                 let sent = BlockEncoding(revision: .newest, compression: compression)
                 for (part, batch) in zip(encoded.parts, batches) {

@@ -36,7 +36,7 @@ import Testing
 
         init(
             outputMax: Int = 1000, clock: StageClock = .continuous, now: @escaping @Sendable () -> Int64 = { 0 },
-            change: (inout SpoolSettings) -> Void = { _ in }
+            compressesOnce: Bool = false, change: (inout SpoolSettings) -> Void = { _ in }
         ) throws {
             var settings = SpoolSettings()
             settings.compression = .none
@@ -47,7 +47,8 @@ import Testing
             let core = try SpoolCore(disk: disk, settings: settings, registry: registry, wallClock: now, random: { 7 })
             stage = SpoolStage(
                 core: core, input: input, batches: batches, blocks: blocks, registry: registry, telemetry: telemetry,
-                logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }, clock: clock, wallClock: now)
+                logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }, clock: clock, wallClock: now,
+                compressesOnce: compressesOnce)
         }
 
         /// Takes batches, and settles them, until there were so many rows.
@@ -69,7 +70,7 @@ import Testing
             try await input.send(
                 Intake(
                     batches: [SpoolStageTests.batch(ids)], numbered: numbered, received: received,
-                    spool: SpoolSettings.Compression.none))
+                    spool: settings.compression, isFinal: settings.compression == .lz4))
         }
 
         /// Freezes a row batch as a block of its own, and settles it.
@@ -92,6 +93,50 @@ import Testing
         #expect(got == Array(1...200))
         fixture.input.finish()
         try await running.value
+    }
+
+    /// Blocks for the server take frames over, wherever they come from. But a piece of a row batch has to be read.
+    @Test(.endsEvenIfItHangs) func framesComeBackFromDiskAsTheyWere() async throws {
+        let fixture = try Fixture(
+            outputMax: 1, compressesOnce: true,
+            change: {
+                $0.memoryMax = 1
+                $0.compression = .lz4
+                $0.segmentBytes = 1 << 20
+            })
+        let running = Task { try await fixture.stage.run() }
+        for first in stride(from: UInt64(1), through: 10_000, by: 1000) { try await fixture.send(first...first + 999) }
+        var got: [RowBatch] = []
+        while got.count < 10, let batch = await fixture.batches.next() { got.append(batch) }
+        #expect(got.filter { $0.part.whole == nil }.count >= 5)
+        let sealed = await fixture.stage.seal([
+            SealedBlock(identity: BlockIdentity(id: 0), table: Self.table, parts: got, reason: .rows)
+        ])[0]
+        #expect(try Self.encodedIDs(sealed) == Array(1...10_000))
+
+        let pieces = try await fixture.stage.split(sealed.id, into: [[0..<2500], [2500..<10_000]])
+        for (piece, ids) in zip(pieces, [1...2500, 2501...10_000] as [ClosedRange<UInt64>]) {
+            #expect(
+                fixture.stage.setAside.put(
+                    piece.id, rows: ids.count, of: Self.table, wasTried: true, mayHaveBeenSent: false))
+            let again = try #require(await fixture.blocks.next())
+            #expect(try Self.encodedIDs(again) == Array(ids))
+            #expect(again.parts.contains { $0.part.whole == nil })
+            await fixture.stage.settled(again.id, as: .committed)
+        }
+        #expect(fixture.telemetry.snapshot().spool.unsettledRows == 0)
+        fixture.input.finish()
+        try await running.value
+    }
+
+    /// What a server would read.
+    private static func encodedIDs(_ block: SealedBlock) throws -> [UInt64] {
+        var body = try BlockEncoder.encode(
+            block.parts.map(\.part), as: BlockEncoding(revision: Revision(54454), compression: .lz4)
+        ).body
+        var raw = try FrameReader.readAll(&body)
+        let read = try #require(try BlockReader.read(&raw, revision: Revision(54454)))
+        return (0..<read.rows).map { read.nodes[0].data.load(UInt64.self, at: $0 * 8) }
     }
 
     /// Whoever takes rows does so while the disk is busy with the next record: what feeds the next stage then runs first
@@ -207,7 +252,7 @@ import Testing
         await eventually { fixture.telemetry.snapshot().spool.isFull }
         var larger = fixture.settings
         larger.bytesMax = 1 << 20
-        await fixture.stage.reconfigure(larger)
+        await fixture.stage.reconfigure(larger, compressesOnce: false)
         // Nothing was settled.
         await eventually { producer.durable.contiguous == 4000 }
         #expect(fixture.telemetry.snapshot().spool.bytesMax == 1 << 20)
