@@ -262,7 +262,8 @@ SLUICE_INLINE void sluice_prefetch(const void *p, size_t size) {
 /// CRC-32 (IEEE 802.3) of `size` bytes, as zlib has it; `crc` is that of the bytes before them, 0 at the beginning.
 uint32_t sluice_crc32(uint32_t crc, const void *p, size_t size);
 
-/// The same without special instructions; for tests.
+/// The same with lanes of 16 bytes at most, and without special instructions; for tests.
+uint32_t sluice_crc32_narrow(uint32_t crc, const void *p, size_t size);
 uint32_t sluice_crc32_portable(uint32_t crc, const void *p, size_t size);
 
 /// Offset of the last such byte in `size` bytes from `p`; -1 when there is none.

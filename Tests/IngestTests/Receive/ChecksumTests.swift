@@ -33,6 +33,7 @@ import Testing
     func checksumsAreThoseOfZlib(count: Int, expected: UInt32) {
         let bytes = Self.bytes(count)
         #expect(sluice_crc32(0, bytes, count) == expected)
+        #expect(sluice_crc32_narrow(0, bytes, count) == expected)
         #expect(sluice_crc32_portable(0, bytes, count) == expected)
     }
 
@@ -51,6 +52,7 @@ import Testing
             guard let base = raw.baseAddress else { return }
             let whole = sluice_crc32_portable(0, base + from, bytes.count - from)
             #expect(sluice_crc32(0, base + from, bytes.count - from) == whole)
+            #expect(sluice_crc32_narrow(0, base + from, bytes.count - from) == whole)
             #expect(sluice_crc32(sluice_crc32(0, base + from, cut - from), base + cut, bytes.count - cut) == whole)
         }
     }
