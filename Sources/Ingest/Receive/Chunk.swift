@@ -2,7 +2,9 @@ import NIOCore
 import Pipeline
 
 /// Whole lines of one session, as they came: the unit between receive and validate.
-public struct Chunk: Sendable {
+///
+/// An object, as it is passed on several times before anybody reads it, and refers to much.
+public final class Chunk: Sendable {
     /// Unique within one run of the daemon.
     public let session: UInt64
     /// Counts the session's chunks from 0.
@@ -11,6 +13,8 @@ public struct Chunk: Sendable {
     public let table: String?
     /// Rows of `format`. Of NDJSON, which that is nil for, one line or more, each ended by a newline but for the last, which may lack it at the end of a session.
     public let bytes: ByteBuffer
+    /// NDJSON's first lines, where they lie apart from `bytes`: a line that two reads brought. Each is ended by a newline.
+    public let head: ByteBuffer?
     public let received: ContinuousClock.Instant
     /// Whose rows these are, and their numbers, if the session wants acks: one number for each line, blank ones too.
     public let numbering: Numbering?
@@ -33,12 +37,14 @@ public struct Chunk: Sendable {
     }
 
     public init(
-        session: UInt64, number: UInt64, table: String?, bytes: ByteBuffer, received: ContinuousClock.Instant,
-        numbering: Numbering? = nil, rejection: Rejection? = nil, format: SessionFormat? = nil, window: RowWindow? = nil
+        session: UInt64, number: UInt64, table: String?, head: ByteBuffer? = nil, bytes: ByteBuffer,
+        received: ContinuousClock.Instant, numbering: Numbering? = nil, rejection: Rejection? = nil,
+        format: SessionFormat? = nil, window: RowWindow? = nil
     ) {
         self.session = session
         self.number = number
         self.table = table
+        self.head = head
         self.bytes = bytes
         self.received = received
         self.numbering = numbering
@@ -46,4 +52,7 @@ public struct Chunk: Sendable {
         self.format = format
         self.window = window
     }
+
+    /// Of all rows.
+    public var byteCount: Int { (head?.readableBytes ?? 0) + bytes.readableBytes }
 }

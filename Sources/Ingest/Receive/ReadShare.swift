@@ -25,11 +25,16 @@ final class ReadShare: Sendable {
 
 /// Grows while reads fill it, as NIO's own does, up to the session's share.
 struct SharedReadAllocator: RecvByteBufferAllocator {
+    /// A first read: what it leaves of its buffer costs no memory, as nobody writes to it.
+    private static let initialBytes = 64 << 10
+
     private var adaptive: AdaptiveRecvByteBufferAllocator
     private let share: ReadShare
 
     init(minimum: Int, maximum: Int, share: ReadShare) {
-        adaptive = AdaptiveRecvByteBufferAllocator(minimum: minimum, initial: minimum, maximum: maximum)
+        adaptive = AdaptiveRecvByteBufferAllocator(
+            minimum: minimum, initial: min(max(minimum, min(Self.initialBytes, share.bytes)), maximum),
+            maximum: maximum)
         self.share = share
     }
 

@@ -222,8 +222,8 @@ final class SessionHandler: ChannelInboundHandler {
             guard shared.rates.isActive else { break }
             let rows =
                 chunk.numbering.map { Int(clamping: $0.range.rows) } ?? chunk.window?.range.count
-                ?? chunk.bytes.countNewlines()
-            charge(rows: rows, bytes: chunk.bytes.readableBytes)
+                ?? chunk.bytes.countNewlines() + (chunk.head?.countNewlines() ?? 0)
+            charge(rows: rows, bytes: chunk.byteCount)
         case .full(let chunk):
             state.forwardRefused(chunk)
             guard let spaceAvailable else { break }
@@ -379,5 +379,7 @@ extension Result<Producer, ProducerRefusal> {
 extension Chunk {
     /// Memory that the chunk keeps alive, in bytes: what the stream between receive and validate weighs it by. A chunk
     /// that is a slice of a read buffer counts as all of the buffer, at most four times its lines.
-    public var memory: Int { bytes.storageCapacity + (rejection?.bytes.storageCapacity ?? 0) }
+    public var memory: Int {
+        bytes.storageCapacity + (head?.storageCapacity ?? 0) + (rejection?.bytes.storageCapacity ?? 0)
+    }
 }

@@ -143,7 +143,7 @@ struct SessionState: Sendable {
     /// Bytes of lines that wait to be taken, for the log of a session that is cut off.
     var bytesHeld: Int {
         var sum = 0
-        if case .chunk(let chunk) = refused { sum += chunk.bytes.readableBytes }
+        if case .chunk(let chunk) = refused { sum += chunk.byteCount }
         for piece in pieces {
             switch piece {
             case .lines(let bytes, _, _), .rows(let bytes, _, _, _): sum += bytes.readableBytes
@@ -213,7 +213,13 @@ struct SessionState: Sendable {
     mutating func nextPlainOutput() -> Action? {
         switch pieces.popFirst() {
         case nil: return nil
-        case .lines(let bytes, let received, _): return .forward(chunk(bytes, received))
+        case .lines(let bytes, let received, _):
+            // A line that two reads brought lies apart from those behind it. They go on together: what a chunk costs, it costs once.
+            guard bytes.readableBytes <= LineSplitter.joinBytesMax, case .lines(let rest, _, _)? = pieces.first else {
+                return .forward(chunk(bytes, received))
+            }
+            pieces.removeFirst()
+            return .forward(chunk(rest, received, head: bytes))
         case .rows(let bytes, let received, let window, _): return .forward(chunk(bytes, received, window: window))
         case .tooLong(let head, let length, _): return .reject(tooLong(head, length))
         case .incomplete(let head, let length):
@@ -223,13 +229,13 @@ struct SessionState: Sendable {
     }
 
     mutating func chunk(
-        _ bytes: ByteBuffer, _ received: ContinuousClock.Instant, numbering: Chunk.Numbering? = nil,
-        rejection: Rejection? = nil, window: RowWindow? = nil
+        _ bytes: ByteBuffer, _ received: ContinuousClock.Instant, head: ByteBuffer? = nil,
+        numbering: Chunk.Numbering? = nil, rejection: Rejection? = nil, window: RowWindow? = nil
     ) -> Chunk {
         defer { chunks += 1 }
         return Chunk(
-            session: session, number: chunks, table: tableText, bytes: bytes, received: received, numbering: numbering,
-            rejection: rejection, format: format, window: window)
+            session: session, number: chunks, table: tableText, head: head, bytes: bytes, received: received,
+            numbering: numbering, rejection: rejection, format: format, window: window)
     }
 
     func tooLong(_ head: ByteBuffer, _ length: Int) -> Rejection {

@@ -168,7 +168,21 @@ final class ChunkReader {
             return .done
         }
         if let format = chunk.format { return read(chunk, as: format, from: offset) }
-        var bytes = chunk.bytes
+        guard let head = chunk.head else { return read(chunk.bytes, of: chunk, from: offset) }
+        if offset < head.readableBytes {
+            let progress = read(head, of: chunk, from: offset)
+            guard case .done = progress else { return progress }
+        }
+        // Offsets go over both.
+        switch read(chunk.bytes, of: chunk, from: max(0, offset - head.readableBytes)) {
+        case .done: return .done
+        case .needsTable(let table, let at): return .needsTable(table, offset: at + head.readableBytes)
+        case .needsStructure(let writer, let at): return .needsStructure(writer, offset: at + head.readableBytes)
+        }
+    }
+
+    private func read(_ lines: ByteBuffer, of chunk: Chunk, from offset: Int) -> Progress {
+        var bytes = lines
         if bytes.getInteger(at: bytes.writerIndex - 1, as: UInt8.self) != 0x0A {
             // Only the last line of a session comes without its newline.
             bytes.reserveCapacity(minimumWritableBytes: 1)

@@ -43,9 +43,11 @@ struct GatheredLines {
     @inline(__always)
     func has(_ table: Int) -> Bool { table < counts.count && counts[table] > 0 }
 
-    /// The place of a chunk, which is held from here on.
+    /// The place of a chunk's lines that lie together, which are held from here on.
     mutating func hold(_ chunk: Chunk, _ bytes: ByteBuffer, start: Bytes, end: Bytes) -> UInt32 {
-        if let last = chunks.last, last.chunk.session == chunk.session, last.chunk.number == chunk.number {
+        if let last = chunks.last, last.chunk.session == chunk.session, last.chunk.number == chunk.number,
+            last.start == start
+        {
             return UInt32(chunks.count - 1)
         }
         chunks.append(HeldChunk(chunk: chunk, bytes: bytes, start: start, end: end))

@@ -169,7 +169,7 @@ public actor ValidateStage: Stage {
             }
             for chunk in chunks {
                 let before = limitsTables ? work.reader.rowsByTable : [:]
-                work.linger.read(bytes: chunk.bytes.readableBytes)
+                work.linger.read(bytes: chunk.byteCount)
                 var offset = 0
                 reading: while true {
                     switch work.reader.read(chunk, from: offset) {
@@ -206,7 +206,7 @@ public actor ValidateStage: Stage {
         let all = taken.reduce(0) { $0 + $1.1 }
         for (table, rows) in taken {
             rates?.reached(
-                table, rows: rows, bytes: chunk.bytes.readableBytes * rows / all, session: chunk.session)
+                table, rows: rows, bytes: chunk.byteCount * rows / all, session: chunk.session)
         }
     }
 

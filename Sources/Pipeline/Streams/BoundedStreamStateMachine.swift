@@ -125,7 +125,9 @@ struct BoundedStreamStateMachine<
     @usableFromInline var senders = CircularBuffer<Sender>()
     @usableFromInline var consumers = CircularBuffer<Consumer>()
     @usableFromInline var watchers = CircularBuffer<Watcher>()
-    @usableFromInline var buffer = CircularBuffer<Entry>()
+    @usableFromInline var buffer = CircularBuffer<Element>()
+    /// Of each element in `buffer`; by itself, so that a look at the next one's weight copies no element.
+    @usableFromInline var weights = CircularBuffer<Int>()
     @usableFromInline var lastID: UInt64 = 0
 
     @inlinable
@@ -185,9 +187,9 @@ struct BoundedStreamStateMachine<
 
     @inlinable
     mutating func elementWanted() -> (Element, Released)? {
-        guard let entry = buffer.popFirst() else { return nil }
-        bytes -= entry.weight
-        return (entry.element, release())
+        guard let element = buffer.popFirst() else { return nil }
+        bytes -= weights.removeFirst()
+        return (element, release())
     }
 
     /// Appends what is there, at most `elementsMax` and `bytesMax`; the first may exceed the bytes if `mayExceed`.
@@ -197,12 +199,12 @@ struct BoundedStreamStateMachine<
     ) -> Released {
         var count = 0
         var sum = 0
-        while count < elementsMax, let first = buffer.first {
-            guard (mayExceed && count == 0) || first.weight <= bytesMax - sum else { break }
-            buffer.removeFirst()
-            taken.append(first.element)
+        while count < elementsMax, let weight = weights.first {
+            guard (mayExceed && count == 0) || weight <= bytesMax - sum else { break }
+            weights.removeFirst()
+            taken.append(buffer.removeFirst())
             count += 1
-            sum += first.weight
+            sum += weight
         }
         guard count > 0 else { return Released() }
         bytes -= sum
@@ -269,7 +271,8 @@ struct BoundedStreamStateMachine<
     mutating func admit(_ entry: Entry) {
         accepted += 1
         bytes += entry.weight
-        buffer.append(entry)
+        buffer.append(entry.element)
+        weights.append(entry.weight)
     }
 
     @inlinable

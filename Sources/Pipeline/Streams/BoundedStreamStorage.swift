@@ -244,7 +244,7 @@ final class BoundedStreamStorage<Element: Sendable>: Sendable {
     var isEmpty: Bool { state.withLockedValue { $0.machine.buffer.isEmpty } }
 
     func total(of measure: (Element) -> Int) -> Int {
-        state.withLockedValue { $0.machine.buffer.reduce(0) { $0 + measure($1.element) } }
+        state.withLockedValue { $0.machine.buffer.reduce(0) { $0 + measure($1) } }
     }
 
     func snapshot() -> BoundedStreamSnapshot {

@@ -83,7 +83,7 @@ import Testing
                     Issue.record("a chunk without numbers")
                     continue
                 }
-                var rows = String(buffer: chunk.bytes).split(separator: "\n", omittingEmptySubsequences: false)
+                var rows = String(buffer: chunk.lines).split(separator: "\n", omittingEmptySubsequences: false)
                 if chunk.rejection == nil { rows.removeLast() } else { rows = ["rejected"] }
                 #expect(rows.count == Int(numbers.rows))
                 for (number, row) in zip(numbers.first...numbers.last, rows) {
@@ -222,7 +222,7 @@ import Testing
             _ = session.durable(1, 4, refused: [3])
             let rows = session.chunks.flatMap { chunk in
                 chunk.rejection == nil
-                    ? String(buffer: chunk.bytes).split(separator: "\n").map(String.init) : ["rejected"]
+                    ? String(buffer: chunk.lines).split(separator: "\n").map(String.init) : ["rejected"]
             }
             return (rows, SessionTranscript.lines(of: session.answers))
         }

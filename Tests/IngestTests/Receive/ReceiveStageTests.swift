@@ -79,7 +79,7 @@ import Testing
             try await offThePool { try receiver.client().write(bytes) }
             await receiver.chunks.wait(count: 1)
         }
-        #expect(receiver.chunks.values.map { Array($0.bytes.readableBytesView) } == [bytes])
+        #expect(receiver.chunks.values.map { Array($0.lines.readableBytesView) } == [bytes])
     }
 
     @Test func aProducerThatStopsInTheMiddleHoldsUpNobody() async throws {
@@ -228,7 +228,7 @@ import Testing
                 return try client.readToEnd()
             }
         }
-        let taken = receiver.chunks.values.reduce(0) { $0 + $1.bytes.readableBytes }
+        let taken = receiver.chunks.values.reduce(0) { $0 + $1.byteCount }
         let halfLines = try receiver.rejections().reduce(0) { $0 + ($1.row?.utf8.count ?? 0) }
         #expect(taken > 0)
         #expect(UInt64(taken + halfLines) == receiver.telemetry.receivedBytes.current)

@@ -135,7 +135,7 @@ final class Receiver: Sendable {
     /// The lines of all sessions, each session's in its order.
     var lines: [UInt64: [String]] {
         var bytes: [UInt64: [UInt8]] = [:]
-        for chunk in chunks.values { bytes[chunk.session, default: []] += chunk.bytes.readableBytesView }
+        for chunk in chunks.values { bytes[chunk.session, default: []] += chunk.lines.readableBytesView }
         return bytes.mapValues { $0.split(separator: 0x0A).map { String(decoding: $0, as: UTF8.self) } }
     }
 
@@ -176,5 +176,14 @@ struct RejectedLine: Decodable, Equatable {
                 let data = try Data(contentsOf: URL(fileURLWithPath: "\(directory)/\(name)"))
                 return try data.split(separator: 0x0A).map { try JSONDecoder().decode(RejectedLine.self, from: $0) }
             }
+    }
+}
+
+extension Chunk {
+    /// All of them, wherever they lie.
+    var lines: ByteBuffer {
+        guard var lines = head else { return bytes }
+        lines.writeImmutableBuffer(bytes)
+        return lines
     }
 }

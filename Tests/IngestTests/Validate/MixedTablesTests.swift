@@ -14,12 +14,13 @@ import Testing
     /// Reads lines as a worker does that knows the tables `t0` to `t9`, and no other.
     private func read(
         _ lines: [String], with reader: ChunkReader, pool: BlockPool, number: UInt64 = 0,
-        numbering: Chunk.Numbering? = nil, endsLastLine: Bool = true
+        numbering: Chunk.Numbering? = nil, endsLastLine: Bool = true, apart: Int = 0
     ) throws {
-        let text = lines.joined(separator: "\n") + (endsLastLine ? "\n" : "")
+        let text = lines.dropFirst(apart).joined(separator: "\n") + (endsLastLine ? "\n" : "")
+        let head = lines.prefix(apart).map { $0 + "\n" }.joined()
         let chunk = Chunk(
-            session: 1, number: number, table: nil, bytes: ByteBuffer(string: text), received: .now,
-            numbering: numbering)
+            session: 1, number: number, table: nil, head: apart > 0 ? ByteBuffer(string: head) : nil,
+            bytes: ByteBuffer(string: text), received: .now, numbering: numbering)
         var offset = 0
         while true {
             switch reader.read(chunk, from: offset) {
@@ -45,6 +46,30 @@ import Testing
             ids[batch.table.table, default: []] += (0..<batch.rows).map { run.load(UInt64.self, at: $0 * 8) }
         }
         return ids
+    }
+
+    /// A line that two reads brought lies apart from those behind it.
+    @Test(arguments: Seeds.some(6), [2, 100]) func linesThatLieApartAreReadFirst(seed: UInt64, tablesMin: Int) throws {
+        var random = SeededRandom(seed: seed)
+        let pool = BlockPool(bytesMax: 1 << 20)
+        let reader = ChunkReader(settings: ValidateSettings(), pool: pool, gatherTablesMin: tablesMin, now: { 0 })
+        var expected: [String: [UInt64]] = [:]
+        var refused = 0
+        var id: UInt64 = 0
+        var got: [String: [UInt64]] = [:]
+        for number in 0..<10 as Range<UInt64> {
+            let lines = (0..<random.int(2...40)).map { _ in
+                id += 1
+                let table = random.one(in: 8) ? "other\(random.int(0...3))" : "t\(random.int(0...9))"
+                if table.hasPrefix("t") { expected[table, default: []].append(id) } else { refused += 1 }
+                return #"{"table":"\#(table)","id":\#(id)}"#
+            }
+            try read(lines, with: reader, pool: pool, number: number, apart: random.int(1...lines.count - 1))
+            if random.one(in: 3) { got.merge(ids(reader)) { $0 + $1 } }
+        }
+        got.merge(ids(reader)) { $0 + $1 }
+        #expect(got == expected)
+        #expect(reader.takeRejections().count == refused)
     }
 
     /// - Parameter tablesMin: of those whose mixed rows are read table by table.
