@@ -220,13 +220,13 @@ final class ChunkReader {
 
         // Held from the first row that is gathered on.
         var held: UInt32?
-        func gather(_ writer: TableWriter, _ cursor: inout LineCursor) {
+        func gather(_ table: Int, _ cursor: inout LineCursor) {
             let place = held ?? gathered.hold(chunk, whole, start: start, end: cursor.end)
             held = place
             let number = counted.number(at: cursor.p)
             gathered.append(
                 GatheredLine(
-                    table: UInt32(writer.number), chunk: place, offset: UInt32(cursor.p - start),
+                    table: UInt32(table), chunk: place, offset: UInt32(cursor.p - start),
                     linesBefore: UInt32(truncatingIfNeeded: (number ?? 0) &- counted.first)))
             _ = cursor.takeLine()
             counted.passed(to: cursor.p)
@@ -248,11 +248,12 @@ final class ChunkReader {
                     gather(known, &cursor)
                     continue
                 }
-            } else if alternates, let known = namedFirst(cursor) {
-                if mayGather || gathered.has(known.number) {
+            } else if alternates, let table = namedFirst(cursor) {
+                if mayGather || gathered.has(table) {
                     gathers = true
                     continue
                 }
+                let known = numbered[table]
                 alternates = known !== last
                 last = known
                 writer = known
@@ -316,10 +317,10 @@ final class ChunkReader {
                 return .needsTable(table, offset: cursor.p - start)
             }
             writer = known
-            if routes.isEmpty, named != nil, let name = firstName(cursor) { names.note(name, known) }
+            if routes.isEmpty, named != nil, let name = firstName(cursor) { names.note(name, known.number) }
             if gathers || gathered.has(known.number) {
                 gathers = true
-                gather(known, &cursor)
+                gather(known.number, &cursor)
                 continue
             }
             let (rows, begin) = (known.rows, cursor.p)
@@ -412,12 +413,12 @@ final class ChunkReader {
 
     // MARK: - Names
 
-    /// The table of a row that names it first of all and in plain words, if rows before have named it so.
-    private func namedFirst(_ row: LineCursor) -> TableWriter? {
+    /// The number of a table that the row names first of all and in plain words, if rows before have named it so.
+    private func namedFirst(_ row: LineCursor) -> Int? {
         guard !names.isEmpty else { return nil }
         var ahead = row
         ahead.skipSpace()
-        return firstName(ahead).flatMap { names.writer(of: $0) }
+        return firstName(ahead).flatMap { names.number(of: $0) }
     }
 
     /// The text of the row's first field if that is the one which names the table, and if it has no escapes.

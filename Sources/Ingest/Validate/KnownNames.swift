@@ -7,10 +7,14 @@ import ClickHouseNative
 /// Tables by their names as rows have them: finding one takes no text apart and allocates nothing. What is not here is looked up the
 /// long way.
 struct KnownNames {
+    /// Nothing that is counted when it is copied.
     private struct Entry {
+        /// Of the name's text.
         let hash: UInt64
-        let name: [UInt8]
-        let writer: TableWriter
+        let start: Int32
+        let length: Int32
+        /// `TableWriter.number`; -1: there is none.
+        let number: Int
     }
 
     /// A power of two; two names of one place take turns.
@@ -18,30 +22,42 @@ struct KnownNames {
     private static let nameBytesMax = 512
 
     /// Empty until something was noted.
-    private var entries: [Entry?] = []
+    private var entries: [Entry] = []
+    /// Of all names that were noted, one after the other.
+    private var text: [UInt8] = []
+    /// Beyond it all are forgotten: names that take turns are noted again and again.
+    private static let textBytesMax = 1 << 20
 
     var isEmpty: Bool { entries.isEmpty }
 
-    func writer(of name: UnsafeRawBufferPointer) -> TableWriter? {
+    /// `TableWriter.number` of the table.
+    func number(of name: UnsafeRawBufferPointer) -> Int? {
         let hash = KeyIndex.hash(of: name)
-        guard let entry = entries[Int(hash & UInt64(Self.places - 1))], entry.hash == hash,
-            entry.name.count == name.count
-        else { return nil }
-        let isSame = entry.name.withUnsafeBytes { known in
+        let entry = entries[Int(hash & UInt64(Self.places - 1))]
+        guard entry.number >= 0, entry.hash == hash, Int(entry.length) == name.count else { return nil }
+        let isSame = text.withUnsafeBytes { known in
             guard let a = known.baseAddress, let b = name.baseAddress else { return true }
-            return sluice_equal(a, b, known.count) != 0
+            return sluice_equal(a + Int(entry.start), b, name.count) != 0
         }
-        return isSame ? entry.writer : nil
+        return isSame ? entry.number : nil
     }
 
-    mutating func note(_ name: UnsafeRawBufferPointer, _ writer: TableWriter) {
+    mutating func note(_ name: UnsafeRawBufferPointer, _ number: Int) {
         guard name.count <= Self.nameBytesMax else { return }
-        if entries.isEmpty { entries = Array(repeating: nil, count: Self.places) }
+        if text.count + name.count > Self.textBytesMax { forget() }
+        if entries.isEmpty {
+            entries = Array(repeating: Entry(hash: 0, start: 0, length: 0, number: -1), count: Self.places)
+        }
         let hash = KeyIndex.hash(of: name)
-        entries[Int(hash & UInt64(Self.places - 1))] = Entry(hash: hash, name: Array(name), writer: writer)
+        entries[Int(hash & UInt64(Self.places - 1))] = Entry(
+            hash: hash, start: Int32(text.count), length: Int32(name.count), number: number)
+        text += name
     }
 
-    mutating func forget() { entries = [] }
+    mutating func forget() {
+        entries = []
+        text = []
+    }
 }
 
 /// Finds the numbers of a chunk's lines. Asked for some of them, in their order, so that each newline is counted once.
