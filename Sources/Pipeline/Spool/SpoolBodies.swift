@@ -136,7 +136,7 @@ extension SpoolFormat {
 
     /// The rows of one row batch of a record.
     static func readBlock(_ part: RowsHead.Part, of body: ByteBuffer) throws -> Block {
-        var blocks = StoredBlocks()
+        let blocks = StoredBlocks()
         return try blocks.read(part, of: body)
     }
 

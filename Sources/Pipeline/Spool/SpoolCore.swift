@@ -404,7 +404,7 @@ public final class SpoolCore {
             parts: [Int]? = nil, now: ContinuousClock.Instant, keepsFrames: Bool = false,
             layouts: StoredLayouts = StoredLayouts()
         ) throws -> [RowBatch] {
-            var blocks = StoredBlocks(layouts)
+            let blocks = StoredBlocks(layouts)
             return try (parts ?? Array(head.parts.indices)).map { place in
                 let part = head.parts[place]
                 return RowBatch(

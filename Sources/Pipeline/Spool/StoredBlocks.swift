@@ -3,7 +3,7 @@ import NIOConcurrencyHelpers
 import NIOCore
 
 /// What the blocks of tables looked like that were read back from the spool last: the next ones are likely to look the same, and are then read
-/// without taking names and types apart.
+/// without taking names and types apart, into a block that is there.
 public final class StoredLayouts: Sendable {
     /// Tables that are remembered; beyond it the memory starts anew.
     static let tablesMax = 4096
@@ -12,7 +12,12 @@ public final class StoredLayouts: Sendable {
         var tables: [TableName: BlockLayout] = [:]
         /// One for all tables that have these columns.
         var layouts: [[ColumnDefinition]: BlockLayout] = [:]
+        /// To read into, the one that was used last at the end.
+        var blocks: [Block] = []
     }
+
+    /// Blocks that are kept to read into: as many as there are who read, and some more for tables of other columns.
+    private static let blocksMax = 4
 
     private let state = NIOLockedValueBox(State())
 
@@ -28,6 +33,23 @@ public final class StoredLayouts: Sendable {
             state.tables[table] = known
         }
     }
+
+    /// An empty block to read into, for `giveBack`.
+    fileprivate func borrow(_ layout: BlockLayout) -> Block {
+        let block = state.withLockedValue { state in
+            state.blocks.firstIndex { $0.layout === layout }.map { state.blocks.remove(at: $0) }
+        }
+        return block ?? Block(layout: layout)
+    }
+
+    fileprivate func giveBack(_ block: Block) {
+        block.removeAll()
+        let oldest = state.withLockedValue { state -> Block? in
+            state.blocks.append(block)
+            return state.blocks.count > Self.blocksMax ? state.blocks.removeFirst() : nil
+        }
+        _ = oldest
+    }
 }
 
 /// Reads row batches of a record, one after the other.
@@ -35,17 +57,17 @@ struct StoredBlocks {
     /// As `SpoolFormat.RowsWriter` writes rows whose frames blocks take over.
     private static let encoding = BlockEncoding(revision: SpoolFormat.blockRevision, compression: .lz4)
 
-    /// Up to so many bytes rows are copied out of a block that the next ones are read into.
-    private static let copyBytesMax = 64 << 10
+    /// Up to so many bytes rows are copied out of a block that the next ones are read into: into memory that is as large as they are, and
+    /// was asked for once.
+    private static let copyBytesMax = 1 << 20
 
     private let layouts: StoredLayouts
-    private var scratch: [ObjectIdentifier: Block] = [:]
 
     init(_ layouts: StoredLayouts = StoredLayouts()) { self.layouts = layouts }
 
     /// The rows for blocks to be made of: in their frames, if they lie in such as blocks take over and are of a table that was read before, otherwise as a
     /// block of their own.
-    mutating func part(_ part: SpoolFormat.RowsHead.Part, of body: ByteBuffer) throws -> BlockPart {
+    func part(_ part: SpoolFormat.RowsHead.Part, of body: ByteBuffer) throws -> BlockPart {
         if let layout = layouts.layout(of: part.table),
             let frames = body.getSlice(at: body.readerIndex + part.offset, length: part.length),
             let read = BlockPart(
@@ -58,7 +80,7 @@ struct StoredBlocks {
     }
 
     /// - Returns: A block of its own, with as many rows as the part says.
-    mutating func read(_ part: SpoolFormat.RowsHead.Part, of body: ByteBuffer) throws -> Block {
+    func read(_ part: SpoolFormat.RowsHead.Part, of body: ByteBuffer) throws -> Block {
         guard var frames = body.getSlice(at: body.readerIndex + part.offset, length: part.length) else {
             throw SpoolBodyError()
         }
@@ -72,17 +94,19 @@ struct StoredBlocks {
         return block
     }
 
+    private func fill(_ block: Block, _ part: SpoolFormat.RowsHead.Part, _ raw: inout ByteBuffer) -> Bool {
+        BlockReader.read(&raw, into: block, revision: SpoolFormat.blockRevision) && block.rows == part.rows
+    }
+
     /// nil: the table's columns are not those of the last time.
-    private mutating func readAlike(_ part: SpoolFormat.RowsHead.Part, _ raw: inout ByteBuffer) -> Block? {
+    private func readAlike(_ part: SpoolFormat.RowsHead.Part, _ raw: inout ByteBuffer) -> Block? {
         guard let layout = layouts.layout(of: part.table) else { return nil }
-        let isSmall = raw.readableBytes <= Self.copyBytesMax
-        let block = isSmall ? scratch[ObjectIdentifier(layout)] ?? Block(layout: layout) : Block(layout: layout)
-        block.removeAll()
-        guard BlockReader.read(&raw, into: block, revision: SpoolFormat.blockRevision), block.rows == part.rows else {
-            return nil
+        guard raw.readableBytes <= Self.copyBytesMax else {
+            let block = Block(layout: layout)
+            return fill(block, part, &raw) ? block : nil
         }
-        guard isSmall else { return block }
-        scratch[ObjectIdentifier(layout)] = block
-        return block.compacted()
+        let block = layouts.borrow(layout)
+        defer { layouts.giveBack(block) }
+        return fill(block, part, &raw) ? block.compacted() : nil
     }
 }

@@ -58,7 +58,7 @@ import Testing
             let head = try SpoolFormat.readRows(body)
             #expect(head.received == 5 && head.parts.map(\.rows) == [200])
             // Read twice: the second time the table's columns are known.
-            var stored = StoredBlocks(StoredLayouts())
+            let stored = StoredBlocks(StoredLayouts())
             for _ in 0..<2 {
                 let block = try stored.read(head.parts[0], of: body)
                 #expect(block.nodes[0].data.bytes.elementsEqual(batch.block.nodes[0].data.bytes))
@@ -96,7 +96,7 @@ import Testing
         let layouts = [BatchFixtures.layout(1), BatchFixtures.layout(2), BatchFixtures.layout(1)]
         let batches = layouts.map { BatchFixtures.batch("t", rows: 3, at: .now, layout: $0) }
         let body = try SpoolFormat.rows(received: 0, spans: [], batches: batches, compression: .lz4).record.body
-        var stored = StoredBlocks(StoredLayouts())
+        let stored = StoredBlocks(StoredLayouts())
         let read = try SpoolFormat.readRows(body).parts.map { try stored.read($0, of: body) }
         #expect(read.map(\.layout) == layouts)
         #expect(read.allSatisfy { $0.nodes[0].data.bytes.elementsEqual(batches[0].block.nodes[0].data.bytes) })
@@ -121,7 +121,7 @@ import Testing
                 }
                 // The table's columns are known from the second time on.
                 for isKnown in [false, true] {
-                    var stored = StoredBlocks(layouts)
+                    let stored = StoredBlocks(layouts)
                     for (part, batch) in zip(head.parts, batches) {
                         let read = try stored.part(part, of: encoded.record.body)
                         if compression != .lz4 || !isKnown || batch.rows < 5000 {
