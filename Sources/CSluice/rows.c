@@ -37,7 +37,8 @@ typedef struct {
 SLUICE_INLINE found_key key_behind_blanks(const uint8_t *p) {
 #if defined(SLUICE_SSE2)
     // Both quotes are found in one go, for they are what all that follows waits for; what lies before them is only checked.
-    const uint32_t quotes = sluice_quotes(p) | sluice_quotes(p + 16) << 16;
+    // A quote at once has no comma before it.
+    const uint32_t quotes = (sluice_quotes(p) | sluice_quotes(p + 16) << 16) & ~1U;
     const uint32_t rest = (quotes & (quotes - 1)) | 0x80000000U;
     const unsigned first = (unsigned)__builtin_ctz(quotes | 0x80000000U);
     unsigned bytes = (unsigned)__builtin_ctz(rest) - first;
