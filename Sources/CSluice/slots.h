@@ -6,7 +6,8 @@
 
 #define LIKELY(x) __builtin_expect(!!(x), 1)
 #define UNLIKELY(x) __builtin_expect(!!(x), 0)
-/// The compiler takes functions with many ways out for such as are seldom called, and makes them small.
+/// The compiler takes functions with many ways out for such as are seldom called, and makes them small. Where in a line of the cache
+/// they begin is not left to chance.
 #define HOT __attribute__((hot, noinline, aligned(64)))
 
 /// Whether the key at p, whose first 16 bytes are those of this field's, but perhaps for the last one, is the field's, and as much as

@@ -1,6 +1,8 @@
-#include "slots.h"
+#include "rows.h"
 
 #if SLUICE_SORTS_ROWS
+
+#include "slots.h"
 
 // A row is `{`, fields with commas between them, and `}`. Where its keys are is only supposed at first: where a quote stands behind a
 // comma, in a text or not, with a column's name behind it. Then each value is read, and the one thing that may stand behind it is the

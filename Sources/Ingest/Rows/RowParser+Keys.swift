@@ -148,8 +148,8 @@ extension sluice_row {
                 return nil
             }
         }
-        // Rules are asked about each field when its turn comes, and may be about the row so far.
-        // Else a second row tells whether there is no order, or another one than before.
+        // Rules are asked about each field when its turn comes, and may be about the row so far. Without them a second row tells whether
+        // there is no order, or another one than before.
         unsorted = plan.hasRules ? .max : 1
         keys_ahead = SLUICE_KEYS_AHEAD
     }
