@@ -21,14 +21,7 @@ extension RowParser {
         // Its own parser is where it lies now.
         parser.pointee.reading.parser = UnsafeMutableRawPointer(parser)
         parser.pointee.reading.begin(cursor, rows: rows)
-        if sluice_row_is_to_be_sorted(&parser.pointee.reading) != 0 {
-            if sluice_read_sorted(&parser.pointee.reading) == SLUICE_SORTED {
-                cursor.p = parser.pointee.reading.p
-                return
-            }
-            // What is wrong with it, if anything, is said of its first fault.
-            parser.pointee.block.rollback()
-        }
+        if sluice_row_is_to_be_sorted(&parser.pointee.reading) != 0, sorted(parser, &cursor) { return }
         var stop = sluice_read_fields(&parser.pointee.reading, 0)
         while stop != SLUICE_ROW_END {
             cursor.p = parser.pointee.reading.p
@@ -58,6 +51,18 @@ extension RowParser {
         if stop == SLUICE_ROW_END { cursor.p = parser.pointee.reading.p }
         parser.pointee.reading.spaced = parser.pointee.reading.blanks == 0 ? 0 : 1
         cursor.p += 1
+    }
+
+    /// False: the row is to be read in its own order, and the cursor where it was.
+    @inline(never)
+    private static func sorted(_ parser: UnsafeMutablePointer<RowParser>, _ cursor: inout LineCursor) -> Bool {
+        guard sluice_read_sorted(&parser.pointee.reading) == SLUICE_SORTED else {
+            // What is wrong with it, if anything, is its first fault.
+            parser.pointee.block.rollback()
+            return false
+        }
+        cursor.p = parser.pointee.reading.p
+        return true
     }
 
     /// The number of the key at the cursor, which is left at its value.
