@@ -1,29 +1,16 @@
-#include "rows.h"
+#include "slots.h"
 
-#define LIKELY(x) __builtin_expect(!!(x), 1)
-#define UNLIKELY(x) __builtin_expect(!!(x), 0)
-/// The compiler takes functions with many ways out for such as are seldom called, and makes them small.
-#define HOT __attribute__((hot, noinline))
-
-/// Keys in no order are guessed again only when so many more of them came in the order of the rows before than did not.
-#define DISORDER 8
-
-/// Whether the key at p, whose first 16 bytes are those of this field's, but perhaps for the last one, is the field's, and as much as
-/// SLUICE_FIELD_BYTES is behind its name.
-static __attribute__((noinline)) int is_long_key(const sluice_field *field, const uint8_t *p, const uint8_t *end) {
-    const size_t length = field->key.span - 3;
-    return (size_t)(end - p) >= length + SLUICE_FIELD_BYTES && memcmp(p + 1, field->name, length) == 0
-           && p[length + 1] == '"';
-}
-
-void sluice_fill_slots(sluice_field_slot *slots, sluice_key_table names, const sluice_field *fields, int64_t field_count) {
+int sluice_fill_slots(sluice_field_slot *slots, sluice_key_table names, const sluice_field *fields, int64_t field_count) {
+    int probes = 0;
     const size_t count = (size_t)1 << (64 - names.shift);
     for (size_t i = 0; i < count; i++) {
         const sluice_key_slot *name = names.slots + i;
         const int is_quick = name->number >= 0 && name->number < field_count;
         const sluice_field *field = is_quick ? fields + name->number : NULL;
         slots[i] = (sluice_field_slot){name->low, name->high, field, is_quick ? field->read : NULL};
+        probes |= name->number >= 0 && sluice_key_place(names, name->low, name->high) != i;
     }
+    return probes;
 }
 
 /// A key: where its opening quote is, and how many bytes its name has with its closing quote, but 16 at most.
@@ -37,7 +24,8 @@ typedef struct {
 SLUICE_INLINE found_key key_behind_blanks(const uint8_t *p) {
 #if defined(SLUICE_SSE2)
     // Both quotes are found in one go, for they are what all that follows waits for; what lies before them is only checked.
-    const uint32_t quotes = sluice_quotes(p) | sluice_quotes(p + 16) << 16;
+    // A quote at once has no comma before it.
+    const uint32_t quotes = (sluice_quotes(p) | sluice_quotes(p + 16) << 16) & ~1U;
     const uint32_t rest = (quotes & (quotes - 1)) | 0x80000000U;
     const unsigned first = (unsigned)__builtin_ctz(quotes | 0x80000000U);
     unsigned bytes = (unsigned)__builtin_ctz(rest) - first;
@@ -49,20 +37,6 @@ SLUICE_INLINE found_key key_behind_blanks(const uint8_t *p) {
     if (length == 0 || p[length] != '"') return (found_key){NULL, 0};
     return (found_key){p + length, sluice_name_bytes(p + length + 1)};
 #endif
-}
-
-/// The slot of a name, or a free one.
-SLUICE_INLINE const sluice_field_slot *find_slot(const sluice_row *row, const uint8_t *name, unsigned bytes) {
-    uint64_t low, high;
-    sluice_name_words(name, bytes, &low, &high);
-    size_t place = (size_t)((low * row->low_factor + high * row->high_factor) >> row->shift);
-    while (1) {
-        const sluice_field_slot *slot = row->slots + place;
-        if (LIKELY((slot->low == low) & (slot->high == high))) return slot;
-        // No name begins with a zero.
-        if (slot->low == 0) return slot;
-        place = (place + 1) & (size_t)(~0ULL >> row->shift);
-    }
 }
 
 /// All fields from p on, or (`is_behind`) from what stands behind a value on. `spaced` is the row's, known to the compiler.
@@ -111,7 +85,7 @@ SLUICE_INLINE sluice_row_stop read_fields(sluice_row *row, int is_behind, const 
         if (UNLIKELY(field == NULL)) goto at_key;
         number = field - fields;
         // Where keys come in no order, guesses are not worth their while, and one that would have been right by chance says nothing.
-        const int32_t missed = row->keys_ahead > -DISORDER ? row->keys_ahead - 1 : -DISORDER;
+        const int32_t missed = row->keys_ahead > -SLUICE_DISORDER ? row->keys_ahead - 1 : -SLUICE_DISORDER;
         row->keys_ahead = row->successors[previous] == number ? row->keys_ahead + 1 : missed;
         row->successors[previous] = (int32_t)number;
         value = key.p + key.bytes + 2;

@@ -115,12 +115,46 @@ extension FuzzTarget {
     /// The first byte picks the table.
     static func rows(_ bytes: UnsafeRawBufferPointer) {
         guard let first = bytes.first else { return }
-        let reader = readers[Int(first) % readers.count]
-        _ = reader.read(buffer(bytes.dropFirst(), newline: true))
+        let number = Int(first) % readers.count
+        let reader = readers[number]
+        let rejections = reader.read(buffer(bytes.dropFirst(), newline: true))
         let blocks = reader.takeBlocks()
         for block in blocks { hold(block) }
+        if number == severalColumnsNumber { rows(bytes, are: blocks, rejections, reader) }
         reader.recycle(blocks)
         _ = reader.takeSampledRows()
+    }
+
+    /// Of the readers.
+    private static let severalColumnsNumber = 33
+    private static let disordered: [UInt8] = {
+        var lines = ""
+        var fields = [#""id":1"#, #""name":"x""#, #""at":5"#, #""tags":["y"]"#, #""n.a":[2]"#]
+        for number in 0..<24 {
+            fields.swapAt(number * 7 % 5, (number + 2) % 5)
+            fields.append(fields.removeFirst())
+            if number % 3 == 0 { fields.reverse() }
+            lines += "{" + fields.joined(separator: ",") + "}\n"
+        }
+        return Array(lines.utf8)
+    }()
+
+    /// Rows are the same behind others whose keys come in no order, after which they are read in another way.
+    private static func rows(
+        _ bytes: UnsafeRawBufferPointer, are expected: [Block], _ rejections: [Rejection], _ reader: RowReader
+    ) {
+        let filler = "{\"name\":\"" + String(repeating: "z", count: 200) + "\"}"
+        let again = reader.read(buffer(disordered + bytes.dropFirst() + [0x0A] + Array(filler.utf8), newline: true))
+        let blocks = reader.takeBlocks()
+        require(again.map(\.bytes) == rejections.map(\.bytes), "other rows are rejected in no order")
+        require(again.map(\.reason) == rejections.map(\.reason), "they are rejected for other reasons")
+        func printed(_ blocks: [Block]) -> [Substring] {
+            var text = ByteBuffer()
+            for block in blocks { try? RowPrinter.print(block, into: &text) }
+            return String(buffer: text).split(separator: "\n")
+        }
+        require(Array(printed(blocks).dropFirst(24).dropLast()) == printed(expected), "rows are others in no order")
+        reader.recycle(blocks)
     }
 
     private static let redactor: RowRedactor = {

@@ -89,21 +89,23 @@ SLUICE_INLINE const sluice_key_slot *sluice_find_name(sluice_key_table table, ui
     }
 }
 
-/// The quotes of 16 bytes from p on, a bit each.
-SLUICE_INLINE uint32_t sluice_quotes(const uint8_t *p) {
+/// Which of 16 bytes from p on are this one, a bit each.
+SLUICE_INLINE uint32_t sluice_matches(const uint8_t *p, uint8_t byte) {
 #if defined(SLUICE_SSE2)
-    return (uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(_mm_loadu_si128((const __m128i *)p), _mm_set1_epi8('"')));
+    return (uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(_mm_loadu_si128((const __m128i *)p), _mm_set1_epi8((char)byte)));
 #else
-    uint32_t quotes = 0;
+    uint32_t matches = 0;
     for (int half = 0; half < 2; half++) {
-        const uint64_t word = sluice_word(p + 8 * half) ^ SLUICE_EACH('"'), low = SLUICE_EACH(0x7F);
+        const uint64_t word = sluice_word(p + 8 * half) ^ SLUICE_EACH(byte), low = SLUICE_EACH(0x7F);
         // The highest bit of each byte that is one, and then all of these side by side.
         const uint64_t hits = ~(((word & low) + low) | word) & SLUICE_EACH(0x80);
-        quotes |= (uint32_t)(((hits >> 7) * 0x0102040810204080ULL) >> 56) << (8 * half);
+        matches |= (uint32_t)(((hits >> 7) * 0x0102040810204080ULL) >> 56) << (8 * half);
     }
-    return quotes;
+    return matches;
 #endif
 }
+
+SLUICE_INLINE uint32_t sluice_quotes(const uint8_t *p) { return sluice_matches(p, '"'); }
 
 /// Of the name whose opening quote is before p, how many bytes it has with its closing quote, but 16 at most. 16 bytes may be read. (No
 /// name that is looked for has a backslash, so the first quote ends it.)

@@ -271,31 +271,41 @@ SLUICE_INLINE int32_t sluice_read_clock(const uint8_t *p) {
 
 // MARK: Blank space
 
-/// Of blank space, `mark`, and blank space again: how many bytes they are; 0: something else is there, or more than 16 bytes
-/// (without special instructions, 8). 16 bytes may be read.
-SLUICE_INLINE ptrdiff_t sluice_skip_mark(const uint8_t *p, uint8_t mark) {
+/// A byte with blank space on both of its sides.
+typedef struct {
+    /// Where it is.
+    uint32_t place;
+    /// What it and all that blank space are together, in bytes; 16 and more: as many are not looked at.
+    uint32_t length;
+} sluice_mark;
+
+/// The first byte from p on that is not blank, with no more than 15 bytes (without special instructions, 7) on both of its sides
+/// together. 16 bytes may be read, and one more at `place`.
+SLUICE_INLINE sluice_mark sluice_find_mark(const uint8_t *p) {
 #if defined(SLUICE_SSE2)
     const __m128i v = _mm_loadu_si128((const __m128i *)p);
     const __m128i blank = _mm_or_si128(
         _mm_or_si128(_mm_cmpeq_epi8(v, _mm_set1_epi8(' ')), _mm_cmpeq_epi8(v, _mm_set1_epi8('\t'))),
         _mm_cmpeq_epi8(v, _mm_set1_epi8('\r')));
-    unsigned others = ~(unsigned)_mm_movemask_epi8(blank);
-    const int first = __builtin_ctz(others);
-    others &= others - 1;
-    const int second = __builtin_ctz(others);
-    return second < 16 && p[first] == mark ? second : 0;
+    const uint64_t others = ~(uint64_t)(uint32_t)_mm_movemask_epi8(blank);
+    return (sluice_mark){(uint32_t)__builtin_ctzll(others), (uint32_t)__builtin_ctzll(others & (others - 1))};
 #else
     const uint64_t word = sluice_word(p), low = SLUICE_EACH(0x7F);
     const uint64_t space = word ^ SLUICE_EACH(' '), tab = word ^ SLUICE_EACH('\t'), carriage = word ^ SLUICE_EACH('\r');
     // The highest bit of each byte that is none of them.
-    uint64_t others = (((space & low) + low) | space) & (((tab & low) + low) | tab)
-                      & (((carriage & low) + low) | carriage) & SLUICE_EACH(0x80);
-    if (!others) return 0;
-    const int first = __builtin_ctzll(others) >> 3;
-    others &= others - 1;
-    if (!others || p[first] != mark) return 0;
-    return __builtin_ctzll(others) >> 3;
+    const uint64_t others = (((space & low) + low) | space) & (((tab & low) + low) | tab)
+                            & (((carriage & low) + low) | carriage) & SLUICE_EACH(0x80);
+    const uint64_t rest = others & (others - 1);
+    if (!rest) return (sluice_mark){0, 16};
+    return (sluice_mark){(uint32_t)__builtin_ctzll(others) >> 3, (uint32_t)__builtin_ctzll(rest) >> 3};
 #endif
+}
+
+/// Of blank space, `mark`, and blank space again: how many bytes they are; 0: something else is there, or more than 15 bytes (without
+/// special instructions, 7). 17 bytes may be read.
+SLUICE_INLINE ptrdiff_t sluice_skip_mark(const uint8_t *p, uint8_t mark) {
+    const sluice_mark found = sluice_find_mark(p);
+    return found.length < 16 && p[found.place] == mark ? (ptrdiff_t)found.length : 0;
 }
 
 #endif

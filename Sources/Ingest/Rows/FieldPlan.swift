@@ -133,6 +133,8 @@ final class FieldPlan: @unchecked Sendable {
     let fields: UnsafeMutablePointer<sluice_field>
     /// The columns by name, for quick looks.
     let slots: UnsafeMutablePointer<sluice_field_slot>
+    /// 1: not each name is in the first of them that is looked at.
+    let slotsAreProbed: Int32
     /// Operations of columns come first, in the structure's order, then computed columns, then nested ones.
     let columnCount: Int
     let computedCount: Int
@@ -237,7 +239,7 @@ final class FieldPlan: @unchecked Sendable {
         slots = UnsafeMutableRawPointer.allocate(
             byteCount: keys.slotCount * MemoryLayout<sluice_field_slot>.stride, alignment: 64
         ).bindMemory(to: sluice_field_slot.self, capacity: keys.slotCount)
-        sluice_fill_slots(slots, keys.table, fields, Int64(columnCount))
+        slotsAreProbed = sluice_fill_slots(slots, keys.table, fields, Int64(columnCount))
         quickEnumerations = .allocate(capacity: max(1, builder.enumerations.count))
         for (place, enumeration) in builder.enumerations.enumerated() {
             (quickEnumerations + place).initialize(to: QuickEnumeration(enumeration.names, enumeration.values))

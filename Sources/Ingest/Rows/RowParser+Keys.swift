@@ -10,7 +10,8 @@ extension RowParser {
     /// Less the number of the Nested, whose fields an object has.
     static let nestedField = -3
 
-    /// The fields of a row, the first one's quote at the cursor; the cursor is left behind the closing brace.
+    /// The fields of a row, the first one's quote at the cursor; the cursor is left behind the closing brace, and
+    /// perhaps blank space.
     ///
     /// - Parameter parser: what the functions that read values of the usual shape get of it is no more than pointers (`QuickReader`). No
     ///   other access to it is under way.
@@ -20,6 +21,7 @@ extension RowParser {
         // Its own parser is where it lies now.
         parser.pointee.reading.parser = UnsafeMutableRawPointer(parser)
         parser.pointee.reading.begin(cursor, rows: rows)
+        if sluice_row_is_to_be_sorted(&parser.pointee.reading) != 0, sorted(parser, &cursor) { return }
         var stop = sluice_read_fields(&parser.pointee.reading, 0)
         while stop != SLUICE_ROW_END {
             cursor.p = parser.pointee.reading.p
@@ -49,6 +51,18 @@ extension RowParser {
         if stop == SLUICE_ROW_END { cursor.p = parser.pointee.reading.p }
         parser.pointee.reading.spaced = parser.pointee.reading.blanks == 0 ? 0 : 1
         cursor.p += 1
+    }
+
+    /// False: the row is to be read in its own order, and the cursor where it was.
+    @inline(never)
+    private static func sorted(_ parser: UnsafeMutablePointer<RowParser>, _ cursor: inout LineCursor) -> Bool {
+        guard sluice_read_sorted(&parser.pointee.reading) == SLUICE_SORTED else {
+            // What is wrong with it, if anything, is its first fault.
+            parser.pointee.block.rollback()
+            return false
+        }
+        cursor.p = parser.pointee.reading.p
+        return true
     }
 
     /// The number of the key at the cursor, which is left at its value.
@@ -123,12 +137,25 @@ extension sluice_row {
         slots = UnsafePointer(plan.slots)
         (low_factor, high_factor) = (plan.keys.table.low_factor, plan.keys.table.high_factor)
         shift = plan.keys.table.shift
+        probes = plan.slotsAreProbed
         self.successors = successors
         nodes = UnsafeMutableRawPointer(block.nodes)
         pad = { field, rows, parser in
             parser!.assumingMemoryBound(to: RowParser.self).pointee.pad(
                 field!.pointee.operation.assumingMemoryBound(to: FieldOperation.self), Int(rows))
         }
+        look = { number, rows, p, end, parser in
+            var cursor = LineCursor(p.unsafelyUnwrapped, end: end.unsafelyUnwrapped)
+            do throws(ParseFault) {
+                try parser!.assumingMemoryBound(to: RowParser.self).pointee.field(Int(number), Int(rows), &cursor)
+                return cursor.p
+            } catch {
+                return nil
+            }
+        }
+        // Rules are asked about each field when its turn comes, and may be about the row so far. Without them a second row tells whether
+        // there is no order, or another one than before.
+        unsorted = plan.hasRules ? .max : 1
         keys_ahead = SLUICE_KEYS_AHEAD
     }
 

@@ -20,7 +20,9 @@ enum VariantOrder {
     }
 
     private static func rank(of named: DataType, depth: Int, wrappers: Int) -> Rank {
-        let type = named.underlying
+        var type = named.underlying
+        // By its name ClickHouse tells a Bool, which is a UInt8 under another one: SimpleAggregateFunction(any, Bool).
+        if case .named = named, type == .bool { type = .uint8 }
         switch type {
         case .nullable(let inner), .lowCardinality(let inner):
             return rank(of: inner, depth: depth, wrappers: wrappers + 1)

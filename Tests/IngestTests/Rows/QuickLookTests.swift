@@ -237,6 +237,17 @@ struct QuickLookTests {
         #expect(inMiddle.rows.filter { !defaults.contains($0) } == rows.filter { !defaults.contains($0) })
     }
 
+    @Test("A comma that is missing is missed where blank space is usual, too")
+    func missingCommas() throws {
+        let fixture = try RowFixture([("a", "String", nil), ("b", "Array(UInt8)", nil)])
+        let filler = #"{ "unknown" : "\#(String(repeating: "x", count: 100))" }"#
+        for line in [#"{ "a" : "x""b" : [] }"#, #"{ "b" : [1]"a" : "x" }"#] {
+            let outcome = try fixture.read([filler, filler, line, filler])
+            #expect(outcome.rows.count == 3)
+            #expect(outcome.refusals == ["malformed_json"], "\(line)")
+        }
+    }
+
     @Test("Rows of a steady order are the same whatever that is, and when it changes")
     func orders() throws {
         let names = (0..<20).map { "key\($0)" }

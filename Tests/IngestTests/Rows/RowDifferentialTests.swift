@@ -74,6 +74,7 @@ import Testing
         var types = RandomTypes(random: SeededRandom(seed: seed))
         var values = RandomValues(random: SeededRandom(seed: seed &+ 1))
         var settings = SeededRandom(seed: seed &+ 2)
+        var blanks = SeededRandom(seed: seed &+ 3)
         return (0..<tables).map { _ in
             var columns = (0..<types.random.int(1...4)).map { (name: "c\($0)", type: types.type(depth: 4)) }
             let hasNested = settings.one(in: 6)
@@ -96,6 +97,8 @@ import Testing
             }
             var rows: [String] = []
             var isPlain: [Bool] = []
+            let isSpaced = blanks.one(in: 2)
+            func blank() -> String { isSpaced ? ["", "", " ", "\t", "  "].randomElement(using: &blanks)! : "" }
             for _ in 0..<rowsOfATable {
                 values.begin([.plain, .plain, .plain, .border, .broken].randomElement(using: &values.random)!)
                 var members: [String] = []
@@ -105,7 +108,7 @@ import Testing
                     if isObject, column.name.hasPrefix("n.") {
                         nested.append("\"\(column.name.dropFirst(2))\":" + values.value(of: column.type))
                     } else {
-                        members.append("\"\(column.name)\":" + values.value(of: column.type))
+                        members.append("\"\(column.name)\"\(blank()):\(blank())" + values.value(of: column.type))
                     }
                 }
                 if isObject {
@@ -113,7 +116,8 @@ import Testing
                     members.append("\"n\":{" + nested.shuffled(using: &values.random).joined(separator: ",") + "}")
                 }
                 if values.random.one(in: 10) { members.append(#""unknown":[{"x":"}"}]"#) }
-                rows.append(members.shuffled(using: &values.random).joined(separator: ","))
+                rows.append(
+                    members.shuffled(using: &values.random).map { blank() + $0 + blank() }.joined(separator: ","))
                 // Arrays of one Nested must be of one length.
                 isPlain.append(values.isPlain && isCertain && !hasNested)
             }

@@ -111,7 +111,10 @@ import Testing
         let single = try fixture.read(lines.map { ByteBuffer(string: $0) })
         #expect(single.rows == whole.rows)
         #expect(single.refusals == whole.refusals)
-        for (one, other) in zip(single.blocks, whole.blocks) { #expect(try one.native == other.native) }
+        // Dictionaries may have values of bad rows, and not the same ones.
+        let good = (0..<40).map { Self.row($0, spoiled: false, &random) }
+        let parts = try fixture.read(good.map { ByteBuffer(string: $0) })
+        for (one, other) in zip(parts.blocks, try fixture.read(good).blocks) { #expect(try one.native == other.native) }
     }
 
     @Test(arguments: Seeds.some(40))

@@ -61,6 +61,18 @@ import Testing
         #expect(outcome.rejections.map { String(buffer: $0.bytes) } == bad.map { "{\"j\":\($0)}" })
     }
 
+    /// As 26.9 has it, which takes a Bool of another name for a UInt8 when it orders a Variant's types.
+    @Test func aVariantTriesABoolOfAnotherNameAsAnInteger() throws {
+        let any = "SimpleAggregateFunction(any, Bool)"
+        let ordered = try outcome(
+            [("v", "Variant(Map(UInt256, \(any)), Tuple(b Int16, c UInt128))", nil)], [#"{"v":{}}"#])
+        #expect(ordered.rows == [#"{"v":{"b":0,"c":0}}"#])
+        let bools = try outcome([("v", "Variant(Int8, \(any), String)", nil)], [#"{"v":false}"#]) {
+            $0.input.readBoolsAsNumbers = false
+        }
+        #expect(bools.rows == [#"{"v":0}"#])
+    }
+
     @Test func unknownFieldsOfAnyShapeAreSkippedUnlessTheStageFileForbidsThem() throws {
         let lines = [
             #"{"x":{"y":[1,{"z":null}],"s":"}"},"a":1,"w":-1.5e3,"v":"\"","u":[],"t":{},"k":true,"":0}"#,
