@@ -61,6 +61,9 @@ private struct RunFramesReader {
     }
 
     mutating func read(_ rows: Int) -> Bool {
+        // Few rows lie in one frame, all of them: that is seen without a look into it.
+        var behindFirst = rest
+        guard FrameReader.skipFrame(&behindFirst) != nil, behindFirst.readableBytes > 0 else { return false }
         guard stands(BlockEncoder.head(columns: layout.columns.count, rows: rows, revision: revision)) else {
             return false
         }

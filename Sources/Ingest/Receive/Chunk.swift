@@ -11,7 +11,8 @@ public final class Chunk: Sendable {
     public let number: UInt64
     /// The table that the session's control line named; nil: each row's field, or the stage file's default.
     public let table: String?
-    /// Rows of `format`. Of NDJSON, which that is nil for, one line or more, each ended by a newline but for the last, which may lack it at the end of a session.
+    /// Rows of `format`. Of NDJSON, which that is nil for, one line or more, each ended by a newline but for the last, which may lack it
+    /// at the end of a session.
     public let bytes: ByteBuffer
     /// NDJSON's first lines, where they lie apart from `bytes`: a line that two reads brought. Each is ended by a newline.
     public let head: ByteBuffer?

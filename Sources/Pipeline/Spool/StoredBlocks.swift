@@ -65,8 +65,8 @@ struct StoredBlocks {
 
     init(_ layouts: StoredLayouts = StoredLayouts()) { self.layouts = layouts }
 
-    /// The rows for blocks to be made of: in their frames, if they lie in such as blocks take over and are of a table that was read before, otherwise as a
-    /// block of their own.
+    /// The rows for blocks to be made of: in their frames, if they lie in such as blocks take over and are of a table that was read
+    /// before, otherwise as a block of their own.
     func part(_ part: SpoolFormat.RowsHead.Part, of body: ByteBuffer) throws -> BlockPart {
         if let layout = layouts.layout(of: part.table),
             let frames = body.getSlice(at: body.readerIndex + part.offset, length: part.length),

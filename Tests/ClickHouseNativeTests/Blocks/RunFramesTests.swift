@@ -41,9 +41,12 @@ struct RunFramesTests {
                 let first = random.int(0...whole.rows - 1)
                 let block = whole.gathering([first..<random.int(first + 1...whole.rows)])
                 for frameBytes in [1 << 10, 1 << 20] {
-                    let body = try body(block, frameBytes: frameBytes)
+                    let (body, written) = try BlockEncoder.encodeAsPart(
+                        block, as: Self.stored, frameBytes: frameBytes, runBytesMin: 0)
                     guard let part = find(body, block.rows, block.layout, frameBytes: frameBytes) else {
-                        #expect(!isRead(block.layout), name)
+                        // Dictionaries by themselves are in one frame, like rows that are too few.
+                        let hasRuns = written.frames?.ranges.contains { $0?.isEmpty == false } == true
+                        #expect(!isRead(block.layout) || !hasRuns, name)
                         continue
                     }
                     #expect(isRead(block.layout), name)
