@@ -9,7 +9,8 @@ public final class StoredLayouts: Sendable {
     static let tablesMax = 4096
 
     private struct State: Sendable {
-        var tables: [TableName: BlockLayout] = [:]
+        /// The latest first.
+        var tables: [TableName: [BlockLayout]] = [:]
         /// One for all tables that have these columns.
         var layouts: [[ColumnDefinition]: BlockLayout] = [:]
         /// To read into, the one that was used last at the end.
@@ -23,14 +24,18 @@ public final class StoredLayouts: Sendable {
 
     public init() {}
 
-    func layout(of table: TableName) -> BlockLayout? { state.withLockedValue { $0.tables[table] } }
+    /// Of the last different ones, the latest first: rows that leave out other columns come mixed.
+    func layouts(of table: TableName) -> [BlockLayout] { state.withLockedValue { $0.tables[table] ?? [] } }
 
     func note(_ layout: BlockLayout, of table: TableName) {
         state.withLockedValue { state in
             if state.tables.count >= Self.tablesMax { state = State() }
             let known = state.layouts[layout.columns] ?? layout
             state.layouts[layout.columns] = known
-            state.tables[table] = known
+            var layouts = state.tables[table] ?? []
+            layouts.removeAll { $0 === known }
+            layouts.insert(known, at: 0)
+            state.tables[table] = Array(layouts.prefix(BatchPlanner.layoutsMax))
         }
     }
 
@@ -68,13 +73,12 @@ struct StoredBlocks {
     /// The rows for blocks to be made of: in their frames, if they lie in such as blocks take over and are of a table that was read
     /// before, otherwise as a block of their own.
     func part(_ part: SpoolFormat.RowsHead.Part, of body: ByteBuffer) throws -> BlockPart {
-        if let layout = layouts.layout(of: part.table),
-            let frames = body.getSlice(at: body.readerIndex + part.offset, length: part.length),
-            let read = BlockPart(
+        for layout in layouts.layouts(of: part.table) {
+            guard let frames = body.getSlice(at: body.readerIndex + part.offset, length: part.length) else { break }
+            let found = BlockPart(
                 framesOf: frames, rows: part.rows, layout: layout, encoding: Self.encoding,
                 frameBytes: SpoolFormat.frameBytes)
-        {
-            return read
+            if let found { return found }
         }
         return BlockPart(try read(part, of: body))
     }
@@ -100,7 +104,7 @@ struct StoredBlocks {
 
     /// nil: the table's columns are not those of the last time.
     private func readAlike(_ part: SpoolFormat.RowsHead.Part, _ raw: inout ByteBuffer) -> Block? {
-        guard let layout = layouts.layout(of: part.table) else { return nil }
+        guard let layout = layouts.layouts(of: part.table).first else { return nil }
         guard raw.readableBytes <= Self.copyBytesMax else {
             let block = Block(layout: layout)
             return fill(block, part, &raw) ? block : nil

@@ -102,6 +102,23 @@ import Testing
         #expect(read.allSatisfy { $0.nodes[0].data.bytes.elementsEqual(batches[0].block.nodes[0].data.bytes) })
     }
 
+    @Test func rowsOfATableThatLeaveOutOtherColumnsByTurnsStayInTheirFrames() throws {
+        let batches = (0..<6).map {
+            BatchFixtures.batch("t", rows: 2000, at: .now, layout: BatchFixtures.layout($0 % 3), number: UInt64($0))
+        }
+        let record = try SpoolFormat.rows(
+            received: 0, spans: [], batches: batches, compression: .lz4, isFinal: true
+        ).record
+        let stored = StoredBlocks(StoredLayouts())
+        let parts = try SpoolFormat.readRows(record.body).parts.map { try stored.part($0, of: record.body) }
+        #expect(parts.map { $0.whole == nil } == [false, false, false, true, true, true])
+        for (part, batch) in zip(parts, batches) {
+            #expect(part.layout == batch.layout)
+            let bytes = try BlockEncoder.encode([part], as: .file).body
+            #expect(bytes == (try BlockEncoder.encode([batch.block], as: .file).body))
+        }
+    }
+
     @Test func rowsOfSeveralTablesAreReadBackFromTheRecordThatTheyWereEncodedInto() throws {
         // Some whose runs become frames of their own, and some that do not.
         let batches = [3, 5000, 1, 20_000].enumerated().map { number, rows in
