@@ -74,6 +74,8 @@ indirect enum InferredType: Equatable {
     }
 
     private static func array(of arrays: [[InferredType]]) -> DataType? {
+        // An empty one beside one in which there is an empty one beside others: ClickHouse finds Dynamic in some of these.
+        guard !arrays.contains(where: \.isEmpty) || !arrays.contains(where: hasGaps) else { return nil }
         let types = arrays.map { common($0) }
         guard !types.contains(nil) else { return nil }
         guard let whole = common(arrays.flatMap { $0 }) else { return nil }
@@ -84,6 +86,10 @@ indirect enum InferredType: Equatable {
             return isMixedWithin ? .array(whole) : whole
         }
         return .array(whole)
+    }
+
+    private static func hasGaps(_ elements: [InferredType]) -> Bool {
+        elements.contains(.array([])) && elements.contains { $0 != .array([]) }
     }
 
     private static func scalar(_ values: [InferredType]) -> DataType? {

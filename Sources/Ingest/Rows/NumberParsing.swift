@@ -169,6 +169,8 @@ extension LineCursor {
     }
 
     private mutating func special<F: BinaryFloatingPoint>(quoted: Bool, negative: Bool) throws(ParseFault) -> F {
+        // Behind a point only digits follow.
+        guard p[-1] != UInt8(ascii: ".") else { throw ParseFault(.notANumber) }
         let value: F
         switch p.pointee | 0x20 {
         case UInt8(ascii: "i"):

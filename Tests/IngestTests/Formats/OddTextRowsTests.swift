@@ -58,8 +58,20 @@ import Testing
         }
     }
 
+    /// In an array a Bool is one of few words. By itself it may be any that ClickHouse knows.
+    @Test func aBoolInAnArrayIsNotShortened() throws {
+        let fixture = try RowFixture([
+            ("v", "Array(Bool)", nil), ("w", "Variant(Array(Bool))", nil), ("b", "Bool", nil),
+        ])
+        let rows = ["\"[1,t]\",\\N,t", "\\N,\"[1,t]\",t", "\"[TRUE,0]\",\"[false]\",yes", "\"[y]\",\\N,y"]
+        let outcome = try fixture.read(
+            Array((rows.joined(separator: "\n") + "\n").utf8), as: SessionFormat(.csv), rows: rows.count)
+        #expect(outcome.rows == [#"{"v":[true,false],"w":[false],"b":true}"#])
+        #expect(outcome.refusals.count == 3)
+    }
+
     /// ClickHouse stores a 0 for some of them, and fails at others.
-    @Test(arguments: ["t7", " n1", "tinf", "f-0.5", "[1,t2]"])
+    @Test(arguments: ["t7", " n1", "tinf", "f-0.5", "[1,t2]", "tn1", " tn1", "tFALSE", "fnnull"])
     func halfAWordBeforeANumberIsOfNoCertainType(cell: String) throws {
         let fixture = try RowFixture([("v", "Dynamic", nil)])
         let outcome = try fixture.read(Array("\(cell)\n".utf8), as: SessionFormat(.tsv), rows: 1)

@@ -314,4 +314,26 @@ import Testing
         #expect(outcome.rows == (stored.map { [$0] } ?? []))
         #expect(outcome.refusals == (stored == nil ? ["type_mismatch v"] : []))
     }
+
+    @Test(arguments: [".true", ".false", ".inf", ".nan", "-.inf", "."]) func behindAPointAFloatHasDigits(value: String)
+        throws
+    {
+        for type in ["Float64", "Float32", "Variant(Array(String), Float64)"] {
+            let outcome = try RowFixture(type: type).read(["{\"v\":\(value)}", "{\"v\":\"\(value)\"}", #"{"v":.5}"#])
+            #expect(outcome.rows == [#"{"v":0.5}"#])
+            #expect(outcome.refusals.count == 2)
+        }
+    }
+
+    /// ClickHouse finds Dynamic for some of the empty ones, and the type of their neighbours for others.
+    @Test func emptyArraysInArraysBesideEmptyOnesAreOfNoCertainType() throws {
+        let fixture = try RowFixture(type: "Dynamic")
+        let outcome = try fixture.read(
+            ["[[[1],[]],[]]", "[[[[1],[]],[]],[]]", "[[],[[],[[1]]]]", "[[[1],[]],[[2]]]", "[[1],[]]", "[[[[1]]],[]]"]
+                .map {
+                    "{\"v\":\($0)}"
+                })
+        #expect(outcome.refusals == Array(repeating: "type_mismatch v", count: 3))
+        #expect(outcome.rows.count == 3)
+    }
 }

@@ -60,19 +60,28 @@ struct CellInference {
         guard !isWord, start == 0 || Number(inside) == nil else { throw ParseFault(.uncertainType) }
     }
 
-    /// A number behind the beginning of such a word as `true`: ClickHouse takes some for numbers, and may fail to read them.
-    private func refuseHalfWord(_ bytes: UnsafeRawBufferPointer) throws(ParseFault) {
-        for word in ["true", "false", "null", "nan", "infinity"] {
+    /// A number or a word behind the beginning of such a word as `true`, or of several: ClickHouse takes some for what stands there, and
+    /// may fail to read them.
+    private func refuseHalfWord(_ bytes: UnsafeRawBufferPointer, depth: Int = 1) throws(ParseFault) {
+        for word in Self.words {
             let common = zip(word.utf8, bytes).prefix { $0 == $1 | 0x20 }.count
             for length in 0..<common {
                 let rest = UnsafeRawBufferPointer(rebasing: bytes[(length + 1)...])
-                guard Number(rest) == nil, !looksLikeAnExponent(rest) else { throw ParseFault(.uncertainType) }
+                let isWord = Self.words.contains { $0.utf8.elementsEqual(rest.lazy.map { $0 | 0x20 }) }
+                guard Number(rest) == nil, !isWord, !looksLikeAnExponent(rest) else {
+                    throw ParseFault(.uncertainType)
+                }
+                // Each of them is tried once.
+                if depth < Self.words.count { try refuseHalfWord(rest, depth: depth + 1) }
             }
         }
     }
 
+    private static let words = ["true", "false", "null", "nan", "infinity"]
+
     private func looksLikeAnExponent(_ bytes: UnsafeRawBufferPointer) -> Bool {
-        bytes.contains { $0 &- 0x30 <= 9 } && bytes.allSatisfy(\.isOfNumber)
+        // In this order: of a long text mostly one byte is looked at.
+        bytes.allSatisfy(\.isOfNumber) && bytes.contains { $0 &- 0x30 <= 9 }
     }
 
     private static func isBlank(_ byte: UInt8) -> Bool { byte == 0x20 || byte == 0x09 }

@@ -177,7 +177,7 @@ struct CellWriter {
             }
         case .integer, .decimal: try number(cursor.takeWord(), letters: false)
         case .float: try number(cursor.takeWord(), letters: true)
-        case .bool: append(try BoolWord.value(of: cursor.takeWord()) ? "true" : "false")
+        case .bool: append(try BoolWord.value(within: cursor.takeWord()) ? "true" : "false")
         case .time where cursor.p < cursor.end && cursor.p.pointee &- 0x30 <= 9:
             let digits = cursor.takeWord()
             guard digits.allSatisfy({ $0 &- 0x30 <= 9 }) else { throw ParseFault(.notATime) }
@@ -282,7 +282,16 @@ private enum BoolWord {
         ("disable", false), ("disabled", false),
     ].map { (Array($0.utf8), $1) }
 
-    static func value(of bytes: UnsafeRawBufferPointer) throws(ParseFault) -> Bool {
+    static func value(of bytes: UnsafeRawBufferPointer) throws(ParseFault) -> Bool { try value(of: bytes, words[...]) }
+
+    /// Of those that stand bare in an array, a map or a tuple.
+    static func value(within bytes: UnsafeRawBufferPointer) throws(ParseFault) -> Bool {
+        try value(of: bytes, words.prefix(4))
+    }
+
+    private static func value(
+        of bytes: UnsafeRawBufferPointer, _ words: ArraySlice<(text: [UInt8], value: Bool)>
+    ) throws(ParseFault) -> Bool {
         let found = words.first { word in
             word.text.count == bytes.count
                 && zip(word.text, bytes).allSatisfy { $0 == $1 || $0 >= 0x61 && $0 == $1 | 0x20 }
