@@ -63,9 +63,9 @@ struct SinkFixture {
         settings.hosts = [.init(name: "127.0.0.1", port: port)]
         settings.database = database
         settings.connections = 1
-        settings.connectTimeout = .seconds(10)
-        settings.insertTimeout = .seconds(20)
-        settings.queryTimeout = .seconds(20)
+        settings.connectTimeout = .seconds(60)
+        settings.insertTimeout = .seconds(60)
+        settings.queryTimeout = .seconds(60)
         settings.retryDelayMin = .milliseconds(1)
         settings.retryDelayMax = .milliseconds(20)
         settings.breakerOpenTime = .milliseconds(50)
