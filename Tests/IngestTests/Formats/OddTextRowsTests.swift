@@ -58,6 +58,13 @@ import Testing
         }
     }
 
+    /// In CSV each value of a tuple is a cell. A NULL at the beginning of one within it is to ClickHouse all of that one.
+    @Test func aNullIsNotTheFirstValueOfATupleWithinATuple() throws {
+        let fixture = try RowFixture([("v", "Tuple(a UInt8, b Tuple(c UInt8, d Nullable(UInt8)))", nil)])
+        let outcome = try fixture.read(Array("1,\\N,3\n4,5,\\N\n".utf8), as: SessionFormat(.csv), rows: 2)
+        #expect(outcome.rows.count == 1 && outcome.refusals.count == 1)
+    }
+
     /// In an array a Bool is one of few words. By itself it may be any that ClickHouse knows.
     @Test func aBoolInAnArrayIsNotShortened() throws {
         let fixture = try RowFixture([
