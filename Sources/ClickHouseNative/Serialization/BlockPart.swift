@@ -12,7 +12,7 @@ final class RunFrames: Sendable {
     let frameBytes: Int
     /// Of each node, where its frames lie, counted from the body's first byte; nil: its bytes are not there as they are in memory.
     let ranges: [Range<Int>?]
-    /// Of each node, bytes of its run.
+    /// Of each node, bytes of its run; 0 where it has no frames.
     let rawBytes: [Int]
 
     init(body: ByteBuffer, encoding: BlockEncoding, frameBytes: Int, ranges: [Range<Int>?], rawBytes: [Int]) {
@@ -51,11 +51,7 @@ public struct BlockPart: Sendable {
 
     /// Keeps of the block what the frames have not, in memory of its own: `block` may then be reused.
     init(_ block: Block, in frames: RunFrames) {
-        self.block = Block(keepingOf: block) { frames.ranges[$0] == nil }
-        self.frames = frames
-        rows = block.rows
-        byteCount = block.byteCount
-        byteCapacity = self.block.byteCapacity + frames.body.readableBytes
+        self.init(others: Block(keepingOf: block) { frames.ranges[$0] == nil }, in: frames)
     }
 
     /// - Parameter block: has the runs that are in no frames, and no others.
@@ -118,7 +114,7 @@ public struct AppendedBlock: Sendable {
             block,
             in: RunFrames(
                 body: body, encoding: encoding, frameBytes: frameBytes, ranges: marks,
-                rawBytes: block.layout.nodes.indices.map { block.nodes[$0].data.count }))
+                rawBytes: block.layout.nodes.indices.map { marks[$0] == nil ? 0 : block.nodes[$0].data.count }))
     }
 }
 

@@ -12,9 +12,7 @@ public enum FrameReader {
         _ buffer: inout ByteBuffer, limits: FrameLimits = FrameLimits()
     ) throws(FrameError) -> ByteBuffer? {
         let start = buffer.readerIndex
-        guard buffer.readableBytes >= FrameFormat.prefixBytes else { return nil }
-        let sealed = Int(buffer.getInteger(at: start + 17, endianness: .little, as: UInt32.self)!)
-        let rawSize = Int(buffer.getInteger(at: start + 21, endianness: .little, as: UInt32.self)!)
+        guard let (_, sealed, rawSize) = head(of: buffer) else { return nil }
         guard sealed >= FrameFormat.headerBytes, sealed <= limits.frameBytesMax else {
             throw FrameError(.badSize, "a size of \(sealed) bytes, allowed are 9 to \(limits.frameBytesMax)")
         }
@@ -44,15 +42,22 @@ public enum FrameReader {
 
     /// Passes the next frame by without a look at what is in it; nil when it is not there whole, or its sizes are none.
     static func skipFrame(_ buffer: inout ByteBuffer) -> (method: UInt8, rawBytes: Int)? {
+        guard let (method, sealed, rawBytes) = head(of: buffer), sealed >= FrameFormat.headerBytes,
+            buffer.readableBytes >= FrameFormat.checksumBytes + sealed
+        else { return nil }
+        buffer.moveReaderIndex(forwardBy: FrameFormat.checksumBytes + sealed)
+        return (method, rawBytes)
+    }
+
+    /// What the next frame says of itself; nil when that has not arrived.
+    private static func head(of buffer: ByteBuffer) -> (method: UInt8, sealed: Int, rawBytes: Int)? {
         let start = buffer.readerIndex
         guard buffer.readableBytes >= FrameFormat.prefixBytes,
             let method = buffer.getInteger(at: start + 16, as: UInt8.self),
             let sealed = buffer.getInteger(at: start + 17, endianness: .little, as: UInt32.self),
-            let rawBytes = buffer.getInteger(at: start + 21, endianness: .little, as: UInt32.self),
-            sealed >= FrameFormat.headerBytes, buffer.readableBytes >= FrameFormat.checksumBytes + Int(sealed)
+            let rawBytes = buffer.getInteger(at: start + 21, endianness: .little, as: UInt32.self)
         else { return nil }
-        buffer.moveReaderIndex(forwardBy: FrameFormat.checksumBytes + Int(sealed))
-        return (method, Int(rawBytes))
+        return (method, Int(sealed), Int(rawBytes))
     }
 
     private static func decompress(

@@ -160,8 +160,8 @@ struct FrameWriter: ~Copyable {
 
     /// Writes bytes into frames that have nothing else, compressed where they lie whatever their length.
     ///
-    /// - Parameter isText: nobody can tell from the number of values how long they are. So that the end shows all the same, a last frame that is full, as all before
-    ///   it are, is not compressed.
+    /// - Parameter isText: nobody can tell from the number of values how long they are. So that the end shows all the same, a last frame
+    ///   that is full, as all before it are, is not compressed.
     mutating func writeAlone(_ bytes: UnsafeRawBufferPointer, isText: Bool) throws(FrameError) {
         try endFrame()
         guard compression != nil else { return try write(bytes) }

@@ -49,6 +49,7 @@ public final class StoredLayouts: Sendable {
 
     fileprivate func giveBack(_ block: Block) {
         block.removeAll()
+        // What has no place is freed outside of the lock.
         let oldest = state.withLockedValue { state -> Block? in
             state.blocks.append(block)
             return state.blocks.count > Self.blocksMax ? state.blocks.removeFirst() : nil
