@@ -61,11 +61,10 @@ import Testing
         #expect(taken == [0..<500, 500..<1000, 1000..<1300])
     }
 
-    @Test func nobodyListeningIsSaidInWordsThatHelp() {
-        let sending = Sending(
-            Sending.Plan(socketPath: "/nonexistent/sluice.sock"), source: RowSource(.generated(1)))
-
-        let report = sending.run { _ in }
+    @Test func nobodyListeningIsSaidInWordsThatHelp() async throws {
+        let report = try await offThePool {
+            Sending(Sending.Plan(socketPath: "/nonexistent/sluice.sock"), source: RowSource(.generated(1))).run { _ in }
+        }
 
         #expect(
             report.problems == ["no daemon listens on /nonexistent/sluice.sock: start it with `sluice run`"])

@@ -62,13 +62,6 @@ final class UnixClient: Sendable {
     }
 }
 
-/// Runs what blocks on a thread of its own.
-func offThePool<Value: Sendable>(_ body: @escaping @Sendable () throws -> Value) async throws -> Value {
-    try await withCheckedThrowingContinuation { continuation in
-        Thread.detachNewThread { continuation.resume(with: Result { try body() }) }
-    }
-}
-
 /// A directory for one test, with a path short enough for sockets.
 final class TemporaryDirectory: Sendable {
     let path: String
