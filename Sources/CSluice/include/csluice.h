@@ -199,7 +199,8 @@ typedef struct {
 } sluice_civil;
 
 /// `YYYY-MM-DD hh:mm:ss` (or with a T) at p, 19 bytes that may be read, as numbers within 24 hours and twelve months;
-/// whether the month has the day is for the caller to say. 0 when the text is anything else.
+/// whether the month has the day is for the caller to say. 0 when the text is anything else, or the year is: no year 0 is
+/// read as that (ClickHouse's IO/ReadHelpers.cpp makes 1970 of it, parseDateTimeBestEffort.cpp a year left out).
 static inline int sluice_civil_time(const uint8_t *p, sluice_civil *out) {
     if (p[4] != '-' || p[7] != '-' || (p[10] != ' ' && p[10] != 'T') || p[13] != ':' || p[16] != ':') return 0;
     uint8_t d[14] = {p[0], p[1], p[2], p[3], p[5], p[6], p[8], p[9], p[11], p[12], p[14], p[15], p[17], p[18]};
@@ -212,6 +213,7 @@ static inline int sluice_civil_time(const uint8_t *p, sluice_civil *out) {
     const int hour = d[8] * 10 + d[9], minute = d[10] * 10 + d[11], second = d[12] * 10 + d[13];
     if (hour > 23 || minute > 59 || second > 59) return 0;
     out->year = d[0] * 1000 + d[1] * 100 + d[2] * 10 + d[3];
+    if (out->year == 0) return 0;
     out->month = d[4] * 10 + d[5];
     out->day = d[6] * 10 + d[7];
     out->second_of_day = hour * 3600 + minute * 60 + second;

@@ -84,6 +84,8 @@ extension LineCursor {
         return time
     }
 
+    private static let firstDayOfYear1 = TimeZoneRules.dayMin + 366
+
     /// With its opening quote: beyond 19 digits behind the point, ClickHouse reads no such time.
     private static let usualBytesMax = 40
 
@@ -166,6 +168,8 @@ extension LineCursor {
         guard digits == 4 else { throw ParseFault(.notATime) }
         let day = try calendarDay(orFault: .notATime)
         guard p - start == 10 else { throw ParseFault(.notATime) }
+        // ClickHouse makes 1970 of the year 0.
+        guard day >= Self.firstDayOfYear1 else { throw ParseFault(.outOfRange) }
         var second: Int32 = 0
         var nanoseconds: Int64 = 0
         if take(UInt8(ascii: " ")) || take(UInt8(ascii: "T")) {

@@ -149,13 +149,14 @@ struct RandomValues {
         case .ipv4: return "\"\(address())\""
         case .ipv6: return "\"\(groups())\""
         case .date: return "\"\(day(1970...2148))\""
-        case .date32: return "\"\(day(1900...2299))\""
+        case .date32: return "\"\(day(random.one(in: 20) ? 0...9999 : 1900...2299))\""
         case .dateTime:
             return random.one(in: 4) && !isKey
                 ? "\(random.int(0...4_294_967_295))" : "\"\(day(1971...2105)) \(clock())\""
         case .dateTime64(let precision, _):
             let fraction = random.one(in: 2) ? self.fraction(9) : ""
-            return "\"\(day(precision == 9 ? 1901...2261 : 1901...2298)) \(clock())\(fraction)\""
+            let years = precision == 9 ? 1901...2261 : precision < 6 && random.one(in: 20) ? 1...9998 : 1901...2298
+            return "\"\(day(years)) \(clock())\(fraction)\""
         case .time: return "\"\(random.one(in: 4) ? "-" : "")\(clock())\""
         case .time64: return "\"\(random.one(in: 4) ? "-" : "")\(clock())\(random.one(in: 2) ? fraction(9) : "")\""
         case .enum8(let members), .enum16(let members):
