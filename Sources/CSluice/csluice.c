@@ -14,7 +14,7 @@
 void sluice_tune_malloc(void) {
 #if defined(__GLIBC__)
     mallopt(M_ARENA_MAX, 2);
-    mallopt(M_MMAP_THRESHOLD, 4 << 20);
+    mallopt(M_MMAP_THRESHOLD, 1 << 20);
     mallopt(M_TRIM_THRESHOLD, 16 << 20);
 #endif
 }

@@ -63,6 +63,9 @@ import Testing
         let fixture = try RowFixture([("v", "Tuple(a UInt8, b Tuple(c UInt8, d Nullable(UInt8)))", nil)])
         let outcome = try fixture.read(Array("1,\\N,3\n4,5,\\N\n".utf8), as: SessionFormat(.csv), rows: 2)
         #expect(outcome.rows.count == 1 && outcome.refusals.count == 1)
+        let single = try RowFixture([("v", "Tuple(a UInt8, b Tuple(c Nullable(UInt8)))", nil)])
+        let taken = try single.read(Array("2,\\N\n".utf8), as: SessionFormat(.csv), rows: 1)
+        #expect(taken.rows == [#"{"v":{"a":2,"b":{"c":null}}}"#])
     }
 
     /// In an array a Bool is one of few words. By itself it may be any that ClickHouse knows.

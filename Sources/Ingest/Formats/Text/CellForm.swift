@@ -97,6 +97,11 @@ final class CellForm: Sendable {
         }
     }
 
+    /// In CSV a value has more than one cell, if those of its parts have one each.
+    var hasSeveralCells: Bool {
+        if isSpread, case .tuple(let elements, _) = kind { elements.count > 1 } else { false }
+    }
+
     /// Of which type a value is is written before it.
     var isChosen: Bool {
         switch kind {

@@ -79,8 +79,8 @@ struct TextRow {
                 cell = try self.cell()
             }
             writer.beginElement(place, keys)
-            // To ClickHouse it stands for all of a tuple within the tuple, not for its first value.
-            guard !element.isSpread || !cell.isNull else { throw ParseFault(.malformedCell) }
+            // To ClickHouse it stands for all of a tuple within the tuple, not for its first value of several.
+            guard !cell.isNull || !element.hasSeveralCells else { throw ParseFault(.malformedCell) }
             try value(cell, element, to: &writer)
         }
         writer.closeTuple(keys)
