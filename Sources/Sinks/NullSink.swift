@@ -3,6 +3,10 @@ import Pipeline
 
 /// Counts blocks and drops them: for measuring everything in front of a sink.
 public actor NullSink: Sink {
+    /// Blocks, and their bytes, that are dropped at once.
+    static let blocksAtOnceMax = 256
+    static let bytesAtOnceMax = 8 << 20
+
     public nonisolated let name = "ship"
     private let input: BoundedStream<EncodedBlock>
     private let telemetry: Telemetry
@@ -26,12 +30,17 @@ public actor NullSink: Sink {
 
     public func run() async throws {
         telemetry.health.set(.connected)
-        while let block = await input.next() {
-            telemetry.committed(
-                rows: block.rows, bytes: block.rawBytes, into: telemetry.table(block.table))
-            telemetry.endToEndLatency.observe(clock.now - block.firstReceived)
+        while let blocks = await input.nextBatch(maxElements: Self.blocksAtOnceMax, maxBytes: Self.bytesAtOnceMax) {
+            for block in blocks {
+                telemetry.committed(
+                    rows: block.rows, bytes: block.rawBytes, into: telemetry.table(block.table))
+                telemetry.endToEndLatency.observe(clock.now - block.firstReceived)
+            }
             telemetry.health.set(.healthy)
-            await committed(block)
+            // The spool writes together what comes together.
+            await withDiscardingTaskGroup { group in
+                for block in blocks { group.addTask { await self.committed(block) } }
+            }
         }
         telemetry.health.set(.disconnected)
         try Task.checkCancellation()

@@ -1,7 +1,7 @@
 import Pipeline
 
 /// What of a stage file's settings the parser needs: resolved once for a table, not looked up for a row.
-struct RowOptions {
+struct RowOptions: Hashable {
     var times = TimeReading.bestEffort
     var nullAsDefault = true
     var skipUnknownFields = true
@@ -61,7 +61,7 @@ struct RowOptions {
 }
 
 /// Values that columns do not take, though they do by default (`input_format_json_read_…_as_…`).
-struct Restrictions: OptionSet {
+struct Restrictions: OptionSet, Hashable {
     let rawValue: UInt8
 
     /// Numbers of more than eight bits.

@@ -1,6 +1,3 @@
-// Unsafe by design: owns the words that `RowParser` learns the order of keys in; they are as many as the plan has keys,
-// and two, for as long as the writer lives.
-
 import CSluice
 import ClickHouseNative
 import Pipeline
@@ -21,7 +18,8 @@ enum ReadingStop {
 /// block without it: each set of omitted columns is a variant with a block of its own.
 final class TableWriter {
     private struct Variant {
-        let plan: FieldPlan
+        let learned: LearnedPlan
+        var plan: FieldPlan { learned.plan }
         /// nil: no row came since the last were taken. So few tables have one at a time where rows are read table by table, and it is warm.
         var block: Block?
         var firstReceived: ContinuousClock.Instant?
@@ -62,7 +60,7 @@ final class TableWriter {
     private var current = 0
     /// What was read when the table had another structure, and not taken yet.
     private var retired: [Variant] = []
-    private var successors: UnsafeMutablePointer<Int32>
+    private let plans: KnownPlans
     private var scratch = ByteRun()
     /// Whoever collects row batches knows of the rows here.
     var isFilled = false
@@ -72,10 +70,11 @@ final class TableWriter {
     /// - Parameters:
     ///   - rules: what is asked of the table's rows.
     ///   - seed: of chance, where they leave something to it.
+    ///   - plans: of all tables that the worker reads.
     /// - Throws: `TimeZoneError` for a zone of the structure's that this host does not know, `RuleProblems` for rules that do not fit it.
     init(
         table: TableName, structure: TableStructure, options: RowOptions = RowOptions(), rules: TableRules? = nil,
-        seed: UInt64 = .random(in: .min ... .max), pool: BlockPool
+        seed: UInt64 = .random(in: .min ... .max), plans: KnownPlans = KnownPlans(), pool: BlockPool
     ) throws {
         self.table = table
         self.structure = structure
@@ -85,10 +84,10 @@ final class TableWriter {
         let set = try Self.set(of: rules, structure, options)
         self.rules = set
         self.seed = seed
-        let plan = try FieldPlan(structure, options: options, rules: set, seed: seed, pool: pool)
+        self.plans = plans
+        let plan = try plans.plan(of: structure, options: options, rules: set, seed: seed, pool: pool)
         tableName = KeyIndex([table.description])
-        variants = [Variant(plan: plan)]
-        successors = Self.successors(of: plan)
+        variants = [Variant(learned: plan)]
     }
 
     private static func set(
@@ -98,26 +97,17 @@ final class TableWriter {
         return try RuleSet(rules, for: structure, options: options)
     }
 
-    private static func successors(of plan: FieldPlan) -> UnsafeMutablePointer<Int32> {
-        let words = plan.keys.count + 2
-        let successors = UnsafeMutablePointer<Int32>.allocate(capacity: words)
-        successors.initialize(repeating: -1, count: words)
-        return successors
-    }
-
     /// Goes on with another structure: rows from here on are read by it. What was read so far stays as it is.
     ///
     /// - Throws: as `init`; nothing has changed then.
     func follow(_ structure: TableStructure, pool: BlockPool) throws {
         let set = try Self.set(of: asked, structure, options)
-        let plan = try FieldPlan(structure, options: options, rules: set, seed: seed, pool: pool)
+        let plan = try plans.plan(of: structure, options: options, rules: set, seed: seed, pool: pool)
         rules = set
         retired += variants.filter { $0.block.map { $0.rows > 0 } ?? false }
         for variant in variants { pool.forget(variant.plan.layout) }
-        variants = [Variant(plan: plan)]
+        variants = [Variant(learned: plan)]
         current = 0
-        successors.deallocate()
-        successors = Self.successors(of: plan)
         self.structure = structure
         askedFields.removeAll()
     }
@@ -126,7 +116,6 @@ final class TableWriter {
     func hasAsked() { askedFields.insert(unknownName) }
 
     deinit {
-        successors.deallocate()
         scratch.deallocate()
         tableName.deallocate()
     }
@@ -220,9 +209,10 @@ final class TableWriter {
         var options = self.options
         options.now = context.now
         options.takesChosen = context.takesChosen
+        let learned = variants[current].learned
         var parser = RowParser(
-            plan: variants[current].plan, block: block, options: options, tableKey: context.tableKey,
-            tableName: tableName, successors: successors, scratch: scratch)
+            plan: learned.plan, block: block, options: options, tableKey: context.tableKey,
+            tableName: tableName, successors: learned.successors, scratch: scratch)
         if asksForUnknownFields, askedFields.count < Self.askedFieldsMax { parser.askedFields = askedFields }
         return parser
     }
@@ -371,13 +361,13 @@ final class TableWriter {
             return nil
         }
         guard variants.count < context.variantsMax else { return ParseFault(.tooManyVariants) }
-        let plan = try? FieldPlan(
-            structure, omitting: omitted, options: options, rules: rules, seed: seed &+ UInt64(variants.count),
+        let plan = try? plans.plan(
+            of: structure, omitting: omitted, options: options, rules: rules, seed: seed &+ UInt64(variants.count),
             pool: context.pool)
         guard let plan else {
             return ParseFault(.malformed)
         }
-        variants.append(Variant(plan: plan))
+        variants.append(Variant(learned: plan))
         current = variants.count - 1
         return nil
     }

@@ -21,6 +21,7 @@ final class ChunkReader {
     let now: @Sendable () -> Int64
     private let tableKey: KeyIndex
     let pool: BlockPool
+    let plans = KnownPlans()
     let defaultTable: TableName?
     let routes: Routes
     /// Some table's rules keep only a sample of its rows.

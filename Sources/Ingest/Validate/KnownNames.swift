@@ -17,8 +17,10 @@ struct KnownNames {
         let number: Int
     }
 
-    /// A power of two; two names of one place take turns.
+    /// A power of two.
     private static let places = 4096
+    /// A name is in one of so many, from the one of its hash on. Names that find none free take turns.
+    private static let steps = 8
     private static let nameBytesMax = 512
 
     /// Empty until something was noted.
@@ -33,14 +35,20 @@ struct KnownNames {
     /// `TableWriter.number` of the table.
     func number(of name: UnsafeRawBufferPointer) -> Int? {
         let hash = KeyIndex.hash(of: name)
-        let entry = entries[Int(hash & UInt64(Self.places - 1))]
-        guard entry.number >= 0, entry.hash == hash, Int(entry.length) == name.count else { return nil }
-        let isSame = text.withUnsafeBytes { known in
-            guard let a = known.baseAddress, let b = name.baseAddress else { return true }
-            return sluice_equal(a + Int(entry.start), b, name.count) != 0
+        for step in 0..<Self.steps {
+            let entry = entries[Self.place(hash, step)]
+            guard entry.number >= 0 else { return nil }
+            guard entry.hash == hash, Int(entry.length) == name.count else { continue }
+            let isSame = text.withUnsafeBytes { known in
+                guard let a = known.baseAddress, let b = name.baseAddress else { return true }
+                return sluice_equal(a + Int(entry.start), b, name.count) != 0
+            }
+            if isSame { return entry.number }
         }
-        return isSame ? entry.number : nil
+        return nil
     }
+
+    private static func place(_ hash: UInt64, _ step: Int) -> Int { Int((hash &+ UInt64(step)) & UInt64(places - 1)) }
 
     mutating func note(_ name: UnsafeRawBufferPointer, _ number: Int) {
         guard name.count <= Self.nameBytesMax else { return }
@@ -49,7 +57,8 @@ struct KnownNames {
             entries = Array(repeating: Entry(hash: 0, start: 0, length: 0, number: -1), count: Self.places)
         }
         let hash = KeyIndex.hash(of: name)
-        entries[Int(hash & UInt64(Self.places - 1))] = Entry(
+        let free = (0..<Self.steps).first { entries[Self.place(hash, $0)].number < 0 }
+        entries[Self.place(hash, free ?? 0)] = Entry(
             hash: hash, start: Int32(text.count), length: Int32(name.count), number: number)
         text += name
     }

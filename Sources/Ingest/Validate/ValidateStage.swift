@@ -12,6 +12,8 @@ public actor ValidateStage: Stage {
     static let chunksAtOnceMax = 64
     /// Bytes that a worker takes at once.
     static let bytesAtOnceMax = 4 << 20
+    /// Mixed rows without numbers go on when they have so many bytes: there is memory for that which was used just before.
+    static let intakeBytes = 384 << 10
     /// For so long the rows of a table that could not be found are rejected without asking again.
     static let refusalTime: Duration = .seconds(2)
 
@@ -216,10 +218,11 @@ public actor ValidateStage: Stage {
             let structure = try await catalog.structure(of: table)
             let writer: TableWriter
             do {
-                writer = try self.writer(table, structure)
+                writer = try self.writer(table, structure, reader.plans)
             } catch let error as RuleProblems {
                 // What is remembered may be out of date: the column that the rules name may be there by now.
-                guard let now = try await watch.ask(table), let anew = try? self.writer(table, now) else {
+                guard let now = try await watch.ask(table), let anew = try? self.writer(table, now, reader.plans)
+                else {
                     return reader.refuse(table, because: invalid(error, table))
                 }
                 writer = anew
@@ -237,11 +240,13 @@ public actor ValidateStage: Stage {
         }
     }
 
-    private nonisolated func writer(_ table: TableName, _ structure: TableStructure) throws -> TableWriter {
+    private nonisolated func writer(
+        _ table: TableName, _ structure: TableStructure, _ plans: KnownPlans
+    ) throws -> TableWriter {
         try TableWriter(
             table: table, structure: structure,
             options: RowOptions(settings.input(of: table), depthMax: settings.depthMax),
-            rules: settings.rules(of: table), seed: seed(), pool: pool)
+            rules: settings.rules(of: table), seed: seed(), plans: plans, pool: pool)
     }
 
     /// Rows that would land unchecked, or with what is to be redacted, do not land.
@@ -306,30 +311,50 @@ public actor ValidateStage: Stage {
         asks.asked(writer.table, at: clock.now, least: least)
     }
 
-    /// Passes on all that was read since the last time: whole chunks, so that they become durable as a whole.
-    private nonisolated func passOn(_ work: inout Work) async throws {
-        defer { work.linger.passedOn(at: clock.now) }
+    /// What becomes of row batches while they are passed on.
+    private struct Passing {
+        var builder: IntakeBuilder
+        var rows = 0
+        var bytes = 0
+        var firstReceived: StageClock.Instant?
+    }
+
+    /// - Parameter isMixed: rows of many tables, mixed, are among those to pass on.
+    private nonisolated func passing(_ work: Work, isMixed: Bool) -> Passing {
         let compressesOnce = current.withLockedValue { $0.compressesOnce }
+        var expected = work.reader.bytesExpected
+        if isMixed, work.numbered.isEmpty { expected = min(expected, Self.intakeBytes) }
         // Few rows of one table, for which an ack is waited for, are compressed: twice as many bytes would not fit into
         // spool.memory_max until their block is full, and all after them would go on from the disk.
-        var builder = IntakeBuilder(
-            numbered: work.numbered, spool: spool, isFinal: compressesOnce,
-            backlog: work.reader.hasGathered ? backlog : nil,
-            expecting: work.reader.bytesExpected)
-        var rows = 0
-        var firstReceived: StageClock.Instant?
+        return Passing(
+            builder: IntakeBuilder(
+                numbered: work.numbered, spool: spool, isFinal: compressesOnce, backlog: isMixed ? backlog : nil,
+                expecting: expected))
+    }
+
+    /// Passes on all that was read since the last time. Rows with numbers are whole chunks, so that they become durable as a whole; others go
+    /// on a few tables at a time.
+    private nonisolated func passOn(_ work: inout Work) async throws {
+        defer { work.linger.passedOn(at: clock.now) }
+        let isMixed = work.reader.hasGathered
+        var passing = passing(work, isMixed: isMixed)
         while let step = work.reader.takeNext() {
             await settleLate(&work)
             switch step {
             case .needsStructure(let writer): try await ask(writer, &work.asks)
             case .batches(let batches):
                 for batch in batches {
-                    rows += batch.rows
-                    firstReceived = min(firstReceived ?? batch.firstReceived, batch.firstReceived)
+                    passing.rows += batch.rows
+                    passing.bytes += batch.bytes
+                    passing.firstReceived = min(passing.firstReceived ?? batch.firstReceived, batch.firstReceived)
                     telemetry.receivedRows.add(batch.rows)
                     telemetry.accepted(rows: batch.rows, into: counters(batch.table, &work.tables))
                     telemetry.acceptLatency.observe(clock.now - batch.firstReceived)
-                    try builder.append(batch) { pool.give($0) }
+                    try passing.builder.append(batch) { pool.give($0) }
+                }
+                if isMixed, work.numbered.isEmpty, passing.bytes >= Self.intakeBytes {
+                    try await send(&passing, numbered: [])
+                    passing = self.passing(work, isMixed: isMixed)
                 }
             }
         }
@@ -339,15 +364,22 @@ public actor ValidateStage: Stage {
             telemetry.accepted(rows: rows, into: counters(table, &work.tables))
             telemetry.discardedRows.add(rows, reason: "sampled")
         }
-        guard !builder.isEmpty || !work.numbered.isEmpty else { return }
-        held.add(rows)
-        defer { held.add(-rows) }
+        guard !passing.builder.isEmpty || !work.numbered.isEmpty else { return }
         if work.numbered.contains(where: { !$0.refusals.isEmpty }) { try await deadLetterSynced() }
-        let waited = firstReceived.map { max(.zero, clock.now - $0) } ?? .zero
-        let intake = builder.finish(numbered: work.numbered, received: wallClock() - Int64(waited.milliseconds)) {
+        let numbered = work.numbered
+        work.numbered = []
+        try await send(&passing, numbered: numbered)
+    }
+
+    /// - Parameter passing: of no use afterwards. Nobody else has it: the record would be copied.
+    private nonisolated func send(_ passing: inout Passing, numbered: [Intake.Numbered]) async throws {
+        held.add(passing.rows)
+        let rows = passing.rows
+        defer { held.add(-rows) }
+        let waited = passing.firstReceived.map { max(.zero, clock.now - $0) } ?? .zero
+        let intake = passing.builder.finish(numbered: numbered, received: wallClock() - Int64(waited.milliseconds)) {
             pool.give($0)
         }
-        work.numbered = []
         do {
             try await output.send(intake)
         } catch .cancelled {

@@ -94,7 +94,7 @@ struct BatchPlanner: Sendable {
         let layout = batch.layout
         if let place = table.blocks.firstIndex(where: { $0.layout == layout }) {
             var block = table.blocks.remove(at: place)
-            if let reason = reasonAgainst(batch.rows, bytes, joining: block, of: table) {
+            if let reason = reasonAgainst(block.rows + batch.rows, block.bytes + bytes, of: table) {
                 sealed.append(seal(block, batch.table, reason))
                 block = OpenBlock(batch, bytes: bytes)
             } else {
@@ -109,26 +109,25 @@ struct BatchPlanner: Sendable {
         }
         openRows += batch.rows
         openBytes += bytes
-        if let last = table.blocks.last, let reason = reasonToSeal(last, of: table) {
+        let last = table.blocks.count - 1
+        if let reason = reasonToSeal(table.blocks[last].rows, table.blocks[last].bytes, of: table) {
             sealed.append(seal(table.blocks.removeLast(), batch.table, reason))
         }
     }
 
     /// Why a block would be too large with the new rows.
-    private func reasonAgainst(
-        _ rows: Int, _ bytes: Int, joining block: OpenBlock, of table: OpenTable
-    ) -> SealedBlock.Reason? {
+    private func reasonAgainst(_ rows: Int, _ bytes: Int, of table: OpenTable) -> SealedBlock.Reason? {
         let limits = limits(of: table)
-        if block.rows + rows > limits.rows { return .rows }
-        if block.bytes + bytes > limits.bytes { return table.strategy.kind == .memory ? .memory : .bytes }
+        if rows > limits.rows { return .rows }
+        if bytes > limits.bytes { return table.strategy.kind == .memory ? .memory : .bytes }
         return nil
     }
 
     /// Why a block is full.
-    private func reasonToSeal(_ block: OpenBlock, of table: OpenTable) -> SealedBlock.Reason? {
+    private func reasonToSeal(_ rows: Int, _ bytes: Int, of table: OpenTable) -> SealedBlock.Reason? {
         let limits = limits(of: table)
-        if block.rows >= limits.rows { return .rows }
-        if block.bytes >= limits.bytes { return table.strategy.kind == .memory ? .memory : .bytes }
+        if rows >= limits.rows { return .rows }
+        if bytes >= limits.bytes { return table.strategy.kind == .memory ? .memory : .bytes }
         return nil
     }
 

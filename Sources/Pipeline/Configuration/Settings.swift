@@ -266,7 +266,7 @@ public struct BatchSettings: Sendable, Hashable {
     /// While the server has too many parts of a table, its blocks grow up to so many times their rows and age.
     public var growthMax = 8
     /// Sealed blocks that wait for compression.
-    public var queue = QueueSettings(elementsMax: 4, bytesMax: 8 << 20)
+    public var queue = QueueSettings(elementsMax: 256, bytesMax: 8 << 20)
 
     public init() {}
 }
@@ -282,7 +282,7 @@ public struct CompressSettings: Sendable, Hashable {
     /// Blocks compressed at once; 0: one for two cores, at least one.
     public var workers = 0
     /// Encoded blocks that wait for shipping.
-    public var queue = QueueSettings(elementsMax: 4, bytesMax: 8 << 20)
+    public var queue = QueueSettings(elementsMax: 256, bytesMax: 8 << 20)
 
     public init() {}
 }

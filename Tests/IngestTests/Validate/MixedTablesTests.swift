@@ -28,7 +28,8 @@ import Testing
             case .needsTable(let table, let at):
                 offset = at
                 if table.table.utf8.count == 2, table.table.hasPrefix("t") {
-                    reader.add(try TableWriter(table: table, structure: Self.structure, pool: pool))
+                    reader.add(
+                        try TableWriter(table: table, structure: Self.structure, plans: reader.plans, pool: pool))
                 } else {
                     reader.refuse(table, because: CatalogError(.unknownTable, table: table, message: "no such table"))
                 }
