@@ -19,6 +19,14 @@ void sluice_tune_malloc(void) {
 #endif
 }
 
+void sluice_give_memory_back(size_t idle_max) {
+#if defined(__GLIBC__) && __GLIBC_PREREQ(2, 33)
+    if (mallinfo2().fordblks > idle_max) malloc_trim(0);
+#else
+    (void)idle_max;
+#endif
+}
+
 ptrdiff_t sluice_find_last(const void *p, size_t size, uint8_t byte) {
     const uint8_t *bytes = p;
 #if defined(__GLIBC__)

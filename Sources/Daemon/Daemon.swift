@@ -138,7 +138,7 @@ public struct Daemon: Sendable {
                 telemetry.intake = .draining
                 // What is held by a pause could not drain.
                 gate.open()
-            })
+            }, whileRunning: { await IdleMemory.watch() })
     }
 
     // MARK: While it runs

@@ -275,6 +275,10 @@ ptrdiff_t sluice_find_last(const void *p, size_t size, uint8_t byte);
 /// given back to the system at once. Does nothing where the C library has no such knobs.
 void sluice_tune_malloc(void);
 
+/// Gives memory back to the system that nobody uses and that the C library keeps, between what is used, if it is more than `idle_max` bytes.
+/// Takes some milliseconds then, in which others wait for memory. Does nothing where the C library has no such call.
+void sluice_give_memory_back(size_t idle_max);
+
 /// The uid, gid and pid of the process at the other end of a Unix socket. 0, or an errno.
 int sluice_peer_credentials(int fd, uint32_t *uid, uint32_t *gid, int32_t *pid);
 

@@ -199,7 +199,7 @@ struct BatchPlanner: Sendable {
     /// at once.
     private mutating func sealLargest(_ sealed: inout [SealedBlock]) {
         let bytesMax =
-            openTables < Self.manyTables ? settings.memoryMax : settings.memoryMax - settings.memoryMax / 16
+            openTables < Self.manyTables ? settings.memoryMax : settings.memoryMax - settings.memoryMax / 8
         var open: [(table: TableName, layout: BlockLayout, bytes: Int)] = []
         for (name, table) in tables {
             open += table.blocks.map { (name, $0.layout, $0.bytes) }

@@ -26,17 +26,21 @@ public final class Runtime: Sendable {
     private let clock: StageClock
     private let exitNow: @Sendable (ExitReason) -> Void
     private let onStopping: @Sendable () -> Void
+    private let whileRunning: @Sendable () async -> Void
 
     /// - Parameters:
     ///   - stages: In start order.
     ///   - onStopping: Called once, before the first stage is told to stop, for whatever reason.
+    ///   - whileRunning: Runs beside the stages, and is cancelled when all have stopped.
     ///   - exitNow: Ends the process without further ado. Tests pass something milder.
     public init(
         stages: [any Stage], shutdownTimeout: Duration, logger: Logger, telemetry: Telemetry? = nil,
         clock: StageClock = .continuous, onStopping: @escaping @Sendable () -> Void = {},
+        whileRunning: @escaping @Sendable () async -> Void = {},
         exitNow: @escaping @Sendable (ExitReason) -> Void = { endProcess(status: $0.exitStatus) }
     ) {
         self.onStopping = onStopping
+        self.whileRunning = whileRunning
         let course = ShutdownCourse(stages: stages, telemetry: telemetry)
         self.course = course
         self.logger = logger
@@ -70,8 +74,10 @@ public final class Runtime: Sendable {
         }
         // A stage may end by itself, or the limit pass: both stop the rest.
         let watching = Task { await watch() }
+        let beside = Task { await whileRunning() }
         defer {
             listening.cancel()
+            beside.cancel()
             watching.cancel()
         }
         var thrown: (any Error)?

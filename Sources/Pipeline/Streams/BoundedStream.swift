@@ -55,6 +55,17 @@ public struct BoundedStream<Element: Sendable>: Sendable {
     @inlinable
     public func cancelWritable(_ registration: WritableRegistration) { storage.removeWatcher(id: registration.id) }
 
+    /// Returns when the stream has fallen to half of both bounds, is finished, or the task is cancelled: what is made only then does not wait
+    /// in its maker's hand, where no bound counts it.
+    public func waitUntilWritable() async {
+        guard !isEmpty else { return }
+        let gate = PauseGate()
+        gate.close()
+        guard let registration = onWritable({ gate.open() }) else { return }
+        await gate.pass()
+        cancelWritable(registration)
+    }
+
     /// No more sends: those that wait get their elements back, consumers get the rest and then the end. May be repeated.
     @inlinable
     public func finish() { storage.finish() }

@@ -60,7 +60,9 @@ public actor CompressStage: Stage {
 
     /// One worker; outside the actor, so that workers do not wait for each other.
     private nonisolated func work() async throws {
-        while let block = await input.next() {
+        while true {
+            await output.waitUntilWritable()
+            guard let block = await input.next() else { return }
             // Read now: once a block is encoded, its parts are somebody else's.
             let rows = block.rows
             held.add(rows)

@@ -122,6 +122,28 @@ import TestSupport
         #expect(calls.values == ["first", "at once"])
     }
 
+    @Test(.endsEvenIfItHangs) func whoMakesAnElementWaitsUntilItIsWanted() async {
+        let stream = stream(elements: 4)
+        await stream.waitUntilWritable()
+        for element in 1...4 { #expect(isAccepted(stream.trySend(element))) }
+        let calls = Recorder<String>()
+        let waiting = Task {
+            await stream.waitUntilWritable()
+            calls.record("writable")
+        }
+        let cancelled = Task { await stream.waitUntilWritable() }
+        cancelled.cancel()
+        await cancelled.value
+        #expect(stream.takeAvailable(maxElements: 1) == [1])
+        #expect(calls.values.isEmpty)
+        #expect(stream.takeAvailable(maxElements: 1) == [2])
+        await waiting.value
+        #expect(isAccepted(stream.trySend(5)) && isAccepted(stream.trySend(6)))
+        let last = Task { await stream.waitUntilWritable() }
+        stream.finish()
+        await last.value
+    }
+
     @Test func onlyAsManyEventLoopsAreCalledAsThereIsRoomForTheOthersLater() throws {
         let stream = stream(elements: 100, bytes: 100)
         for _ in 0..<10 { #expect(isAccepted(stream.trySend(10))) }
