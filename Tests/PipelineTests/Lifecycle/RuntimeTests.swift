@@ -21,7 +21,7 @@ import TestSupport
             FirstStage(name: "admin", output: nil, log: log, elements: 0),
         ])
         let running = Task { try await runtime.run(signals: false) }
-        await log.wait { $0.contains("receive sent all") }
+        await log.wait { $0.contains("receive sent all") && $0.contains("beside has begun") }
         runtime.stop()
         await log.wait { $0.contains("receive ended") }
         #expect(!log.values.contains("validate ended"), "nothing ends while the sink holds it up")
@@ -30,6 +30,7 @@ import TestSupport
         let ends = log.values.filter { $0.hasSuffix("ended") }
         #expect(ends == ["admin ended", "receive ended", "validate ended", "ship ended"])
         #expect(log.values.filter { $0 == "ship took one" }.count == 20, "every element arrived")
+        await log.wait { $0.contains("beside is over") }
     }
 
     @Test(arguments: 0..<20)
@@ -137,10 +138,15 @@ import TestSupport
     }
 
     private func runtime(_ stages: [any Stage]) -> Runtime {
-        let (clock, exits) = (clock, exits)
+        let (clock, exits, log) = (clock, exits, log)
         return Runtime(
             stages: stages, shutdownTimeout: .seconds(30),
             logger: Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() }), clock: StageClock(clock),
+            whileRunning: {
+                log.record("beside has begun")
+                while !Task.isCancelled { try? await Task.sleep(for: .seconds(3600)) }
+                log.record("beside is over")
+            },
             exitNow: { exits.record($0) })
     }
 }
