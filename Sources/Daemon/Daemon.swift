@@ -64,7 +64,7 @@ public struct Daemon: Sendable {
         let keeper = try Keeper(
             settings: settings, input: intakes, batches: rowBatches, blocks: sealed, registry: registry,
             environment: environment, telemetry: telemetry, logger: logger.of(stage: "spool"),
-            wallClock: Self.milliseconds, hasBacklog: backlog, sinkIsIdle: { encoded.isEmpty },
+            wallClock: Self.milliseconds, hasBacklog: backlog,
             recycle: { pool.give($0) })
         self.keeper = keeper
         telemetry.observe(chunks, as: "validate")

@@ -19,7 +19,6 @@ struct Keeper: Sendable {
         blocks: BoundedStream<SealedBlock>, registry: ProducerRegistry, environment: [String: String],
         telemetry: Telemetry, logger: Logger,
         wallClock: @escaping @Sendable () -> Int64, hasBacklog: SpoolBacklog,
-        sinkIsIdle: @escaping @Sendable () -> Bool,
         recycle: @escaping @Sendable ([Block]) -> Void
     ) throws {
         let settings = all.spool
@@ -45,7 +44,6 @@ struct Keeper: Sendable {
         let spool = SpoolStage(
             core: core, input: input, batches: batches, blocks: blocks, registry: registry, telemetry: telemetry,
             logger: logger, wallClock: wallClock, compressesOnce: all.compressesOnce, hasBacklog: hasBacklog,
-            sinkIsIdle: sinkIsIdle,
             recycle: recycle)
         stage = spool
         setAside = spool.setAside

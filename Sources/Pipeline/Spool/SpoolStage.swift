@@ -11,9 +11,6 @@ public actor SpoolStage: Stage {
     /// Longest wait between attempts to write.
     static let retryDelayMax: Duration = .seconds(5)
     static let retryDelayMin: Duration = .milliseconds(50)
-    /// Longest wait of rows for `spool.memory_max`, and how often to look whether they still should.
-    static let windowWaitMax: Duration = .seconds(1)
-    static let windowCheckInterval: Duration = .milliseconds(20)
     /// How long to wait before looking for room again, if nothing is settled meanwhile.
     static let roomCheckInterval: Duration = .seconds(1)
 
@@ -55,12 +52,9 @@ public actor SpoolStage: Stage {
         didSet { hasBacklog.isThere = backlog != nil }
     }
     private let hasBacklog: SpoolBacklog
-    private let sinkIsIdle: @Sendable () -> Bool
     private(set) var isInputEnded = false
     private var feederWaits: CheckedContinuation<Void, Never>?
     private var roomWaits: CheckedContinuation<Void, Never>?
-    /// Waits for the feeder to take something from the window.
-    private var windowWaits: CheckedContinuation<Void, Never>?
     private var lastSpaceWarning: StageClock.Instant?
 
     private struct Fed {
@@ -73,13 +67,11 @@ public actor SpoolStage: Stage {
     ///   - blocks: what an earlier run had sealed and not settled.
     ///   - compressesOnce: `Settings.compressesOnce`
     ///   - hasBacklog: is told whether rows go on from the disk.
-    ///   - sinkIsIdle: no block waits for being sent.
     public init(
         core: SpoolCore, input: BoundedStream<Intake>, batches: BoundedStream<RowBatch>,
         blocks: BoundedStream<SealedBlock>, registry: ProducerRegistry, telemetry: Telemetry, logger: Logger,
         clock: StageClock = .continuous, wallClock: @escaping @Sendable () -> Int64,
         compressesOnce: Bool = false, hasBacklog: SpoolBacklog = SpoolBacklog(),
-        sinkIsIdle: @escaping @Sendable () -> Bool = { false },
         recycle: @escaping @Sendable ([Block]) -> Void = { _ in }
     ) {
         self.core = core
@@ -95,7 +87,6 @@ public actor SpoolStage: Stage {
         self.compressesOnce = compressesOnce
         setAside = SetAside(telemetry: telemetry.spool, clock: clock)
         self.hasBacklog = hasBacklog
-        self.sinkIsIdle = sinkIsIdle
         backlog = core.restored.backlog
         hasBacklog.isThere = backlog != nil
     }
@@ -169,7 +160,6 @@ public actor SpoolStage: Stage {
             held.add(rows)
             defer { held.subtract(rows) }
             guard try await waitForRoom(intakes) else { continue }
-            try await waitForWindow(intakes)
             _ = await write(intakes.compactMap(\.entry), of: intakes)
         }
         try Task.checkCancellation()
@@ -244,26 +234,6 @@ public actor SpoolStage: Stage {
     }
 
     private func roomMayBeThere() { roomWaits.take()?.resume() }
-
-    /// While the sink is idle it is this process that does not keep up. To send rows by way of the disk would give it still more to do, so they
-    /// wait until there is room for them in memory. When the sink does not keep up they go to the disk at once.
-    private func waitForWindow(_ intakes: [Intake]) async throws {
-        let bytes = intakes.reduce(0) { $0 + $1.batches.reduce(0) { $0 + $1.memory } }
-        let end = clock.now + Self.windowWaitMax
-        while backlog == nil, !window.isEmpty, windowBytes + bytes > core.settings.memoryMax, sinkIsIdle(),
-            clock.now < end
-        {
-            let timer = Task { [clock] in
-                try? await clock.sleep(for: Self.windowCheckInterval)
-                self.windowHasChanged()
-            }
-            await withCheckedContinuation { windowWaits = $0 }
-            timer.cancel()
-            try Task.checkCancellation()
-        }
-    }
-
-    private func windowHasChanged() { windowWaits.take()?.resume() }
 
     private func discard(_ intakes: [Intake]) {
         for intake in intakes {
@@ -387,7 +357,6 @@ public actor SpoolStage: Stage {
             if !window.isEmpty {
                 let next = window.removeFirst()
                 windowBytes -= next.bytes
-                windowHasChanged()
                 let rows = next.batches.reduce(0) { $0 + $1.rows }
                 held.add(rows)
                 defer { held.subtract(rows) }

@@ -36,8 +36,7 @@ import Testing
 
         init(
             outputMax: Int = 1000, clock: StageClock = .continuous, now: @escaping @Sendable () -> Int64 = { 0 },
-            compressesOnce: Bool = false, sinkIsIdle: @escaping @Sendable () -> Bool = { false },
-            change: (inout SpoolSettings) -> Void = { _ in }
+            compressesOnce: Bool = false, change: (inout SpoolSettings) -> Void = { _ in }
         ) throws {
             var settings = SpoolSettings()
             settings.compression = .none
@@ -49,7 +48,7 @@ import Testing
             stage = SpoolStage(
                 core: core, input: input, batches: batches, blocks: blocks, registry: registry, telemetry: telemetry,
                 logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }, clock: clock, wallClock: now,
-                compressesOnce: compressesOnce, sinkIsIdle: sinkIsIdle)
+                compressesOnce: compressesOnce)
         }
 
         /// Takes batches, and settles them, until there were so many rows.
@@ -92,53 +91,6 @@ import Testing
         var got: [UInt64] = []
         while got.count < 200, let batch = await fixture.batches.next() { got += Self.ids(batch) }
         #expect(got == Array(1...200))
-        fixture.input.finish()
-        try await running.value
-    }
-
-    /// The disk cannot be read at all.
-    @Test(.endsEvenIfItHangs) func whileTheSinkIsIdleRowsWaitForMemory() async throws {
-        let fixture = try Fixture(
-            outputMax: 1, clock: StageClock(ManualClock()), sinkIsIdle: { true }, change: { $0.memoryMax = 1 })
-        fixture.disk.set(.init(read: 1000))
-        let running = Task { try await fixture.stage.run() }
-        let sending = Task {
-            for first in stride(from: UInt64(1), through: 100, by: 10) {
-                try await fixture.send(first...first + 9)
-                await eventually { fixture.telemetry.snapshot().spool.unsettledRows == first + 9 }
-            }
-        }
-        var got: [UInt64] = []
-        while got.count < 100, let batch = await fixture.batches.next() { got += Self.ids(batch) }
-        #expect(got == Array(1...100))
-        try await sending.value
-        fixture.input.finish()
-        try await running.value
-    }
-
-    /// - Parameter staysIdle: then there is a longest wait.
-    @Test(.endsEvenIfItHangs, arguments: [false, true])
-    func rowsWaitForMemoryNoLongerThanTheSinkIsIdle(staysIdle: Bool) async throws {
-        let clock = ManualClock()
-        let isIdle = Gauge()
-        isIdle.set(1)
-        let fixture = try Fixture(
-            outputMax: 1, clock: StageClock(clock), sinkIsIdle: { isIdle.current == 1 }, change: { $0.memoryMax = 1 })
-        let running = Task { try await fixture.stage.run() }
-        // One behind the stage, one in its hand, one in its memory; the next one waits.
-        for first in [1, 11, 21] as [UInt64] {
-            try await fixture.send(first...first + 9)
-            await eventually { fixture.telemetry.snapshot().spool.unsettledRows == first + 9 }
-        }
-        try await fixture.send(31...40)
-        if !staysIdle { isIdle.set(0) }
-        await eventually {
-            clock.advance(by: staysIdle ? SpoolStage.windowWaitMax : SpoolStage.windowCheckInterval)
-            return fixture.telemetry.snapshot().spool.unsettledRows == 40
-        }
-        var got: [UInt64] = []
-        while got.count < 40, let batch = await fixture.batches.next() { got += Self.ids(batch) }
-        #expect(got == Array(1...40))
         fixture.input.finish()
         try await running.value
     }
