@@ -207,7 +207,7 @@ public struct ValidateSettings: Sendable, Hashable {
     public var schemaFiles: [String] = []
     public var deadLetter = DeadLetterSettings()
     /// What waits for batching: many row batches of few rows where there are many tables.
-    public var queue = QueueSettings(elementsMax: 8192, bytesMax: 4 << 20)
+    public var queue = QueueSettings(elementsMax: 8192, bytesMax: 8 << 20)
 
     public init() {}
 
