@@ -1,3 +1,6 @@
+// Unsafe by design: a parser reads the words of a `LearnedPlan` and the lines of a `HeldChunk`; the writer's variant and the caller hold
+// them for as long as it does.
+
 import CSluice
 import ClickHouseNative
 import Pipeline

@@ -84,6 +84,7 @@ extension LineCursor {
         return time
     }
 
+    /// Behind the 366 days of the year 0.
     private static let firstDayOfYear1 = TimeZoneRules.dayMin + 366
 
     /// With its opening quote: beyond 19 digits behind the point, ClickHouse reads no such time.

@@ -51,7 +51,8 @@ struct KnownNames {
     private static func place(_ hash: UInt64, _ step: Int) -> Int { Int((hash &+ UInt64(step)) & UInt64(places - 1)) }
 
     mutating func note(_ name: UnsafeRawBufferPointer, _ number: Int) {
-        guard name.count <= Self.nameBytesMax else { return }
+        // Noted again and again, as by the first row of each chunk, it would take the places of others.
+        guard name.count <= Self.nameBytesMax, isEmpty || self.number(of: name) != number else { return }
         if text.count + name.count > Self.textBytesMax { forget() }
         if entries.isEmpty {
             entries = Array(repeating: Entry(hash: 0, start: 0, length: 0, number: -1), count: Self.places)

@@ -314,37 +314,36 @@ public actor ValidateStage: Stage {
     /// What becomes of row batches while they are passed on.
     private struct Passing {
         var builder: IntakeBuilder
-        var rows = 0
         var bytes = 0
         var firstReceived: StageClock.Instant?
     }
 
-    /// - Parameter isMixed: rows of many tables, mixed, are among those to pass on.
-    private nonisolated func passing(_ work: Work, isMixed: Bool) -> Passing {
+    /// - Parameters:
+    ///   - isMixed: rows of many tables, mixed, are among those to pass on.
+    ///   - bytesMax: no more row batches are put in from so many bytes on.
+    private nonisolated func passing(_ work: Work, isMixed: Bool, bytesMax: Int) -> Passing {
         let compressesOnce = current.withLockedValue { $0.compressesOnce }
-        var expected = work.reader.bytesExpected
-        if isMixed, work.numbered.isEmpty { expected = min(expected, Self.intakeBytes) }
         // Few rows of one table, for which an ack is waited for, are compressed: twice as many bytes would not fit into
         // spool.memory_max until their block is full, and all after them would go on from the disk.
         return Passing(
             builder: IntakeBuilder(
                 numbered: work.numbered, spool: spool, isFinal: compressesOnce, backlog: isMixed ? backlog : nil,
-                expecting: expected))
+                expecting: min(work.reader.bytesExpected, bytesMax)))
     }
 
-    /// Passes on all that was read since the last time. Rows with numbers are whole chunks, so that they become durable as a whole; others go
-    /// on a few tables at a time.
+    /// Passes on all that was read since the last time. Rows with numbers are whole chunks, so that they become durable as a whole; mixed ones
+    /// without go on a few tables at a time.
     private nonisolated func passOn(_ work: inout Work) async throws {
         defer { work.linger.passedOn(at: clock.now) }
         let isMixed = work.reader.hasGathered
-        var passing = passing(work, isMixed: isMixed)
+        let bytesMax = isMixed && work.numbered.isEmpty ? Self.intakeBytes : .max
+        var passing = passing(work, isMixed: isMixed, bytesMax: bytesMax)
         while let step = work.reader.takeNext() {
             await settleLate(&work)
             switch step {
             case .needsStructure(let writer): try await ask(writer, &work.asks)
             case .batches(let batches):
                 for batch in batches {
-                    passing.rows += batch.rows
                     passing.bytes += batch.bytes
                     passing.firstReceived = min(passing.firstReceived ?? batch.firstReceived, batch.firstReceived)
                     telemetry.receivedRows.add(batch.rows)
@@ -352,9 +351,9 @@ public actor ValidateStage: Stage {
                     telemetry.acceptLatency.observe(clock.now - batch.firstReceived)
                     try passing.builder.append(batch) { pool.give($0) }
                 }
-                if isMixed, work.numbered.isEmpty, passing.bytes >= Self.intakeBytes {
+                if passing.bytes >= bytesMax {
                     try await send(&passing, numbered: [])
-                    passing = self.passing(work, isMixed: isMixed)
+                    passing = self.passing(work, isMixed: isMixed, bytesMax: bytesMax)
                 }
             }
         }
@@ -373,13 +372,13 @@ public actor ValidateStage: Stage {
 
     /// - Parameter passing: of no use afterwards. Nobody else has it: the record would be copied.
     private nonisolated func send(_ passing: inout Passing, numbered: [Intake.Numbered]) async throws {
-        held.add(passing.rows)
-        let rows = passing.rows
-        defer { held.add(-rows) }
         let waited = passing.firstReceived.map { max(.zero, clock.now - $0) } ?? .zero
         let intake = passing.builder.finish(numbered: numbered, received: wallClock() - Int64(waited.milliseconds)) {
             pool.give($0)
         }
+        let rows = intake.rows
+        held.add(rows)
+        defer { held.add(-rows) }
         do {
             try await output.send(intake)
         } catch .cancelled {

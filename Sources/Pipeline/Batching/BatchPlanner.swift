@@ -94,7 +94,9 @@ struct BatchPlanner: Sendable {
         let layout = batch.layout
         if let place = table.blocks.firstIndex(where: { $0.layout == layout }) {
             var block = table.blocks.remove(at: place)
-            if let reason = reasonAgainst(block.rows + batch.rows, block.bytes + bytes, of: table) {
+            if let reason = reasonToSeal(
+                block.rows + batch.rows, block.bytes + bytes, of: table, isBeyond: { $0 > $1 })
+            {
                 sealed.append(seal(block, batch.table, reason))
                 block = OpenBlock(batch, bytes: bytes)
             } else {
@@ -110,24 +112,22 @@ struct BatchPlanner: Sendable {
         openRows += batch.rows
         openBytes += bytes
         let last = table.blocks.count - 1
-        if let reason = reasonToSeal(table.blocks[last].rows, table.blocks[last].bytes, of: table) {
+        if let reason = reasonToSeal(
+            table.blocks[last].rows, table.blocks[last].bytes, of: table, isBeyond: { $0 >= $1 })
+        {
             sealed.append(seal(table.blocks.removeLast(), batch.table, reason))
         }
     }
 
-    /// Why a block would be too large with the new rows.
-    private func reasonAgainst(_ rows: Int, _ bytes: Int, of table: OpenTable) -> SealedBlock.Reason? {
+    /// Why a block of so many rows and bytes goes no further.
+    ///
+    /// - Parameter isBeyond: compares with a limit: a block that is at one is full, one over it too large.
+    private func reasonToSeal(
+        _ rows: Int, _ bytes: Int, of table: OpenTable, isBeyond: (Int, Int) -> Bool
+    ) -> SealedBlock.Reason? {
         let limits = limits(of: table)
-        if rows > limits.rows { return .rows }
-        if bytes > limits.bytes { return table.strategy.kind == .memory ? .memory : .bytes }
-        return nil
-    }
-
-    /// Why a block is full.
-    private func reasonToSeal(_ rows: Int, _ bytes: Int, of table: OpenTable) -> SealedBlock.Reason? {
-        let limits = limits(of: table)
-        if rows >= limits.rows { return .rows }
-        if bytes >= limits.bytes { return table.strategy.kind == .memory ? .memory : .bytes }
+        if isBeyond(rows, limits.rows) { return .rows }
+        if isBeyond(bytes, limits.bytes) { return table.strategy.kind == .memory ? .memory : .bytes }
         return nil
     }
 

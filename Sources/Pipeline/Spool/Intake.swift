@@ -1,6 +1,7 @@
 import ClickHouseNative
 
-/// What validation made of some whole chunks: it becomes durable as one record, or not at all.
+/// What validation made of some whole chunks, or of a part of chunks whose rows have no numbers: it becomes durable as one record, or not at
+/// all.
 public struct Intake: Sendable {
     /// Rows of a numbering, and those of them that were refused.
     public struct Numbered: Sendable {
