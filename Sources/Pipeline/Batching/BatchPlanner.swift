@@ -1,6 +1,6 @@
 import ClickHouseNative
 
-/// Decides when open blocks are sealed: a value without clock, tasks or streams.
+/// Decides when open blocks are sealed; without clock, tasks or streams.
 ///
 /// - A block never exceeds its strategy's `rowsMax` and `bytesMax`: what would make it larger seals it first. A row batch
 ///   that is larger by itself is not split; it becomes a block of its own. (Validation makes none of more than
@@ -10,7 +10,7 @@ import ClickHouseNative
 /// - Ages count from the arrival of a block's oldest row.
 /// - While the sink has too many blocks of a table, rows and ages are multiplied, up to `growthMax` times; bytes are
 ///   not, as they bound the memory.
-struct BatchPlanner: Sendable {
+struct BatchPlanner {
     /// Open blocks of one table.
     static let layoutsMax = 4
     /// Whatever the strategy: a block stays one INSERT block of the server (its `max_insert_block_size`).
@@ -39,16 +39,22 @@ struct BatchPlanner: Sendable {
         _ batch: RowBatch, now: StageClock.Instant, pressure: Int = 1
     ) -> [SealedBlock] {
         guard batch.rows > 0 else { return [] }
-        var table = tables.removeValue(forKey: batch.table) ?? OpenTable(strategy: strategy(of: batch.table))
-        if table.strategy.kind == .immediate { return [seal(batch)] }
+        let known = tables[batch.table]
+        let table = known ?? OpenTable(batch.table, strategy: strategy(of: batch.table))
+        if table.strategy.kind == .immediate {
+            // Those from before it was go on first.
+            let before = known.map { sealAll(of: $0, .immediate) } ?? []
+            return before + [seal(batch)]
+        }
         table.growth = min(max(pressure, 1), settings.growthMax)
         let bytes = batch.bytes
         if table.strategy.kind == .adaptive { table.rate.arrived(rows: batch.rows, bytes: bytes, at: now) }
         if table.blocks.isEmpty { openTables += 1 }
+        if known == nil { tables[batch.table] = table }
 
         var sealed: [SealedBlock] = []
-        add(batch, bytes: bytes, to: &table, sealed: &sealed)
-        keep(table, as: batch.table)
+        add(batch, bytes: bytes, to: table, sealed: &sealed)
+        noteChange(of: table)
         // Others may have a smaller share of the memory now that there is one table more; they see to it when their
         // next row batch comes. The sum is watched at once.
         if openBytes > settings.memoryMax { sealLargest(&sealed) }
@@ -65,10 +71,7 @@ struct BatchPlanner: Sendable {
     /// From now on other settings hold, for what is open as well. What that makes due is sealed when it is looked at next.
     mutating func reconfigured(_ settings: BatchSettings) {
         self.settings = settings
-        for name in Array(tables.keys) {
-            let strategy = strategy(of: name)
-            tables[name]?.strategy = strategy
-        }
+        for table in tables.values { table.strategy = strategy(of: table.name) }
         nextDeadline = tables.values.lazy.compactMap(\.deadline).min()
     }
 
@@ -81,28 +84,25 @@ struct BatchPlanner: Sendable {
     /// Seals what is open of a table, or of all.
     mutating func flushRequested(_ table: TableName?) -> [SealedBlock] {
         guard let table else { return sealAll(.flush) { _, _ in true } }
-        var sealed: [SealedBlock] = []
-        while let open = tables[table], !open.blocks.isEmpty { sealed.append(seal(table, 0, .flush)) }
-        return sealed
+        return tables[table].map { sealAll(of: $0, .flush) } ?? []
     }
 
     // MARK: Filling
 
     private mutating func add(
-        _ batch: RowBatch, bytes: Int, to table: inout OpenTable, sealed: inout [SealedBlock]
+        _ batch: RowBatch, bytes: Int, to table: OpenTable, sealed: inout [SealedBlock]
     ) {
         let layout = batch.layout
         if let place = table.blocks.firstIndex(where: { $0.layout == layout }) {
-            var block = table.blocks.remove(at: place)
-            if let reason = reasonToSeal(
-                block.rows + batch.rows, block.bytes + bytes, of: table, isBeyond: { $0 > $1 })
-            {
-                sealed.append(seal(block, batch.table, reason))
-                block = OpenBlock(batch, bytes: bytes)
+            let (rows, all) = (table.blocks[place].rows + batch.rows, table.blocks[place].bytes + bytes)
+            if let reason = reasonToSeal(rows, all, of: table, isBeyond: { $0 > $1 }) {
+                sealed.append(seal(table.blocks.remove(at: place), batch.table, reason))
+                table.blocks.append(OpenBlock(batch, bytes: bytes))
             } else {
-                block.append(batch, bytes: bytes)
+                table.blocks[place].append(batch, bytes: bytes)
+                // The one that was used last is at the end.
+                if place < table.blocks.count - 1 { table.blocks.append(table.blocks.remove(at: place)) }
             }
-            table.blocks.append(block)
         } else {
             if table.blocks.count >= Self.layoutsMax {
                 sealed.append(seal(table.blocks.removeFirst(), batch.table, .layout))
@@ -148,14 +148,15 @@ struct BatchPlanner: Sendable {
 
     // MARK: Sealing
 
-    /// Puts a table back, if there is something to remember of it.
-    private mutating func keep(_ table: OpenTable, as name: TableName) {
+    /// A table has other blocks than before: it is forgotten if there is nothing to remember of it.
+    private mutating func noteChange(of table: OpenTable) {
         if let deadline = table.deadline { nextDeadline = nextDeadline.map { min($0, deadline) } ?? deadline }
-        if table.blocks.isEmpty {
-            openTables -= 1
-            guard table.strategy.kind == .adaptive, tables.count < Self.idleTablesMax + openTables else { return }
+        guard table.blocks.isEmpty else { return }
+        openTables -= 1
+        guard table.strategy.kind == .adaptive, tables.count <= Self.idleTablesMax + openTables else {
+            tables[table.name] = nil
+            return
         }
-        tables[name] = table
     }
 
     private mutating func seal(_ batch: RowBatch) -> SealedBlock {
@@ -170,29 +171,28 @@ struct BatchPlanner: Sendable {
         return SealedBlock(identity: BlockIdentity(id: lastID), table: table, parts: block.parts, reason: reason)
     }
 
-    private mutating func seal(_ name: TableName, _ place: Int, _ reason: SealedBlock.Reason) -> SealedBlock {
-        guard var table = tables.removeValue(forKey: name) else { preconditionFailure("the table is open") }
-        let sealed = seal(table.blocks.remove(at: place), name, reason)
-        keep(table, as: name)
+    private mutating func sealAll(of table: OpenTable, _ reason: SealedBlock.Reason) -> [SealedBlock] {
+        guard !table.blocks.isEmpty else { return [] }
+        let sealed = table.blocks.map { seal($0, table.name, reason) }
+        table.blocks = []
+        noteChange(of: table)
         return sealed
     }
 
     private mutating func sealAll(
         _ reason: SealedBlock.Reason, where isDue: (OpenTable, OpenBlock) -> Bool
     ) -> [SealedBlock] {
-        var due: [(table: TableName, priority: Int, block: OpenBlock)] = []
-        for (name, var table) in tables where table.blocks.contains(where: { isDue(table, $0) }) {
-            let all = table
-            due += all.blocks.filter { isDue(all, $0) }.map { (name, all.strategy.priority, $0) }
-            table.blocks.removeAll { isDue(all, $0) }
-            tables[name] = nil
-            keep(table, as: name)
+        var due: [(table: OpenTable, block: OpenBlock)] = []
+        for table in Array(tables.values) where table.blocks.contains(where: { isDue(table, $0) }) {
+            due += table.blocks.filter { isDue(table, $0) }.map { (table, $0) }
+            table.blocks.removeAll { isDue(table, $0) }
+            noteChange(of: table)
         }
         due.sort {
-            ($1.priority, $0.block.firstReceived, $0.table.description)
-                < ($0.priority, $1.block.firstReceived, $1.table.description)
+            ($1.table.strategy.priority, $0.block.firstReceived, $0.table.name.description)
+                < ($0.table.strategy.priority, $1.block.firstReceived, $1.table.name.description)
         }
-        return due.map { seal($0.block, $0.table, reason) }
+        return due.map { seal($0.block, $0.table.name, reason) }
     }
 
     /// Seals the largest blocks, until there is room again. To look for them costs something with many tables, so that there some are sealed
@@ -200,17 +200,19 @@ struct BatchPlanner: Sendable {
     private mutating func sealLargest(_ sealed: inout [SealedBlock]) {
         let bytesMax =
             openTables < Self.manyTables ? settings.memoryMax : settings.memoryMax - settings.memoryMax / 8
-        var open: [(table: TableName, layout: BlockLayout, bytes: Int)] = []
-        for (name, table) in tables {
-            open += table.blocks.map { (name, $0.layout, $0.bytes) }
+        let all = Array(tables.values)
+        var blocks: [(table: Int, bytes: Int)] = []
+        for place in all.indices {
+            for block in all[place].blocks.indices { blocks.append((place, all[place].blocks[block].bytes)) }
         }
-        open.sort { $0.bytes > $1.bytes }
-        for next in open {
+        blocks.sort { $0.bytes > $1.bytes }
+        for next in blocks {
             guard openBytes > bytesMax else { return }
-            guard let place = tables[next.table]?.blocks.firstIndex(where: { $0.layout === next.layout }) else {
-                continue
-            }
-            sealed.append(seal(next.table, place, .memory))
+            let table = all[next.table]
+            // Of those that are as large it may be another, which is as good.
+            guard let place = table.blocks.firstIndex(where: { $0.bytes == next.bytes }) else { continue }
+            sealed.append(seal(table.blocks.remove(at: place), table.name, .memory))
+            noteChange(of: table)
         }
     }
 }

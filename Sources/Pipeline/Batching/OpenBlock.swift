@@ -23,8 +23,9 @@ struct OpenBlock: Sendable {
     }
 }
 
-/// The open blocks of one table.
-struct OpenTable: Sendable {
+/// The open blocks of one table. An object, and the planner's own: there may be thousands, and a copy would touch all that they refer to.
+final class OpenTable {
+    let name: TableName
     var strategy: BatchStrategy
     /// One for each layout, the one that was used last at the end.
     var blocks: [OpenBlock] = []
@@ -32,17 +33,24 @@ struct OpenTable: Sendable {
     /// How many times larger blocks are, while the sink has too many of them.
     var growth = 1
 
+    init(_ name: TableName, strategy: BatchStrategy) {
+        self.name = name
+        self.strategy = strategy
+    }
+
     /// When a block is due; nil: never by age.
     func deadline(of block: OpenBlock) -> StageClock.Instant? {
         switch strategy.kind {
-        case .immediate, .size, .memory: nil
+        case .size, .memory: nil
+        // It was open before the table's strategy became this one.
+        case .immediate: block.firstReceived
         case .time, .hybrid: block.firstReceived + strategy.ageMax * growth
         case .adaptive: block.firstReceived + adaptiveAge * growth
         }
     }
 
     /// The earliest deadline of its blocks.
-    var deadline: StageClock.Instant? { blocks.lazy.compactMap { deadline(of: $0) }.min() }
+    var deadline: StageClock.Instant? { blocks.lazy.compactMap { self.deadline(of: $0) }.min() }
 
     private var adaptiveAge: Duration {
         let fill = rate.timeToFill(rows: strategy.rowsMax, bytes: strategy.bytesMax) ?? strategy.ageMax

@@ -24,6 +24,22 @@ import TestSupport
         #expect(planner.openRows == 0 && planner.nextDeadline == nil)
     }
 
+    @Test func whatIsOpenOfATableThatBecomesImmediateGoesOnFirst() {
+        for kind in [BatchStrategy.Kind.size, .hybrid] {
+            for waits in [false, true] {
+                var planner = planner(BatchFixtures.strategy(kind))
+                #expect(planner.rowBatchReceived(batch(rows: 2), now: start).isEmpty)
+                planner.reconfigured(BatchFixtures.settings(BatchFixtures.strategy(.immediate)))
+                // It is due, whether or not another row batch comes.
+                #expect(planner.nextDeadline.map { $0 <= start } == true)
+                var sealed = waits ? planner.deadlineReached(now: start) : []
+                sealed += planner.rowBatchReceived(batch(rows: 3), now: start)
+                #expect(sealed.map(\.rows) == [2, 3])
+                #expect(planner.openRows == 0 && planner.openBytes == 0 && planner.drained().isEmpty)
+            }
+        }
+    }
+
     @Test func timeSealsByAgeAloneCountedFromTheFirstRow() {
         var planner = planner(
             BatchFixtures.strategy(.time) {
