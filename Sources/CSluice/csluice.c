@@ -4,6 +4,8 @@
 #include "csluice.h"
 
 #include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/types.h>
 #include <unistd.h>
@@ -25,6 +27,39 @@ void sluice_give_memory_back(size_t idle_max) {
 #else
     (void)idle_max;
 #endif
+}
+
+// Ahead of the bytes, so that they are aligned as malloc aligns.
+struct scratch {
+    size_t room;
+    size_t padding;
+    unsigned char bytes[];
+};
+
+static pthread_key_t scratch_key;
+static int scratch_key_is_there;
+static pthread_once_t scratch_once = PTHREAD_ONCE_INIT;
+
+static void make_scratch_key(void) { scratch_key_is_there = pthread_key_create(&scratch_key, free) == 0; }
+
+void *sluice_thread_scratch(size_t size) {
+    pthread_once(&scratch_once, make_scratch_key);
+    if (!scratch_key_is_there) return NULL;
+    struct scratch *scratch = pthread_getspecific(scratch_key);
+    if (scratch && scratch->room >= size) return scratch->bytes;
+    // What was in it is of no interest: not realloc, which would copy it.
+    free(scratch);
+    pthread_setspecific(scratch_key, NULL);
+    size_t room = 4096;
+    while (room < size) room *= 2;
+    scratch = malloc(sizeof *scratch + room);
+    if (!scratch) return NULL;
+    scratch->room = room;
+    if (pthread_setspecific(scratch_key, scratch) != 0) {
+        free(scratch);
+        return NULL;
+    }
+    return scratch->bytes;
 }
 
 ptrdiff_t sluice_find_last(const void *p, size_t size, uint8_t byte) {

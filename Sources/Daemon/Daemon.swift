@@ -56,6 +56,7 @@ public struct Daemon: Sendable {
         deadLetter.redact(by: settings.validate)
         self.deadLetter = deadLetter
         let pool = BlockPool(bytesMax: settings.validate.recycledBytesMax)
+        let buffers = BufferPool(bytesMax: settings.validate.recycledBytesMax)
         let pressure = SinkPressure()
         let registry = ProducerRegistry(
             producersMax: settings.spool.producersMax, ageMax: settings.spool.producerAgeMax,
@@ -64,8 +65,7 @@ public struct Daemon: Sendable {
         let keeper = try Keeper(
             settings: settings, input: intakes, batches: rowBatches, blocks: sealed, registry: registry,
             environment: environment, telemetry: telemetry, logger: logger.of(stage: "spool"),
-            wallClock: Self.milliseconds, hasBacklog: backlog,
-            recycle: { pool.give($0) })
+            wallClock: Self.milliseconds, hasBacklog: backlog, buffers: buffers, recycle: { pool.give($0) })
         self.keeper = keeper
         telemetry.observe(chunks, as: "validate")
         telemetry.observe(intakes, as: keeper.stage.name, rows: { $0.rows })
@@ -98,7 +98,7 @@ public struct Daemon: Sendable {
         }
         compress = CompressStage(
             input: sealed, output: encoded, settings: settings.compress, sink: sink, telemetry: telemetry,
-            recycle: { pool.give($0) })
+            buffers: buffers, recycle: { pool.give($0) })
         batch = BatchStage(
             settings: settings.batch, input: rowBatches, output: sealed, telemetry: telemetry, pressure: pressure,
             seal: keeper.seal)
@@ -106,7 +106,8 @@ public struct Daemon: Sendable {
             settings: settings.validate, input: chunks, output: intakes,
             spool: settings.spool.enabled ? settings.spool.compression : nil,
             compressesOnce: settings.compressesOnce, backlog: backlog, catalog: catalog, changes: changes,
-            pool: pool, telemetry: telemetry, logger: logger.of(stage: "validate"), wallClock: Self.milliseconds,
+            pool: pool, buffers: buffers, telemetry: telemetry, logger: logger.of(stage: "validate"),
+            wallClock: Self.milliseconds,
             deadLetter: { rejections in
                 telemetry.rejectionSamples.record(rejections)
                 await deadLetter.record(rejections)
@@ -131,6 +132,7 @@ public struct Daemon: Sendable {
         telemetry.describe(sink: settings.ship.sink.rawValue)
         telemetry.observe { $0.producers = { [weak registry] in registry?.list() ?? ProducerList() } }
         telemetry.observe { $0.deadLetter = { [weak deadLetter] in deadLetter?.status } }
+        telemetry.observe { $0.recycledBytes = { ["blocks": pool.bytes, "buffers": buffers.idleBytes] } }
         runtime = Runtime(
             stages: stages + (try beside(telemetry)), shutdownTimeout: settings.shutdownTimeout, logger: logger,
             telemetry: telemetry,
@@ -138,7 +140,7 @@ public struct Daemon: Sendable {
                 telemetry.intake = .draining
                 // What is held by a pause could not drain.
                 gate.open()
-            }, whileRunning: { await IdleMemory.watch() })
+            }, whileRunning: { await IdleMemory.watch(buffers) })
     }
 
     // MARK: While it runs

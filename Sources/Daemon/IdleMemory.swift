@@ -1,4 +1,5 @@
 import CSluice
+import ClickHouseNative
 
 /// Memory that was used in a busy moment and lies between what is used still: the C library gives back by itself only what is at the end.
 enum IdleMemory {
@@ -8,7 +9,10 @@ enum IdleMemory {
     static let interval: Duration = .seconds(10)
 
     /// Ends when it is cancelled.
-    static func watch() async {
-        while (try? await Task.sleep(for: interval)) != nil { sluice_give_memory_back(bytesMax) }
+    static func watch(_ buffers: BufferPool) async {
+        while (try? await Task.sleep(for: interval)) != nil {
+            buffers.trim()
+            sluice_give_memory_back(bytesMax)
+        }
     }
 }

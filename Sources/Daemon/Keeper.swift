@@ -18,7 +18,7 @@ struct Keeper: Sendable {
         settings all: Settings, input: BoundedStream<Intake>, batches: BoundedStream<RowBatch>,
         blocks: BoundedStream<SealedBlock>, registry: ProducerRegistry, environment: [String: String],
         telemetry: Telemetry, logger: Logger,
-        wallClock: @escaping @Sendable () -> Int64, hasBacklog: SpoolBacklog,
+        wallClock: @escaping @Sendable () -> Int64, hasBacklog: SpoolBacklog, buffers: BufferPool,
         recycle: @escaping @Sendable ([Block]) -> Void
     ) throws {
         let settings = all.spool
@@ -40,7 +40,7 @@ struct Keeper: Sendable {
         #endif
         let core = try SpoolCore(
             disk: disk, settings: settings, registry: registry,
-            wallClock: wallClock)
+            wallClock: wallClock, buffers: buffers)
         let spool = SpoolStage(
             core: core, input: input, batches: batches, blocks: blocks, registry: registry, telemetry: telemetry,
             logger: logger, wallClock: wallClock, compressesOnce: all.compressesOnce, hasBacklog: hasBacklog,

@@ -279,6 +279,10 @@ void sluice_tune_malloc(void);
 /// Takes some milliseconds then, in which others wait for memory. Does nothing where the C library has no such call.
 void sluice_give_memory_back(size_t idle_max);
 
+/// Memory of the calling thread: at least `size` bytes, which keep what is written there until the thread asks again or ends. NULL: there
+/// is no such memory. A thread keeps the most that it asked for, rounded up to a power of two.
+void *sluice_thread_scratch(size_t size);
+
 /// The uid, gid and pid of the process at the other end of a Unix socket. 0, or an errno.
 int sluice_peer_credentials(int fd, uint32_t *uid, uint32_t *gid, int32_t *pid);
 

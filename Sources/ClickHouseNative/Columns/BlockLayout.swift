@@ -59,6 +59,14 @@ public final class BlockLayout: Sendable, Hashable {
     private let textFactor: Int
     /// Of each column, its name and type as they stand before its values.
     let columnHeads: [[UInt8]]
+    /// Whether the wire has of each column what memory has, one run behind the other; otherwise some column says more, or its runs are
+    /// others when blocks become one.
+    let isFlat: Bool
+    /// All of `columnHeads`, and where each of them ends.
+    let heads: [UInt8]
+    let headEnds: [Int]
+    /// Behind the last node of each column.
+    let columnEnds: [Int]
 
     public init(_ columns: [ColumnDefinition]) {
         self.columns = columns
@@ -66,12 +74,20 @@ public final class BlockLayout: Sendable, Hashable {
         roots = columns.map { builder.add($0.type, belowArray: false) }
         nodes = builder.nodes
         types = builder.types
-        ends = builder.ends
+        let ends = builder.ends
+        self.ends = ends
         stringsBelowArrays = nodes.indices.filter { [nodes] in nodes[$0].kind == .string && nodes[$0].isBelowArray }
         let (below, others) = (nodes.filter(\.isBelowArray), nodes.filter { !$0.isBelowArray })
         rowBytesMin = others.reduce(0) { $0 + max(4, $1.width) }
         // An element is a character and a comma at least, and has a value in each node below the array.
         textFactor = 1 + below.reduce(0) { $0 + max(4, $1.width) } / 2
+        isFlat = zip(nodes, types).allSatisfy { node, type in
+            switch node.kind {
+            case .fixed, .nullable, .tuple: true
+            case .string: TextColumnFormat(type) == .string
+            case .array, .lowCardinality, .variant: false
+            }
+        }
         columnHeads = columns.map { column in
             [column.name, column.type.description].flatMap { text in
                 var run = ByteRun()
@@ -80,6 +96,13 @@ public final class BlockLayout: Sendable, Hashable {
                 return Array(run.bytes) + Array(text.utf8)
             }
         }
+        heads = columnHeads.flatMap { $0 }
+        var end = 0
+        headEnds = columnHeads.map {
+            end += $0.count
+            return end
+        }
+        columnEnds = roots.map { ends[$0] }
     }
 
     /// About the most that rows take in a block, from the size of their text; for deciding when to look closer.

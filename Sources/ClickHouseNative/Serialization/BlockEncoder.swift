@@ -24,26 +24,32 @@ public enum BlockEncoder {
     }
 
     /// The same of parts that may be compressed already.
+    ///
+    /// - Parameter buffers: what is written comes from there.
     public static func encode(
-        _ parts: [BlockPart], as encoding: BlockEncoding, frameBytes: Int = 1 << 20
-    ) throws(FrameError) -> Encoded {
-        var marks: [Range<Int>?]?
-        return try encode(parts, as: encoding, frameBytes: frameBytes, marks: &marks)
-    }
-
-    /// - Parameter marks: by node; where there are such, runs get frames of their own and are marked here.
-    static func encode(
-        _ parts: [BlockPart], as encoding: BlockEncoding, frameBytes: Int, marks: inout [Range<Int>?]?
+        _ parts: [BlockPart], as encoding: BlockEncoding, frameBytes: Int = 1 << 20,
+        buffers: BufferPool = BufferPool(bytesMax: 0)
     ) throws(FrameError) -> Encoded {
         precondition(!parts.isEmpty && parts.allSatisfy { $0.layout == parts[0].layout })
         let parts = try parts.map { part throws(FrameError) in try part.fitting(encoding, frameBytes: frameBytes) }
+        if let few = FlatBlock(parts, as: encoding, frameBytes: frameBytes) {
+            var buffer = ByteBuffer()
+            let raw = try few.append(to: &buffer)
+            return Encoded(bytes: BlockBody(buffer), rawBytes: raw)
+        }
         let bytes = parts.reduce(0) { $0 + (encoding.isPacked ? $1.bytesExpected : $1.byteCount) }
-        var writer = FrameWriter(compression: encoding.compression, frameBytes: frameBytes, expecting: bytes)
+        var buffer = buffers.take(bytes + 4096)
+        var writer = FrameWriter(
+            compression: encoding.compression, frameBytes: frameBytes, appendingTo: &buffer)
+        var marks: [Range<Int>?]?
         try write(parts, as: encoding, marks: &marks, to: &writer)
+        buffers.lend(writer.output)
         return Encoded(bytes: writer.takeBody(), rawBytes: writer.rawBytes)
     }
 
     /// Writes a block out of parts whose frames are such as the writer makes.
+    ///
+    /// - Parameter marks: by node; where there are such, runs get frames of their own and are marked here.
     static func write(
         _ parts: [BlockPart], as encoding: BlockEncoding, marks: inout [Range<Int>?]?, to writer: inout FrameWriter
     ) throws(FrameError) {
@@ -76,22 +82,21 @@ public enum BlockEncoder {
     /// What stands before the columns. A connection's blocks begin with numbered fields, ended by 0 (ClickHouse's Core/BlockInfo.h): not an
     /// overflow row, no bucket.
     static func head(columns: Int, rows: Int, revision: Revision?) -> [UInt8] {
-        var head = ByteRun()
-        defer { head.deallocate() }
+        var head: [UInt8] = []
+        head.reserveCapacity(FlatBlock.headBytesMax)
         if let revision {
-            head.appendVarUInt(1)
-            head.append(UInt8(0))
-            head.appendVarUInt(2)
-            head.append(Int32(-1).littleEndian)
-            if revision.supports(.outOfOrderBuckets) {
-                head.appendVarUInt(3)
-                head.appendVarUInt(0)
-            }
-            head.appendVarUInt(0)
+            head += [1, 0, 2, 0xFF, 0xFF, 0xFF, 0xFF]
+            if revision.supports(.outOfOrderBuckets) { head += [3, 0] }
+            head.append(0)
         }
-        head.appendVarUInt(UInt64(columns))
-        head.appendVarUInt(UInt64(rows))
-        return Array(head.bytes)
+        for var rest in [UInt64(columns), UInt64(rows)] {
+            while rest >= 0x80 {
+                head.append(UInt8(truncatingIfNeeded: rest) | 0x80)
+                rest >>= 7
+            }
+            head.append(UInt8(rest))
+        }
+        return head
     }
 }
 

@@ -124,10 +124,10 @@ extension BlockEncoder {
     /// A run's frames cost some 40 bytes each and compress worse the shorter the run. So the frames are cut by runs only if a run has
     /// `runBytesMin` bytes on average; otherwise the block itself is the part.
     public static func encodeAsPart(
-        _ block: Block, as encoding: BlockEncoding, frameBytes: Int = 1 << 20, runBytesMin: Int = 4 << 10
+        _ block: Block, as encoding: BlockEncoding, frameBytes: Int = 1 << 20, runBytesMin: Int = 4 << 10,
+        buffers: BufferPool = BufferPool(bytesMax: 0)
     ) throws(FrameError) -> (body: ByteBuffer, part: BlockPart) {
-        var body = ByteBuffer()
-        body.reserveCapacity(bytesExpected(of: block, as: encoding))
+        var body = buffers.take(bytesExpected(of: block, as: encoding))
         let appended = try append(
             block, as: encoding, byRuns: true, to: &body, frameBytes: frameBytes, runBytesMin: runBytesMin)
         return (body, appended.part(in: body))
@@ -153,9 +153,15 @@ extension BlockEncoder {
         _ block: Block, as encoding: BlockEncoding, byRuns: Bool, to buffer: inout ByteBuffer,
         frameBytes: Int = 1 << 20, runBytesMin: Int = 4 << 10
     ) throws(FrameError) -> AppendedBlock {
-        let hasRuns = byRuns && canShareFrames(of: block, as: encoding, runBytesMin: runBytesMin)
-        var marks: [Range<Int>?]? = hasRuns ? Array(repeating: nil, count: block.layout.nodes.count) : nil
         let start = buffer.readableBytes
+        let hasRuns = byRuns && canShareFrames(of: block, as: encoding, runBytesMin: runBytesMin)
+        if !hasRuns, let few = FlatBlock([BlockPart(block)], as: encoding, frameBytes: frameBytes) {
+            _ = try few.append(to: &buffer)
+            return AppendedBlock(
+                block: block, encoding: encoding, frameBytes: frameBytes, marks: nil,
+                range: start..<buffer.readableBytes)
+        }
+        var marks: [Range<Int>?]? = hasRuns ? Array(repeating: nil, count: block.layout.nodes.count) : nil
         var writer = FrameWriter(compression: encoding.compression, frameBytes: frameBytes, appendingTo: &buffer)
         try write([BlockPart(block)], as: encoding, marks: &marks, to: &writer)
         buffer = writer.takeOutput()

@@ -75,6 +75,23 @@ enum FrameFormat {
     static let headerBytes = 9
     static let prefixBytes = checksumBytes + headerBytes
 
+    /// Writes what stands before a payload that is there already.
+    ///
+    /// - Parameter frame: from the frame's first byte on.
+    /// - Returns: The frame's bytes.
+    static func seal(_ frame: UnsafeMutableRawBufferPointer, payload: Int, raw: Int, method: UInt8) -> Int {
+        let sealed = headerBytes + payload
+        frame.storeBytes(of: method, toByteOffset: 16, as: UInt8.self)
+        frame.storeBytes(of: UInt32(sealed).littleEndian, toByteOffset: 17, as: UInt32.self)
+        frame.storeBytes(of: UInt32(raw).littleEndian, toByteOffset: 21, as: UInt32.self)
+        let hash = CityHash128(
+            hashing: UnsafeRawBufferPointer(
+                rebasing: UnsafeRawBufferPointer(frame)[checksumBytes..<checksumBytes + sealed]))
+        frame.storeBytes(of: hash.low.littleEndian, toByteOffset: 0, as: UInt64.self)
+        frame.storeBytes(of: hash.high.littleEndian, toByteOffset: 8, as: UInt64.self)
+        return prefixBytes + payload
+    }
+
     static let methodNone: UInt8 = 0x02
     static let methodLZ4: UInt8 = 0x82
     static let methodZSTD: UInt8 = 0x90

@@ -231,17 +231,7 @@ struct FrameWriter: ~Copyable {
                 failure = FrameError(.compressionFailed, "the compressor took no \(raw.count) bytes")
                 return 0
             }
-            let sealed = FrameFormat.headerBytes + size
-            room.storeBytes(of: method, toByteOffset: 16, as: UInt8.self)
-            room.storeBytes(of: UInt32(sealed).littleEndian, toByteOffset: 17, as: UInt32.self)
-            room.storeBytes(of: UInt32(raw.count).littleEndian, toByteOffset: 21, as: UInt32.self)
-            let hash = CityHash128(
-                hashing: UnsafeRawBufferPointer(
-                    rebasing: UnsafeRawBufferPointer(room)[
-                        FrameFormat.checksumBytes..<FrameFormat.checksumBytes + sealed]))
-            room.storeBytes(of: hash.low.littleEndian, toByteOffset: 0, as: UInt64.self)
-            room.storeBytes(of: hash.high.littleEndian, toByteOffset: 8, as: UInt64.self)
-            return FrameFormat.prefixBytes + size
+            return FrameFormat.seal(room, payload: size, raw: raw.count, method: method)
         }
         if let failure { throw failure }
     }
@@ -249,7 +239,7 @@ struct FrameWriter: ~Copyable {
 }
 
 /// One call of the libraries that compress.
-private struct Compressor {
+struct Compressor {
     let compression: Compression?
     /// A context that is reused from frame to frame; freed by the writer.
     let zstd: OpaquePointer?

@@ -34,6 +34,7 @@ public actor ValidateStage: Stage {
     private let clock: StageClock
     private let logger: Logger
     private let pool: BlockPool
+    private let buffers: BufferPool
     private let deadLetter: @Sendable ([Rejection]) async -> Void
     private let deadLetterSynced: @Sendable () async throws -> Void
     private let wallClock: @Sendable () -> Int64
@@ -56,7 +57,8 @@ public actor ValidateStage: Stage {
         settings: ValidateSettings, input: BoundedStream<Chunk>, output: BoundedStream<Intake>,
         spool: SpoolSettings.Compression? = nil, compressesOnce: Bool = false, backlog: SpoolBacklog? = nil,
         catalog: any TableCatalog,
-        changes: StructureChanges = StructureChanges(), pool: BlockPool, telemetry: Telemetry,
+        changes: StructureChanges = StructureChanges(), pool: BlockPool,
+        buffers: BufferPool = BufferPool(bytesMax: 0), telemetry: Telemetry,
         logger: Logger, clock: StageClock = .continuous, wallClock: @escaping @Sendable () -> Int64,
         deadLetter: @escaping @Sendable ([Rejection]) async -> Void,
         deadLetterSynced: @escaping @Sendable () async throws -> Void = {}, gate: PauseGate = PauseGate(),
@@ -76,6 +78,7 @@ public actor ValidateStage: Stage {
         self.changes = changes
         watch = StructureWatch(catalog: catalog, clock: clock)
         self.pool = pool
+        self.buffers = buffers
         self.telemetry = telemetry
         self.logger = logger
         self.clock = clock
@@ -328,7 +331,7 @@ public actor ValidateStage: Stage {
         return Passing(
             builder: IntakeBuilder(
                 numbered: work.numbered, spool: spool, isFinal: compressesOnce, backlog: isMixed ? backlog : nil,
-                expecting: min(work.reader.bytesExpected, bytesMax)))
+                buffers: buffers, expecting: min(work.reader.bytesExpected, bytesMax)))
     }
 
     /// Passes on all that was read since the last time. Rows with numbers are whole chunks, so that they become durable as a whole; mixed ones

@@ -151,7 +151,7 @@ extension Settings {
                 validate.gatherBytesMax * validate.workersOrDefault
             ),
             ("validate.queue.bytes_max", validate.queue.bytesMax),
-            ("validate.recycled_bytes_max", validate.recycledBytesMax),
+            ("2 x validate.recycled_bytes_max", 2 * validate.recycledBytesMax),
             ("spool.queue.bytes_max", spool.queue.bytesMax),
             ("spool.memory_max", spool.enabled ? spool.memoryMax : 0),
             // Columns grow by half when they are full.

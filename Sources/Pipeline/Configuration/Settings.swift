@@ -192,7 +192,7 @@ public struct ValidateSettings: Sendable, Hashable {
     /// What chunks with rows of many tables may hold that wait for being read table by table, in bytes, for each worker. The text of rows
     /// is about twice their columns, and lies in buffers that it does not fill.
     public var gatherBytesMax: Int { 3 * rowBatchBytesMax }
-    /// Emptied blocks that are kept for reuse.
+    /// Emptied blocks that are kept for reuse; as many bytes again of buffers that rows were compressed into, or read from the spool.
     public var recycledBytesMax = 16 << 20
     /// So often the tables in use are asked for anew; nil: only when something points to a change.
     public var structureRefresh: Duration? = .seconds(10)

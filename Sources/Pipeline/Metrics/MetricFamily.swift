@@ -201,6 +201,9 @@ extension TelemetrySnapshot {
                 stages.map { .init([("stage", $0.name)], Double($0.rows)) }),
             .gauge("sluice_open_rows", "Rows in open blocks.", Double(openRows)),
             .gauge("sluice_open_bytes", "Bytes in open blocks.", Double(openBytes)),
+            .gauge(
+                "sluice_recycled_bytes", "Memory that nobody uses and that is kept to be used again.",
+                recycledBytes.sorted { $0.key < $1.key }.map { .init([("of", $0.key)], Double($0.value)) }),
             .gauge("sluice_queue_elements", "Elements that wait for a stage.", perStream { Double($0.elements) }),
             .gauge("sluice_queue_elements_max", "Their bound.", perStream { Double($0.elementsMax) }),
             .gauge(

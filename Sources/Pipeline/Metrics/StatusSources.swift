@@ -3,6 +3,8 @@
 public struct StatusSources: Sendable {
     public var producers: (@Sendable () -> ProducerList)?
     public var deadLetter: (@Sendable () -> DeadLetterStatus?)?
+    /// Bytes of memory that is kept to be used again, by what it was: `blocks`, `buffers`.
+    public var recycledBytes: (@Sendable () -> [String: Int])?
 
     public init() {}
 }

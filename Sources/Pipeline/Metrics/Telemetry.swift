@@ -217,6 +217,7 @@ public final class Telemetry: Sendable {
             },
             stages: registry.stages.map { TelemetrySnapshot.Stage(name: $0.name, rows: $0.rows()) },
             deadLetter: registry.sources.deadLetter?() ?? nil,
+            recycledBytes: registry.sources.recycledBytes?() ?? [:],
             acceptLatency: acceptLatency.snapshot(), sealLatency: sealLatency.snapshot(),
             encodeLatency: encodeLatency.snapshot(), insertLatency: insertLatency.snapshot(),
             endToEndLatency: endToEndLatency.snapshot(), adminRequests: adminRequests.snapshot(),

@@ -60,6 +60,8 @@ public struct TelemetrySnapshot: Sendable {
     /// In the order of the flow, from the producers to the sink.
     public var stages: [Stage]
     public var deadLetter: DeadLetterStatus?
+    /// By what the memory was used for.
+    public var recycledBytes: [String: Int]
     public var acceptLatency: LatencySnapshot
     public var sealLatency: LatencySnapshot
     public var encodeLatency: LatencySnapshot

@@ -62,6 +62,7 @@ public struct Intake: Sendable {
 public struct IntakeBuilder {
     private var writer: SpoolFormat.RowsWriter?
     private let isFinal: Bool
+    private let buffers: BufferPool
     private var batches: [RowBatch] = []
 
     /// - Parameters:
@@ -71,18 +72,22 @@ public struct IntakeBuilder {
     ///     compressed once.
     ///   - backlog: tells whether rows go on from the disk. While none do, few rows, which are compressed once more for their block, are
     ///     not compressed for the little time that they are on the disk.
+    ///   - buffers: what rows are compressed into comes from there.
     ///   - expected: bytes that the row batches will have in memory, about.
     public init(
         numbered: [Intake.Numbered], spool: SpoolSettings.Compression?, isFinal: Bool, backlog: SpoolBacklog? = nil,
-        expecting expected: Int
+        buffers: BufferPool = BufferPool(bytesMax: 0), expecting expected: Int
     ) {
         self.isFinal = isFinal
-        writer = spool.map { spool in
-            SpoolFormat.RowsWriter(
-                spans: numbered.map { ProducerSpan(identity: $0.producer.identity, range: $0.range) },
-                compression: spool == .lz4 ? .lz4 : Compression.none, isFinal: isFinal,
-                compressesFew: backlog?.isThere ?? true, expecting: spool == .lz4 ? expected / 2 : expected)
-        }
+        self.buffers = buffers
+        guard let spool else { return }
+        let compressesFew = backlog?.isThere ?? true
+        let isCompressed = spool == .lz4 && (compressesFew || !isFinal)
+        var buffer = buffers.take(64 + numbered.count * 48 + (isCompressed ? expected / 2 : expected))
+        writer = SpoolFormat.RowsWriter(
+            spans: numbered.map { ProducerSpan(identity: $0.producer.identity, range: $0.range) },
+            compression: spool == .lz4 ? .lz4 : Compression.none, isFinal: isFinal,
+            compressesFew: compressesFew, in: &buffer)
     }
 
     public var isEmpty: Bool { batches.isEmpty }
@@ -90,7 +95,7 @@ public struct IntakeBuilder {
     /// - Parameter release: takes blocks that nobody needs any more.
     public mutating func append(_ batch: RowBatch, release: ([Block]) -> Void) throws(FrameError) {
         guard writer != nil else {
-            batches.append(try isFinal ? batch.compressed(release) : batch.compacted(release))
+            batches.append(try isFinal ? batch.compressed(into: buffers, release) : batch.compacted(release))
             return
         }
         var isCopied = false
@@ -117,6 +122,7 @@ public struct IntakeBuilder {
         guard let (record, parts) = writer?.finish(received: received) else {
             return Intake(batches: batches, numbered: numbered, record: nil)
         }
+        buffers.lend(record.body)
         for place in batches.indices where parts[place].whole == nil {
             let batch = batches[place]
             release([batch.block])
@@ -140,10 +146,14 @@ extension RowBatch {
     }
 
     /// In the frames that blocks take over, if there are enough rows for that.
-    fileprivate func compressed(_ release: ([Block]) -> Void) throws(FrameError) -> RowBatch {
+    fileprivate func compressed(
+        into buffers: BufferPool, _ release: ([Block]) -> Void
+    ) throws(FrameError) -> RowBatch {
         let encoding = BlockEncoding(revision: SpoolFormat.blockRevision, compression: .lz4)
         guard BlockEncoder.canShareFrames(of: block, as: encoding) else { return compacted(release) }
-        let part = try BlockEncoder.encodeAsPart(block, as: encoding, frameBytes: SpoolFormat.frameBytes).part
+        let (body, part) = try BlockEncoder.encodeAsPart(
+            block, as: encoding, frameBytes: SpoolFormat.frameBytes, buffers: buffers)
+        buffers.lend(body)
         defer { release([block]) }
         return RowBatch(table: table, part: part, firstReceived: firstReceived, place: place)
     }

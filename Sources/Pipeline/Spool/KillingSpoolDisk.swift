@@ -62,8 +62,8 @@
         }
 
         func length() throws(SpoolDiskError) -> Int { try file.length() }
-        func read(at offset: Int, count: Int) throws(SpoolDiskError) -> ByteBuffer {
-            try file.read(at: offset, count: count)
+        func read(at offset: Int, count: Int, into buffer: inout ByteBuffer) throws(SpoolDiskError) {
+            try file.read(at: offset, count: count, into: &buffer)
         }
 
         func write(_ bytes: ByteBuffer, at offset: Int) throws(SpoolDiskError) {

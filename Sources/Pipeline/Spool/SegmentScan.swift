@@ -1,3 +1,4 @@
+import ClickHouseNative
 import NIOCore
 
 /// Reads the records of a segment one after the other, over whatever a crash or a bad disk left of them.
@@ -14,6 +15,7 @@ struct SegmentScan {
     private static let windowBytes = 256 << 10
 
     private let file: any SpoolFile
+    private let buffers: BufferPool
     private var length: Int
     /// Where the next record begins.
     private(set) var offset: Int
@@ -24,8 +26,13 @@ struct SegmentScan {
     /// - Parameters:
     ///   - offset: where the first record begins; nil: behind the segment's head.
     ///   - length: up to where to read; nil: the whole file.
-    init(_ file: any SpoolFile, from offset: Int? = nil, length: Int? = nil) throws(SpoolDiskError) {
+    ///   - buffers: what is read comes in those.
+    init(
+        _ file: any SpoolFile, from offset: Int? = nil, length: Int? = nil,
+        buffers: BufferPool = BufferPool(bytesMax: 0)
+    ) throws(SpoolDiskError) {
         self.file = file
+        self.buffers = buffers
         self.length = if let length { length } else { try file.length() }
         self.offset = offset ?? SpoolFormat.segmentHeadBytes
     }
@@ -85,8 +92,11 @@ struct SegmentScan {
     private mutating func bytes(at offset: Int, count: Int) throws(SpoolDiskError) -> ByteBuffer? {
         guard offset + count <= length else { return nil }
         if offset < windowStart || offset + count > windowStart + window.readableBytes {
-            window = try file.read(at: offset, count: min(max(count, Self.windowBytes), length - offset))
-            windowStart = offset
+            let wanted = min(max(count, Self.windowBytes), length - offset)
+            var read = buffers.take(wanted)
+            try file.read(at: offset, count: wanted, into: &read)
+            buffers.lend(read)
+            (window, windowStart) = (read, offset)
         }
         return window.getSlice(at: window.readerIndex + offset - windowStart, length: count)
     }

@@ -40,24 +40,26 @@ extension SpoolFormat {
         /// Of row batches whose frames no block takes over.
         private let encodingOfFew: BlockEncoding
         private let isFinal: Bool
-        private var body = ByteBuffer()
+        private var body: ByteBuffer
         private let countPlace: Int
         private var parts: [Part] = []
 
         /// - Parameters:
         ///   - isFinal: whether blocks may take the rows over as they are compressed here.
         ///   - compressesFew: whether row batches are compressed whose rows are compressed once more for their blocks.
-        ///   - expected: bytes that the row batches have, about.
+        ///   - buffer: empty; the record is written into it, so it is taken over.
         init(
             spans: [ProducerSpan], compression: Compression?, isFinal: Bool, compressesFew: Bool = true,
-            expecting expected: Int
+            in buffer: inout ByteBuffer
         ) {
             encoding = BlockEncoding(revision: blockRevision, compression: compression)
             encodingOfFew =
                 isFinal && !compressesFew
                 ? BlockEncoding(revision: blockRevision, compression: Compression.none) : encoding
             self.isFinal = isFinal
-            body.reserveCapacity(64 + spans.count * 48 + expected)
+            body = buffer
+            // From here on `body` is the only reference, so that it is appended to in place.
+            buffer = ByteBuffer()
             // When the first row was received shows at the end.
             body.writeInteger(Int64(0), endianness: .little)
             body.write(varint: UInt64(spans.count))

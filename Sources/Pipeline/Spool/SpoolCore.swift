@@ -1,3 +1,4 @@
+import ClickHouseNative
 import NIOCore
 
 /// What is to be written, with what it changes.
@@ -65,6 +66,9 @@ public final class SpoolCore {
 
     private var reserve = SpoolReserve()
 
+    /// Rows are read into those.
+    private let buffers: BufferPool
+
     /// Where rows were read last.
     private var reading: (segment: UInt64, scan: SegmentScan)?
 
@@ -85,12 +89,16 @@ public final class SpoolCore {
 
     /// Reads what is there. Nothing is written yet but cuts of torn tails.
     ///
-    /// - Parameter random: for the name of a new spool.
+    /// - Parameters:
+    ///   - buffers: rows are read into those.
+    ///   - random: for the name of a new spool.
     /// - Throws: `SpoolError` for a spool that this version does not read; `SpoolDiskError`.
     public init(
         disk: any SpoolDisk, settings: SpoolSettings, registry: ProducerRegistry,
-        wallClock: @escaping @Sendable () -> Int64, random: () -> UInt64 = { .random(in: 0 ... .max) }
+        wallClock: @escaping @Sendable () -> Int64, buffers: BufferPool = BufferPool(bytesMax: 0),
+        random: () -> UInt64 = { .random(in: 0 ... .max) }
     ) throws {
+        self.buffers = buffers
         self.disk = disk
         self.settings = settings
         self.registry = registry
@@ -420,7 +428,7 @@ public final class SpoolCore {
             scan.set(length: segment.bytes)
             return scan
         }
-        return try SegmentScan(try open(segment.number), from: offset, length: segment.bytes)
+        return try SegmentScan(try open(segment.number), from: offset, length: segment.bytes, buffers: buffers)
     }
 
     /// Where the next record will be written at the earliest.

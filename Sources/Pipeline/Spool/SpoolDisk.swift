@@ -27,14 +27,20 @@ public protocol SpoolFile: AnyObject, Sendable {
     func write(_ bytes: ByteBuffer, at offset: Int) throws(SpoolDiskError)
     /// The same with pieces that are to lie one behind the other.
     func write(_ pieces: [ByteBuffer], at offset: Int) throws(SpoolDiskError)
-    /// What is there from an offset on, at most `count` bytes; less only at the end of the file.
-    func read(at offset: Int, count: Int) throws(SpoolDiskError) -> ByteBuffer
+    /// Appends to a buffer what is there from an offset on, at most `count` bytes; less only at the end of the file.
+    func read(at offset: Int, count: Int, into buffer: inout ByteBuffer) throws(SpoolDiskError)
     /// Returns when what was written is durable.
     func sync() throws(SpoolDiskError)
     func truncate(to length: Int) throws(SpoolDiskError)
 }
 
 extension SpoolFile {
+    public func read(at offset: Int, count: Int) throws(SpoolDiskError) -> ByteBuffer {
+        var buffer = ByteBuffer()
+        try read(at: offset, count: count, into: &buffer)
+        return buffer
+    }
+
     public func write(_ pieces: [ByteBuffer], at offset: Int) throws(SpoolDiskError) {
         var whole = ByteBuffer()
         whole.reserveCapacity(pieces.reduce(0) { $0 + $1.readableBytes })

@@ -144,8 +144,8 @@ private final class ReadOnlySpoolFile: SpoolFile {
     init(_ file: SystemSpoolFile?) { self.file = file }
 
     func length() throws(SpoolDiskError) -> Int { try file?.length() ?? 0 }
-    func read(at offset: Int, count: Int) throws(SpoolDiskError) -> ByteBuffer {
-        try file?.read(at: offset, count: count) ?? ByteBuffer()
+    func read(at offset: Int, count: Int, into buffer: inout ByteBuffer) throws(SpoolDiskError) {
+        try file?.read(at: offset, count: count, into: &buffer)
     }
     func write(_ bytes: ByteBuffer, at offset: Int) throws(SpoolDiskError) {}
     func sync() throws(SpoolDiskError) {}
@@ -232,8 +232,7 @@ private final class SystemSpoolFile: SpoolFile {
         if let failure { throw SpoolDiskError(.write, name, failure) }
     }
 
-    func read(at offset: Int, count: Int) throws(SpoolDiskError) -> ByteBuffer {
-        var buffer = ByteBuffer()
+    func read(at offset: Int, count: Int, into buffer: inout ByteBuffer) throws(SpoolDiskError) {
         var failure: Int32?
         buffer.writeWithUnsafeMutableBytes(minimumWritableBytes: count) { room in
             var done = 0
@@ -247,7 +246,6 @@ private final class SystemSpoolFile: SpoolFile {
             return done
         }
         if let failure { throw SpoolDiskError(.read, name, failure) }
-        return buffer
     }
 
     func sync() throws(SpoolDiskError) {

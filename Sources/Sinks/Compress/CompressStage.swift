@@ -12,21 +12,26 @@ public actor CompressStage: Stage {
     private let sink: any Sink
     private let telemetry: Telemetry
     private let recycle: (@Sendable ([Block]) -> Void)?
+    private let buffers: BufferPool
     /// How blocks are written from now on.
     private let current: NIOLockedValueBox<Current>
     private let workers: Int
     private let held = Gauge()
 
-    /// - Parameter recycle: Takes the blocks whose rows are encoded; nobody reads them any more.
+    /// - Parameters:
+    ///   - buffers: what is encoded comes from there.
+    ///   - recycle: Takes the blocks whose rows are encoded; nobody reads them any more.
     public init(
         input: BoundedStream<SealedBlock>, output: BoundedStream<EncodedBlock>, settings: CompressSettings,
-        sink: any Sink, telemetry: Telemetry, recycle: (@Sendable ([Block]) -> Void)? = nil
+        sink: any Sink, telemetry: Telemetry, buffers: BufferPool = BufferPool(bytesMax: 0),
+        recycle: (@Sendable ([Block]) -> Void)? = nil
     ) {
         self.input = input
         self.output = output
         self.sink = sink
         self.telemetry = telemetry
         self.recycle = recycle
+        self.buffers = buffers
         current = NIOLockedValueBox(Current(settings))
         workers = settings.workersOrDefault
     }
@@ -86,7 +91,7 @@ public actor CompressStage: Stage {
     ) throws -> EncodedBlock {
         let parts = sealed.parts.map(\.part)
         let start = ContinuousClock.now
-        let encoded = try BlockEncoder.encode(parts, as: encoding, frameBytes: frameBytes)
+        let encoded = try BlockEncoder.encode(parts, as: encoding, frameBytes: frameBytes, buffers: buffers)
         telemetry.encodeLatency.observe(ContinuousClock.now - start)
         telemetry.rawBytes.add(encoded.rawBytes)
         telemetry.encodedBytes.add(encoded.bytes.readableBytes)

@@ -37,6 +37,7 @@ import Testing
         telemetry.sealedBlocks.add(reason: "r")
         telemetry.adminRequests.add(reason: "ok")
         telemetry.observe(BoundedStream<Int>(elementsMax: 1, bytesMax: 1) { $0 }, as: "batch", rows: { $0 })
+        telemetry.observe { $0.recycledBytes = { ["blocks": 1] } }
         let stage = Nothing()
         telemetry.observe(stage)
         defer { withExtendedLifetime(stage) {} }

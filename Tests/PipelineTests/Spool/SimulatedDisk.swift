@@ -219,7 +219,7 @@ private final class SimulatedFile: SpoolFile {
         if let failure { throw failure }
     }
 
-    func read(at offset: Int, count: Int) throws(SpoolDiskError) -> ByteBuffer {
+    func read(at offset: Int, count: Int, into buffer: inout ByteBuffer) throws(SpoolDiskError) {
         let (bytes, failure) = disk.state.withLock { state -> (ByteBuffer, SpoolDiskError?) in
             if let failure = state.begins(.read, name, chance: state.faults.read) { return (ByteBuffer(), failure) }
             guard let file = state.files[name] else { return (ByteBuffer(), SpoolDiskError(.read, name, 2)) }
@@ -227,7 +227,7 @@ private final class SimulatedFile: SpoolFile {
             return (offset < end ? ByteBuffer(bytes: file.bytes[offset..<end]) : ByteBuffer(), nil)
         }
         if let failure { throw failure }
-        return bytes
+        buffer.writeImmutableBuffer(bytes)
     }
 
     func sync() throws(SpoolDiskError) {

@@ -70,6 +70,20 @@ import Testing
         #expect(bytes[0] > 1600 && bytes[1] < bytes[0])
     }
 
+    @Test func aRecordIsWrittenWhereAnEarlierOneWas() throws {
+        let buffers = BufferPool(bytesMax: 1 << 24)
+        var places: Set<UInt> = []
+        for _ in 0..<3 {
+            var builder = IntakeBuilder(
+                numbered: [], spool: .lz4, isFinal: true, buffers: buffers, expecting: 4 * BufferPool.bufferBytesMin)
+            try builder.append(BatchFixtures.batch("t", rows: 20_000, at: .now)) { _ in }
+            let record = try #require(builder.finish(numbered: [], received: 5) { _ in }.record)
+            #expect(buffers.idleBytes == 0)
+            places.insert(record.body.withVeryUnsafeBytes { UInt(bitPattern: $0.baseAddress) })
+        }
+        #expect(places.count == 1, "a copy was made of it, or nobody gave it back")
+    }
+
     @Test func withoutASpoolManyRowsWaitCompressed() throws {
         for isFinal in [false, true] {
             for rows in [3, 20_000] {
@@ -172,7 +186,8 @@ extension SpoolFormat {
     fileprivate static func rows(
         received: Int64, spans: [ProducerSpan], batches: [RowBatch], compression: Compression?, isFinal: Bool = false
     ) throws(FrameError) -> (record: PreparedRecord, parts: [BlockPart]) {
-        var writer = RowsWriter(spans: spans, compression: compression, isFinal: isFinal, expecting: 0)
+        var buffer = ByteBuffer()
+        var writer = RowsWriter(spans: spans, compression: compression, isFinal: isFinal, in: &buffer)
         for batch in batches { _ = try writer.append(batch) { $0 } }
         return writer.finish(received: received)
     }

@@ -1,0 +1,148 @@
+// Unsafe by design: reads the runs of blocks that nobody writes to any more, within their counts, and writes through `Room`, which
+// checks each copy against what is left.
+
+import CSluice
+import NIOCore
+
+/// Few rows whose columns go over the wire as they lie in memory (`BlockLayout.isFlat`), to be written in one frame.
+///
+/// The same bytes as `ColumnEncoder` writes, without asking for each column of each part what it is: where rows are of a thousand tables
+/// there are some thirty in a part.
+struct FlatBlock {
+    /// Bytes before compression that are few.
+    static let bytesMax = 256 << 10
+    /// Runs from so many bytes on have frames of their own (`FrameWriter`).
+    private static let runBytesMax = 64 << 10
+    /// Of what stands before the columns.
+    static let headBytesMax = 48
+
+    private let parts: [BlockPart]
+    private let layout: BlockLayout
+    private let revision: Revision?
+    private let compression: Compression
+    private let rows: Int
+    /// At least as many bytes as the block has before compression.
+    private let bytesBound: Int
+
+    /// nil: the parts are many rows, or not flat, or in frames already.
+    init?(_ parts: [BlockPart], as encoding: BlockEncoding, frameBytes: Int) {
+        let layout = parts[0].layout
+        guard layout.isFlat, encoding.revision?.supports(.stringSizesApart) != true else { return nil }
+        switch encoding.compression {
+        case .some(Compression.none): compression = Compression.none
+        case .lz4: compression = .lz4
+        default: return nil
+        }
+        var (rows, bytes) = (0, Self.headBytesMax + layout.heads.count + layout.columns.count)
+        for place in parts.indices {
+            guard parts[place].frames == nil else { return nil }
+            rows += parts[place].rows
+            bytes += parts[place].byteCount
+        }
+        guard rows > 0, bytes <= min(Self.bytesMax, frameBytes) else { return nil }
+        guard bytes < Self.runBytesMax || Self.longestRun(parts) < Self.runBytesMax else { return nil }
+        self.parts = parts
+        self.layout = layout
+        self.rows = rows
+        revision = encoding.revision
+        bytesBound = bytes
+    }
+
+    private static func longestRun(_ parts: [BlockPart]) -> Int {
+        parts.reduce(0) { longest, part in
+            part.layout.nodes.indices.reduce(longest) { max($0, part.block.nodes[$1].data.count) }
+        }
+    }
+
+    /// Appends the block as a frame.
+    ///
+    /// - Returns: Its bytes before compression.
+    func append(to output: inout ByteBuffer) throws(FrameError) -> Int {
+        let prefix = FrameFormat.prefixBytes
+        if compression == Compression.none {
+            var raw = 0
+            output.writeWithUnsafeMutableBytes(minimumWritableBytes: prefix + bytesBound) { room in
+                raw = write(to: UnsafeMutableRawBufferPointer(rebasing: room[prefix..<prefix + bytesBound]))
+                return FrameFormat.seal(room, payload: raw, raw: raw, method: FrameFormat.methodNone)
+            }
+            return raw
+        }
+        // What is written goes to a buffer that is no larger than it is: it may wait among many.
+        let compressor = Compressor(compression: compression, zstd: nil)
+        let (method, bound) = compressor.methodAndBound(bytesBound)
+        guard let scratch = sluice_thread_scratch(bytesBound + prefix + bound) else {
+            throw FrameError(.compressionFailed, "out of memory: \(bytesBound + prefix + bound) bytes for a frame")
+        }
+        let raw = write(to: UnsafeMutableRawBufferPointer(start: scratch, count: bytesBound))
+        let frame = UnsafeMutableRawBufferPointer(start: scratch + bytesBound, count: prefix + bound)
+        let size = compressor.compress(
+            UnsafeRawBufferPointer(start: scratch, count: raw),
+            into: UnsafeMutableRawBufferPointer(rebasing: frame[prefix...]))
+        guard let size else { throw FrameError(.compressionFailed, "the compressor took no \(raw) bytes") }
+        let sealed = FrameFormat.seal(frame, payload: size, raw: raw, method: method)
+        output.writeBytes(UnsafeRawBufferPointer(rebasing: frame[..<sealed]))
+        return raw
+    }
+
+    /// - Returns: Bytes that were written.
+    private func write(to bytes: UnsafeMutableRawBufferPointer) -> Int {
+        var room = Room(bytes)
+        BlockEncoder.head(columns: layout.columns.count, rows: rows, revision: revision).withUnsafeBytes {
+            room.put($0.baseAddress, $0.count)
+        }
+        let saysSerialization = revision?.supports(.customSerialization) == true
+        withUnsafeTemporaryAllocation(of: UnsafeMutablePointer<ColumnNode>.self, capacity: parts.count) { blocks in
+            for place in parts.indices { blocks.initializeElement(at: place, to: parts[place].block.nodes) }
+            layout.heads.withUnsafeBytes { heads in
+                layout.headEnds.withUnsafeBufferPointer { headEnds in
+                    layout.columnEnds.withUnsafeBufferPointer { ends in
+                        var (head, node) = (0, 0)
+                        for column in 0..<ends.count {
+                            room.put(heads.baseAddress.map { $0 + head }, headEnds[column] - head)
+                            head = headEnds[column]
+                            if saysSerialization { room.putZero() }
+                            // Nodes come as the wire has them: a NULL map before its values, the elements of a tuple in their order.
+                            while node < ends[column] {
+                                for place in 0..<blocks.count {
+                                    let run = blocks[place][node].data
+                                    room.put(UnsafeRawPointer(run.base), run.count)
+                                }
+                                node += 1
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        withExtendedLifetime(parts) {}
+        return bytes.count - room.left
+    }
+}
+
+/// Memory that is filled from its first byte on.
+private struct Room {
+    private var place: UnsafeMutableRawPointer
+    private(set) var left: Int
+
+    init(_ bytes: UnsafeMutableRawBufferPointer) {
+        place = bytes.baseAddress!
+        left = bytes.count
+    }
+
+    @inline(__always)
+    mutating func put(_ bytes: UnsafeRawPointer?, _ count: Int) {
+        guard let bytes, count > 0 else { return }
+        precondition(count <= left, "a block has more bytes than it was said to have")
+        memcpy(place, bytes, count)
+        place += count
+        left -= count
+    }
+
+    @inline(__always)
+    mutating func putZero() {
+        precondition(left > 0, "a block has more bytes than it was said to have")
+        place.storeBytes(of: 0, as: UInt8.self)
+        place += 1
+        left -= 1
+    }
+}
