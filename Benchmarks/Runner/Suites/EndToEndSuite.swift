@@ -24,7 +24,12 @@ enum EndToEndSuite {
             "null/tables-1", "one producer, each row names its table, of 24 plain columns", .null, producers: 1,
             table: .plain, tables: 1),
         benchmark(
-            "null/tables-1000", "the same, and each row another of a thousand tables", .null, producers: 1,
+            "null/tables-4", "the same, and each row one of four tables, as if at random", .null, producers: 1,
+            table: .plain, tables: 4),
+        benchmark(
+            "null/tables-20", "of twenty tables", .null, producers: 1, table: .plain, tables: 20),
+        benchmark(
+            "null/tables-1000", "of a thousand tables", .null, producers: 1,
             table: .plain, tables: 1000),
         benchmark("file/1", "one producer, Native files", .file, producers: 1),
         benchmark("clickhouse/1", "one producer, a server (with --clickhouse)", .clickhouse, producers: 1),

@@ -53,8 +53,9 @@ final class ChunkReader {
     var cells = CellWriter()
     var textPlans: [TextPlanKey: (structure: TableStructure, plan: TextPlan)] = [:]
 
-    /// From so many tables on, mixed rows are gathered: their columns are in no cache any more when the next row for them comes.
-    static let gatherTablesMin = 16
+    /// From so many tables on, mixed rows are gathered: to change the table costs as much as to read a row, and with many of them their columns
+    /// are in no cache any more when the next row for them comes.
+    static let gatherTablesMin = 2
 
     init(
         settings: ValidateSettings, pool: BlockPool, gatherTablesMin: Int = ChunkReader.gatherTablesMin,
@@ -131,6 +132,8 @@ final class ChunkReader {
     /// Asked after each chunk, so it costs nothing: bytes are counted only when the bound of what they can be is reached.
     var isFull: Bool {
         if hasFullTable || gathered.memory >= settings.gatherBytesMax { return true }
+        // Enough of each table: what is gathered should still be in the processor's caches when it is read.
+        if !gathered.isEmpty, gathered.count >= settings.gatherRowsMax * gathered.tables { return true }
         guard bytesBound >= settings.rowBatchBytesMax else { return false }
         bytesBound = filled.reduce(0) { $0 + $1.bytes }
         return bytesBound >= settings.rowBatchBytesMax
@@ -250,12 +253,13 @@ final class ChunkReader {
                     continue
                 }
             } else if alternates, let table = namedFirst(cursor) {
-                if mayGather || gathered.has(table) {
+                let known = numbered[table]
+                // Another table once more: not just rows of one behind those of another.
+                if mayGather && known !== writer || gathered.has(table) {
                     gathers = true
                     continue
                 }
-                let known = numbered[table]
-                alternates = known !== last
+                alternates = known !== writer
                 last = known
                 writer = known
                 let (rows, begin) = (known.rows, cursor.p)

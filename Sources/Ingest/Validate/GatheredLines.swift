@@ -34,6 +34,8 @@ struct GatheredLines {
     private var lines: [GatheredLine] = []
     /// Lines of each table, by its number.
     private var counts: [Int32] = []
+    /// Tables that have lines.
+    private(set) var tables = 0
     /// Memory that the chunks and the notes of lines hold, in bytes.
     private(set) var memory = 0
 
@@ -61,6 +63,7 @@ struct GatheredLines {
         if _slowPath(table >= counts.count) {
             counts += Array(repeating: 0, count: table + 1 - counts.count)
         }
+        if counts[table] == 0 { tables += 1 }
         counts[table] += 1
         lines.append(line)
         memory += MemoryLayout<GatheredLine>.size
@@ -93,6 +96,7 @@ struct GatheredLines {
         chunks.removeAll(keepingCapacity: true)
         lines.removeAll(keepingCapacity: true)
         counts.removeAll(keepingCapacity: true)
+        tables = 0
         memory = 0
     }
 }

@@ -192,6 +192,8 @@ public struct ValidateSettings: Sendable, Hashable {
     /// What chunks with rows of many tables may hold that wait for being read table by table, in bytes, for each worker. The text of rows
     /// is about twice their columns, and lies in buffers that it does not fill.
     public var gatherBytesMax: Int { 3 * rowBatchBytesMax }
+    /// Lines of a table, on average, that wait no longer.
+    public var gatherRowsMax: Int { max(1, rowBatchRowsMax / 4) }
     /// Emptied blocks that are kept for reuse; as many bytes again of buffers that rows were compressed into, or read from the spool.
     public var recycledBytesMax = 16 << 20
     /// So often the tables in use are asked for anew; nil: only when something points to a change.

@@ -145,6 +145,26 @@ import Testing
         #expect(got == expected, "in their order")
     }
 
+    @Test func rowsThatAlternateWaitUntilThereAreEnoughOfEachTable() throws {
+        let pool = BlockPool(bytesMax: 1 << 20)
+        var settings = ValidateSettings()
+        settings.rowBatchRowsMax = 80
+        let reader = ChunkReader(settings: settings, pool: pool, now: { 0 })
+        func row(_ table: Int) -> String { "{\"table\":\"t\(table)\",\"id\":1}" }
+        // Two producers, each with a table of its own: their rows are read as they come.
+        for number in 0..<6 as Range<UInt64> {
+            try read((0..<10).map { _ in row(Int(number % 2)) }, with: reader, pool: pool, number: number)
+            #expect(!reader.hasGathered)
+        }
+        #expect(!reader.isFull)
+        try read((0..<12).map { row($0 % 2) }, with: reader, pool: pool, number: 6)
+        #expect(reader.hasGathered && !reader.isFull)
+        try read((0..<30).map { row($0 % 2) }, with: reader, pool: pool, number: 7)
+        #expect(reader.isFull, "twenty of each, a quarter of what a row batch may have")
+        #expect(ids(reader).mapValues(\.count) == ["t0": 51, "t1": 51])
+        #expect(!reader.isFull && !reader.hasGathered)
+    }
+
     @Test func manyRowsOfOneTableAmongOthersComeInSeveralRowBatches() throws {
         let pool = BlockPool(bytesMax: 1 << 20)
         var settings = ValidateSettings()

@@ -66,6 +66,7 @@ struct SinkFixture {
         settings.connectTimeout = .seconds(60)
         settings.insertTimeout = .seconds(60)
         settings.queryTimeout = .seconds(60)
+        settings.healthCheckTimeout = .seconds(60)
         settings.retryDelayMin = .milliseconds(1)
         settings.retryDelayMax = .milliseconds(20)
         settings.breakerOpenTime = .milliseconds(50)
