@@ -224,14 +224,14 @@ final class ChunkReader {
 
         // Held from the first row that is gathered on.
         var held: UInt32?
-        func gather(_ table: Int, _ cursor: inout LineCursor) {
+        func hold(_ cursor: LineCursor) -> UInt32 {
             let place = held ?? gathered.hold(chunk, whole, start: start, end: cursor.end)
             held = place
-            let number = counted.number(at: cursor.p)
-            gathered.append(
-                GatheredLine(
-                    table: UInt32(table), chunk: place, offset: UInt32(cursor.p - start),
-                    linesBefore: UInt32(truncatingIfNeeded: (number ?? 0) &- counted.first)))
+            return place
+        }
+        func gather(_ table: Int, _ cursor: inout LineCursor) {
+            let place = hold(cursor)
+            gathered.append(table: table, chunk: place, at: cursor.p, start: start, &counted)
             _ = cursor.takeLine()
             counted.passed(to: cursor.p)
         }
@@ -250,6 +250,7 @@ final class ChunkReader {
                 cursor.skipSpace()
                 if let known = namedFirst(cursor) {
                     gather(known, &cursor)
+                    gatherNamed(&cursor, start: start, &counted, into: hold(cursor))
                     continue
                 }
             } else if alternates, let table = namedFirst(cursor) {
@@ -322,7 +323,9 @@ final class ChunkReader {
                 return .needsTable(table, offset: cursor.p - start)
             }
             writer = known
-            if routes.isEmpty, named != nil, let name = firstName(cursor) { names.note(name, known.number) }
+            if routes.isEmpty, named != nil, let name = names.firstName(of: cursor, key: tableKey) {
+                names.note(name, known.number)
+            }
             if gathers || gathered.has(known.number) {
                 gathers = true
                 gather(known.number, &cursor)
@@ -423,22 +426,27 @@ final class ChunkReader {
         guard !names.isEmpty else { return nil }
         var ahead = row
         ahead.skipSpace()
-        return firstName(ahead).flatMap { names.number(of: $0) }
+        return names.firstName(of: ahead, key: tableKey).flatMap { names.number(of: $0) }
     }
 
-    /// The text of the row's first field if that is the one which names the table, and if it has no escapes.
-    private func firstName(_ row: LineCursor) -> UnsafeRawBufferPointer? {
-        var ahead = row
-        guard ahead.take(UInt8(ascii: "{")) else { return nil }
-        ahead.skipSpace()
-        guard ahead.p.pointee == UInt8(ascii: "\""), let key = try? ahead.plainString(), let start = key.baseAddress,
-            tableKey.find(start.assumingMemoryBound(to: UInt8.self), key.count) >= 0
-        else { return nil }
-        ahead.skipSpace()
-        guard ahead.take(UInt8(ascii: ":")) else { return nil }
-        ahead.skipSpace()
-        guard ahead.p.pointee == UInt8(ascii: "\"") else { return nil }
-        return try? ahead.plainString()
+    /// Gathers rows for as long as each begins as the one before, with the name of a table that is known by it.
+    ///
+    /// - Parameter place: the chunk's in `gathered`.
+    private func gatherNamed(
+        _ cursor: inout LineCursor, start: Bytes, _ counted: inout LineCount, into place: UInt32
+    ) {
+        // Not looked for in this object for each row.
+        var gathered = GatheredLines()
+        swap(&gathered, &self.gathered)
+        defer { swap(&gathered, &self.gathered) }
+        let names = names
+        while cursor.p < cursor.end {
+            cursor.skipSpace()
+            guard let table = names.quickNumber(of: cursor) else { return }
+            gathered.append(table: table, chunk: place, at: cursor.p, start: start, &counted)
+            _ = cursor.takeLine()
+            counted.passed(to: cursor.p)
+        }
     }
 
     /// The table that the row at the cursor names; nil: it names none.

@@ -57,15 +57,19 @@ struct GatheredLines {
         return UInt32(chunks.count - 1)
     }
 
+    /// A line that begins here, of a chunk that begins at `start` and whose lines are `counted`.
     @inline(__always)
-    mutating func append(_ line: GatheredLine) {
-        let table = Int(line.table)
+    mutating func append(table: Int, chunk: UInt32, at line: Bytes, start: Bytes, _ counted: inout LineCount) {
+        let number = counted.number(at: line) ?? 0
         if _slowPath(table >= counts.count) {
             counts += Array(repeating: 0, count: table + 1 - counts.count)
         }
         if counts[table] == 0 { tables += 1 }
         counts[table] += 1
-        lines.append(line)
+        lines.append(
+            GatheredLine(
+                table: UInt32(table), chunk: chunk, offset: UInt32(line - start),
+                linesBefore: UInt32(truncatingIfNeeded: number &- counted.first)))
         memory += MemoryLayout<GatheredLine>.size
     }
 

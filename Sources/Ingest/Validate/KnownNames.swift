@@ -1,4 +1,4 @@
-// Unsafe by design: compares names within their counts, and counts newlines between two places of a chunk, the later of which was
+// Unsafe by design: compares names within their counts, reads rows up to the end of their chunk, and counts newlines between two places of a chunk, the later of which was
 // reached by reading.
 
 import CSluice
@@ -20,7 +20,7 @@ struct KnownNames {
     /// A power of two.
     private static let places = 4096
     /// A name is in one of so many, from the one of its hash on. Names that find none free take turns.
-    private static let steps = 8
+    private static let steps = 16
     private static let nameBytesMax = 512
 
     /// Empty until something was noted.
@@ -30,7 +30,46 @@ struct KnownNames {
     /// Beyond it all are forgotten: names that take turns are noted again and again.
     private static let textBytesMax = 1 << 20
 
+    /// What stands before the name in rows that name their table first, from the brace to the quote, as the last one had it.
+    private var head: [UInt8] = []
+    private static let headBytesMax = 64
+
     var isEmpty: Bool { entries.isEmpty }
+
+    /// The text of the row's first field if that is the one which names the table, and if it has no escapes.
+    ///
+    /// - Parameters:
+    ///   - row: at its brace, where it is one.
+    ///   - key: finds the name of that field.
+    mutating func firstName(of row: LineCursor, key: KeyIndex) -> UnsafeRawBufferPointer? {
+        var ahead = row
+        guard ahead.take(UInt8(ascii: "{")) else { return nil }
+        ahead.skipSpace()
+        guard ahead.p.pointee == UInt8(ascii: "\""), let field = try? ahead.plainString(),
+            let start = field.baseAddress,
+            key.find(start.assumingMemoryBound(to: UInt8.self), field.count) >= 0
+        else { return nil }
+        ahead.skipSpace()
+        guard ahead.take(UInt8(ascii: ":")) else { return nil }
+        ahead.skipSpace()
+        guard ahead.p.pointee == UInt8(ascii: "\"") else { return nil }
+        let before = UnsafeBufferPointer(start: row.p, count: ahead.p + 1 - row.p)
+        if before.count <= Self.headBytesMax, !head.elementsEqual(before) { head = Array(before) }
+        return try? ahead.plainString()
+    }
+
+    /// The same as a number of a table, of a row that begins as the last one did; nil: who knows.
+    @inline(__always)
+    func quickNumber(of row: LineCursor) -> Int? {
+        let isSame = head.withUnsafeBytes { head in
+            row.end - row.p > head.count && head.count > 0 && sluice_equal(row.p, head.baseAddress!, head.count) != 0
+        }
+        guard isSame else { return nil }
+        let start = row.p + head.count
+        guard let close = sluice_scan_string(start, row.end), close < row.end, close.pointee == UInt8(ascii: "\"")
+        else { return nil }
+        return number(of: UnsafeRawBufferPointer(start: start, count: close - start))
+    }
 
     /// `TableWriter.number` of the table.
     func number(of name: UnsafeRawBufferPointer) -> Int? {

@@ -16,8 +16,8 @@ import Testing
     }
 
     /// A thousand names in four thousand places: two of some begin at the same place, and are found all the same. A name that is noted again
-    /// takes no other place.
-    @Test(arguments: Seeds.some(4)) func aThousandNamesAreFoundAtOnce(seed: UInt64) {
+    /// takes no other place. The last seed had eight in a row in the places that one of its names was looked for in.
+    @Test(arguments: Seeds.some(4) + [4_218_148_882]) func aThousandNamesAreFoundAtOnce(seed: UInt64) {
         var random = SeededRandom(seed: seed)
         var names = KnownNames()
         let all = (0..<1000).map { "\(random.int(0...1_000_000)).table_\($0)" }

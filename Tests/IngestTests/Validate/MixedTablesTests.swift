@@ -104,7 +104,8 @@ import Testing
                 case 1:
                     lines.append("{\"id\":\(id),\"table\":\"\(name)\"}")
                 case 2:
-                    lines.append("  { \"table\" : \"\(name)\" , \"id\" : \(id) }")
+                    let space = String(repeating: " ", count: random.one(in: 3) ? random.int(50...80) : 1)
+                    lines.append("  {\(space)\"table\" : \"\(name)\" , \"id\" : \(id) }")
                 case 3:
                     lines.append("{\"id\":\(id)}")
                     expected["t0", default: []].append(id)
