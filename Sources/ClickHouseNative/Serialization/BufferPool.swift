@@ -3,7 +3,7 @@ import NIOCore
 
 /// Large buffers that are written once and read by several, and are written again when nobody holds them any more.
 ///
-/// Fresh memory of their size comes from the system, page by page, and goes back to it: that cost 3 to 6 % of all (docs/performance.md).
+/// Fresh memory of their size comes from the system, page by page, and goes back to it: that cost 6 to 9 % of all (docs/performance.md).
 public final class BufferPool: Sendable {
     /// Smaller ones are the C library's business, which keeps such memory.
     public static let bufferBytesMin = 256 << 10
