@@ -62,11 +62,8 @@ public final class BlockLayout: Sendable, Hashable {
     /// Whether the wire has of each column what memory has, one run behind the other; otherwise some column says more, or its runs are
     /// others when blocks become one.
     let isFlat: Bool
-    /// All of `columnHeads`, and where each of them ends.
-    let heads: [UInt8]
-    let headEnds: [Int]
-    /// Behind the last node of each column.
-    let columnEnds: [Int]
+    /// Bytes of all `columnHeads`.
+    let headBytes: Int
 
     public init(_ columns: [ColumnDefinition]) {
         self.columns = columns
@@ -74,8 +71,7 @@ public final class BlockLayout: Sendable, Hashable {
         roots = columns.map { builder.add($0.type, belowArray: false) }
         nodes = builder.nodes
         types = builder.types
-        let ends = builder.ends
-        self.ends = ends
+        ends = builder.ends
         stringsBelowArrays = nodes.indices.filter { [nodes] in nodes[$0].kind == .string && nodes[$0].isBelowArray }
         let (below, others) = (nodes.filter(\.isBelowArray), nodes.filter { !$0.isBelowArray })
         rowBytesMin = others.reduce(0) { $0 + max(4, $1.width) }
@@ -96,13 +92,7 @@ public final class BlockLayout: Sendable, Hashable {
                 return Array(run.bytes) + Array(text.utf8)
             }
         }
-        heads = columnHeads.flatMap { $0 }
-        var end = 0
-        headEnds = columnHeads.map {
-            end += $0.count
-            return end
-        }
-        columnEnds = roots.map { ends[$0] }
+        headBytes = columnHeads.reduce(0) { $0 + $1.count }
     }
 
     /// About the most that rows take in a block, from the size of their text; for deciding when to look closer.

@@ -28,7 +28,7 @@ public enum BlockEncoder {
     /// - Parameter buffers: what is written comes from there.
     public static func encode(
         _ parts: [BlockPart], as encoding: BlockEncoding, frameBytes: Int = 1 << 20,
-        buffers: BufferPool = BufferPool(bytesMax: 0)
+        buffers: BufferPool = .none
     ) throws(FrameError) -> Encoded {
         precondition(!parts.isEmpty && parts.allSatisfy { $0.layout == parts[0].layout })
         let parts = try parts.map { part throws(FrameError) in try part.fitting(encoding, frameBytes: frameBytes) }
@@ -38,9 +38,8 @@ public enum BlockEncoder {
             return Encoded(bytes: BlockBody(buffer), rawBytes: raw)
         }
         let bytes = parts.reduce(0) { $0 + (encoding.isPacked ? $1.bytesExpected : $1.byteCount) }
-        var buffer = buffers.take(bytes + 4096)
         var writer = FrameWriter(
-            compression: encoding.compression, frameBytes: frameBytes, appendingTo: &buffer)
+            compression: encoding.compression, frameBytes: frameBytes, expecting: bytes, of: buffers)
         var marks: [Range<Int>?]?
         try write(parts, as: encoding, marks: &marks, to: &writer)
         buffers.lend(writer.output)
@@ -82,21 +81,22 @@ public enum BlockEncoder {
     /// What stands before the columns. A connection's blocks begin with numbered fields, ended by 0 (ClickHouse's Core/BlockInfo.h): not an
     /// overflow row, no bucket.
     static func head(columns: Int, rows: Int, revision: Revision?) -> [UInt8] {
-        var head: [UInt8] = []
-        head.reserveCapacity(FlatBlock.headBytesMax)
+        var head = ByteRun()
+        defer { head.deallocate() }
         if let revision {
-            head += [1, 0, 2, 0xFF, 0xFF, 0xFF, 0xFF]
-            if revision.supports(.outOfOrderBuckets) { head += [3, 0] }
-            head.append(0)
-        }
-        for var rest in [UInt64(columns), UInt64(rows)] {
-            while rest >= 0x80 {
-                head.append(UInt8(truncatingIfNeeded: rest) | 0x80)
-                rest >>= 7
+            head.appendVarUInt(1)
+            head.append(UInt8(0))
+            head.appendVarUInt(2)
+            head.append(Int32(-1).littleEndian)
+            if revision.supports(.outOfOrderBuckets) {
+                head.appendVarUInt(3)
+                head.appendVarUInt(0)
             }
-            head.append(UInt8(rest))
+            head.appendVarUInt(0)
         }
-        return head
+        head.appendVarUInt(UInt64(columns))
+        head.appendVarUInt(UInt64(rows))
+        return Array(head.bytes)
     }
 }
 

@@ -123,13 +123,16 @@ extension BlockEncoder {
     ///
     /// A run's frames cost some 40 bytes each and compress worse the shorter the run. So the frames are cut by runs only if a run has
     /// `runBytesMin` bytes on average; otherwise the block itself is the part.
+    ///
+    /// - Parameter buffers: the body is one of those.
     public static func encodeAsPart(
         _ block: Block, as encoding: BlockEncoding, frameBytes: Int = 1 << 20, runBytesMin: Int = 4 << 10,
-        buffers: BufferPool = BufferPool(bytesMax: 0)
+        buffers: BufferPool = .none
     ) throws(FrameError) -> (body: ByteBuffer, part: BlockPart) {
         var body = buffers.take(bytesExpected(of: block, as: encoding))
         let appended = try append(
             block, as: encoding, byRuns: true, to: &body, frameBytes: frameBytes, runBytesMin: runBytesMin)
+        buffers.lend(body)
         return (body, appended.part(in: body))
     }
 
@@ -148,23 +151,22 @@ extension BlockEncoder {
     ///
     /// - Parameters:
     ///   - byRuns: whether it should become a part of other blocks in the frames that are written here; see `encodeAsPart`.
-    ///   - buffer: empty when this throws.
+    ///   - buffer: of no use when this throws.
     public static func append(
         _ block: Block, as encoding: BlockEncoding, byRuns: Bool, to buffer: inout ByteBuffer,
         frameBytes: Int = 1 << 20, runBytesMin: Int = 4 << 10
     ) throws(FrameError) -> AppendedBlock {
         let start = buffer.readableBytes
         let hasRuns = byRuns && canShareFrames(of: block, as: encoding, runBytesMin: runBytesMin)
-        if !hasRuns, let few = FlatBlock([BlockPart(block)], as: encoding, frameBytes: frameBytes) {
-            _ = try few.append(to: &buffer)
-            return AppendedBlock(
-                block: block, encoding: encoding, frameBytes: frameBytes, marks: nil,
-                range: start..<buffer.readableBytes)
-        }
         var marks: [Range<Int>?]? = hasRuns ? Array(repeating: nil, count: block.layout.nodes.count) : nil
-        var writer = FrameWriter(compression: encoding.compression, frameBytes: frameBytes, appendingTo: &buffer)
-        try write([BlockPart(block)], as: encoding, marks: &marks, to: &writer)
-        buffer = writer.takeOutput()
+        let parts = [BlockPart(block)]
+        if !hasRuns, let few = FlatBlock(parts, as: encoding, frameBytes: frameBytes) {
+            _ = try few.append(to: &buffer)
+        } else {
+            var writer = FrameWriter(compression: encoding.compression, frameBytes: frameBytes, appendingTo: &buffer)
+            try write(parts, as: encoding, marks: &marks, to: &writer)
+            buffer = writer.takeOutput()
+        }
         return AppendedBlock(
             block: block, encoding: encoding, frameBytes: frameBytes, marks: marks,
             range: start..<buffer.readableBytes)

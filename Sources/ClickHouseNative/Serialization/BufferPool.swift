@@ -19,6 +19,9 @@ public final class BufferPool: Sendable {
 
     public init(bytesMax: Int) { self.bytesMax = bytesMax }
 
+    /// Keeps nothing: each buffer is a fresh one.
+    public static let none = BufferPool(bytesMax: 0)
+
     /// An empty buffer with room for so many bytes.
     public func take(_ bytes: Int) -> ByteBuffer {
         if bytes >= Self.bufferBytesMin, let known = findIdle(bytes) { return known }
@@ -30,15 +33,9 @@ public final class BufferPool: Sendable {
     /// A buffer is written and goes its way: nobody writes to it any more. It comes back by itself.
     public func lend(_ buffer: ByteBuffer) {
         guard buffer.storageCapacity >= Self.bufferBytesMin, bytesMax > 0 else { return }
-        // What is over the bound is freed outside of the lock.
-        let freed = lent.withLockedValue { lent in
-            var idle = Self.takeIdle(of: &lent)
-            let freed = cut(&idle)
-            lent += idle
-            if lent.count < Self.buffersMax { lent.append(buffer) }
-            return freed
+        withIdle { idle, lent in
+            if lent.count + idle.count < Self.buffersMax { lent.append(buffer) }
         }
-        _ = freed
     }
 
     /// Frees what nobody holds.
@@ -52,31 +49,32 @@ public final class BufferPool: Sendable {
     }
 
     private func findIdle(_ bytes: Int) -> ByteBuffer? {
-        let (found, freed) = lent.withLockedValue { lent -> (ByteBuffer?, [ByteBuffer]) in
-            var idle = Self.takeIdle(of: &lent)
+        withIdle { idle, _ in
             idle.sort { $0.storageCapacity < $1.storageCapacity }
             let place = idle.firstIndex { $0.storageCapacity >= bytes && $0.storageCapacity <= bytes * Self.roomMax }
+            guard let place else { return nil }
             // In place: emptied while somebody else holds it, a buffer gets other memory.
-            place.map { idle[$0].clear() }
-            let found = place.map { idle.remove(at: $0) }
-            let freed = cut(&idle)
-            lent += idle
-            return (found, freed)
+            idle[place].clear()
+            return idle.remove(at: place)
         }
-        _ = freed
-        return found
     }
 
-    /// Takes out of those that nobody holds what is over the bound.
-    private func cut(_ idle: inout [ByteBuffer]) -> [ByteBuffer] {
-        var left = bytesMax
-        let end = idle.firstIndex {
-            left -= $0.storageCapacity
-            return left < 0
+    /// Shows those that nobody holds apart from the others. What is over the bound then is freed, outside of the lock.
+    private func withIdle<T>(_ body: (_ idle: inout [ByteBuffer], _ lent: inout [ByteBuffer]) -> T) -> T {
+        let (result, freed) = lent.withLockedValue { lent in
+            var idle = Self.takeIdle(of: &lent)
+            let result = body(&idle, &lent)
+            var left = bytesMax
+            let end = idle.firstIndex {
+                left -= $0.storageCapacity
+                return left < 0
+            }
+            let kept = end ?? idle.count
+            lent += idle[..<kept]
+            return (result, Array(idle[kept...]))
         }
-        guard let end else { return [] }
-        defer { idle.removeSubrange(end...) }
-        return Array(idle[end...])
+        _ = freed
+        return result
     }
 
     /// Takes those out that nobody else holds.

@@ -11,10 +11,8 @@ import NIOCore
 struct FlatBlock {
     /// Bytes before compression that are few.
     static let bytesMax = 256 << 10
-    /// Runs from so many bytes on have frames of their own (`FrameWriter`).
-    private static let runBytesMax = 64 << 10
-    /// Of what stands before the columns.
-    static let headBytesMax = 48
+    /// What stands before the columns is shorter.
+    private static let headBytesMax = 48
 
     private let parts: [BlockPart]
     private let layout: BlockLayout
@@ -33,14 +31,16 @@ struct FlatBlock {
         case .lz4: compression = .lz4
         default: return nil
         }
-        var (rows, bytes) = (0, Self.headBytesMax + layout.heads.count + layout.columns.count)
+        var (rows, bytes) = (0, Self.headBytesMax + layout.headBytes + layout.columns.count)
         for place in parts.indices {
             guard parts[place].frames == nil else { return nil }
             rows += parts[place].rows
             bytes += parts[place].byteCount
         }
         guard rows > 0, bytes <= min(Self.bytesMax, frameBytes) else { return nil }
-        guard bytes < Self.runBytesMax || Self.longestRun(parts) < Self.runBytesMax else { return nil }
+        // Longer runs have frames of their own.
+        let runBytesMax = FrameWriter.inPlaceBytesMin
+        guard bytes < runBytesMax || Self.longestRun(parts) < runBytesMax else { return nil }
         self.parts = parts
         self.layout = layout
         self.rows = rows
@@ -93,23 +93,14 @@ struct FlatBlock {
         let saysSerialization = revision?.supports(.customSerialization) == true
         withUnsafeTemporaryAllocation(of: UnsafeMutablePointer<ColumnNode>.self, capacity: parts.count) { blocks in
             for place in parts.indices { blocks.initializeElement(at: place, to: parts[place].block.nodes) }
-            layout.heads.withUnsafeBytes { heads in
-                layout.headEnds.withUnsafeBufferPointer { headEnds in
-                    layout.columnEnds.withUnsafeBufferPointer { ends in
-                        var (head, node) = (0, 0)
-                        for column in 0..<ends.count {
-                            room.put(heads.baseAddress.map { $0 + head }, headEnds[column] - head)
-                            head = headEnds[column]
-                            if saysSerialization { room.putZero() }
-                            // Nodes come as the wire has them: a NULL map before its values, the elements of a tuple in their order.
-                            while node < ends[column] {
-                                for place in 0..<blocks.count {
-                                    let run = blocks[place][node].data
-                                    room.put(UnsafeRawPointer(run.base), run.count)
-                                }
-                                node += 1
-                            }
-                        }
+            for (head, root) in zip(layout.columnHeads, layout.roots) {
+                head.withUnsafeBytes { room.put($0.baseAddress, $0.count) }
+                if saysSerialization { room.putZero() }
+                // Nodes come as the wire has them: a NULL map before its values, the elements of a tuple in their order.
+                for node in root..<layout.ends[root] {
+                    for place in 0..<blocks.count {
+                        let run = blocks[place][node].data
+                        room.put(UnsafeRawPointer(run.base), run.count)
                     }
                 }
             }

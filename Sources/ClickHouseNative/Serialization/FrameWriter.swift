@@ -11,7 +11,7 @@ import NIOCore
 /// lie, too: then the output has several pieces.
 struct FrameWriter: ~Copyable {
     /// A run of at least this many bytes is compressed in place, without a copy.
-    private static let inPlaceBytesMin = 64 << 10
+    static let inPlaceBytesMin = 64 << 10
     private static let stagingBytesMin = 16 << 10
     /// Frames of others of at least this many bytes are not copied.
     private static let sharedBytesMin = 4 << 10
@@ -35,9 +35,9 @@ struct FrameWriter: ~Copyable {
     /// - Parameters:
     ///   - frameBytes: raw bytes of a frame, 1 KiB to 64 MiB.
     ///   - bytes: of the output, about.
-    init(compression: Compression?, frameBytes: Int, expecting bytes: Int) {
-        var output = ByteBuffer()
-        output.reserveCapacity(bytes + 4096)
+    ///   - buffers: the output is one of those.
+    init(compression: Compression?, frameBytes: Int, expecting bytes: Int, of buffers: BufferPool = .none) {
+        var output = buffers.take(bytes + 4096)
         self.init(compression: compression, frameBytes: frameBytes, appendingTo: &output)
     }
 

@@ -231,9 +231,7 @@ final class ChunkReader {
         }
         func gather(_ table: Int, _ cursor: inout LineCursor) {
             let place = hold(cursor)
-            gathered.append(table: table, chunk: place, at: cursor.p, start: start, &counted)
-            _ = cursor.takeLine()
-            counted.passed(to: cursor.p)
+            gathered.takeLine(&cursor, table: table, chunk: place, start: start, &counted)
         }
         let mayGather =
             gathersLines && routes.isEmpty && writers.count >= gatherTablesMin && whole.readableBytes < 1 << 31
@@ -443,9 +441,7 @@ final class ChunkReader {
         while cursor.p < cursor.end {
             cursor.skipSpace()
             guard let table = names.quickNumber(of: cursor) else { return }
-            gathered.append(table: table, chunk: place, at: cursor.p, start: start, &counted)
-            _ = cursor.takeLine()
-            counted.passed(to: cursor.p)
+            gathered.takeLine(&cursor, table: table, chunk: place, start: start, &counted)
         }
     }
 

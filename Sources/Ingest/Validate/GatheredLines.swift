@@ -57,10 +57,14 @@ struct GatheredLines {
         return UInt32(chunks.count - 1)
     }
 
-    /// A line that begins here, of a chunk that begins at `start` and whose lines are `counted`.
+    /// Passes over the line at the cursor, of a chunk that begins at `start` and whose lines are `counted`.
     @inline(__always)
-    mutating func append(table: Int, chunk: UInt32, at line: Bytes, start: Bytes, _ counted: inout LineCount) {
-        let number = counted.number(at: line) ?? 0
+    mutating func takeLine(
+        _ cursor: inout LineCursor, table: Int, chunk: UInt32, start: Bytes, _ counted: inout LineCount
+    ) {
+        let (offset, number) = (cursor.p - start, counted.number(at: cursor.p) ?? 0)
+        _ = cursor.takeLine()
+        counted.passed(to: cursor.p)
         if _slowPath(table >= counts.count) {
             counts += Array(repeating: 0, count: table + 1 - counts.count)
         }
@@ -68,7 +72,7 @@ struct GatheredLines {
         counts[table] += 1
         lines.append(
             GatheredLine(
-                table: UInt32(table), chunk: chunk, offset: UInt32(line - start),
+                table: UInt32(table), chunk: chunk, offset: UInt32(offset),
                 linesBefore: UInt32(truncatingIfNeeded: number &- counted.first)))
         memory += MemoryLayout<GatheredLine>.size
     }

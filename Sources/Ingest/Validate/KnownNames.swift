@@ -1,5 +1,5 @@
-// Unsafe by design: compares names within their counts, reads rows up to the end of their chunk, and counts newlines between two places of a chunk, the later of which was
-// reached by reading.
+// Unsafe by design: compares names within their counts, reads rows up to the end of their chunk, and counts newlines between two places
+// of a chunk, the later of which was reached by reading.
 
 import CSluice
 import ClickHouseNative

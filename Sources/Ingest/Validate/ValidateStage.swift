@@ -58,7 +58,7 @@ public actor ValidateStage: Stage {
         spool: SpoolSettings.Compression? = nil, compressesOnce: Bool = false, backlog: SpoolBacklog? = nil,
         catalog: any TableCatalog,
         changes: StructureChanges = StructureChanges(), pool: BlockPool,
-        buffers: BufferPool = BufferPool(bytesMax: 0), telemetry: Telemetry,
+        buffers: BufferPool = .none, telemetry: Telemetry,
         logger: Logger, clock: StageClock = .continuous, wallClock: @escaping @Sendable () -> Int64,
         deadLetter: @escaping @Sendable ([Rejection]) async -> Void,
         deadLetterSynced: @escaping @Sendable () async throws -> Void = {}, gate: PauseGate = PauseGate(),

@@ -200,17 +200,15 @@ struct BatchPlanner {
     private mutating func sealLargest(_ sealed: inout [SealedBlock]) {
         let bytesMax =
             openTables < Self.manyTables ? settings.memoryMax : settings.memoryMax - settings.memoryMax / 8
-        let all = Array(tables.values)
-        var blocks: [(table: Int, bytes: Int)] = []
-        for place in all.indices {
-            for block in all[place].blocks.indices { blocks.append((place, all[place].blocks[block].bytes)) }
+        var blocks: [(table: OpenTable, bytes: Int)] = []
+        for table in tables.values {
+            for place in table.blocks.indices { blocks.append((table, table.blocks[place].bytes)) }
         }
         blocks.sort { $0.bytes > $1.bytes }
-        for next in blocks {
+        for (table, bytes) in blocks {
             guard openBytes > bytesMax else { return }
-            let table = all[next.table]
             // Of those that are as large it may be another, which is as good.
-            guard let place = table.blocks.firstIndex(where: { $0.bytes == next.bytes }) else { continue }
+            guard let place = table.blocks.firstIndex(where: { $0.bytes == bytes }) else { continue }
             sealed.append(seal(table.blocks.remove(at: place), table.name, .memory))
             noteChange(of: table)
         }

@@ -76,18 +76,16 @@ public struct IntakeBuilder {
     ///   - expected: bytes that the row batches will have in memory, about.
     public init(
         numbered: [Intake.Numbered], spool: SpoolSettings.Compression?, isFinal: Bool, backlog: SpoolBacklog? = nil,
-        buffers: BufferPool = BufferPool(bytesMax: 0), expecting expected: Int
+        buffers: BufferPool = .none, expecting expected: Int
     ) {
         self.isFinal = isFinal
         self.buffers = buffers
-        guard let spool else { return }
-        let compressesFew = backlog?.isThere ?? true
-        let isCompressed = spool == .lz4 && (compressesFew || !isFinal)
-        var buffer = buffers.take(64 + numbered.count * 48 + (isCompressed ? expected / 2 : expected))
-        writer = SpoolFormat.RowsWriter(
-            spans: numbered.map { ProducerSpan(identity: $0.producer.identity, range: $0.range) },
-            compression: spool == .lz4 ? .lz4 : Compression.none, isFinal: isFinal,
-            compressesFew: compressesFew, in: &buffer)
+        writer = spool.map { spool in
+            SpoolFormat.RowsWriter(
+                spans: numbered.map { ProducerSpan(identity: $0.producer.identity, range: $0.range) },
+                compression: spool == .lz4 ? .lz4 : Compression.none, isFinal: isFinal,
+                compressesFew: backlog?.isThere ?? true, buffers: buffers, expecting: expected)
+        }
     }
 
     public var isEmpty: Bool { batches.isEmpty }
@@ -122,7 +120,6 @@ public struct IntakeBuilder {
         guard let (record, parts) = writer?.finish(received: received) else {
             return Intake(batches: batches, numbered: numbered, record: nil)
         }
-        buffers.lend(record.body)
         for place in batches.indices where parts[place].whole == nil {
             let batch = batches[place]
             release([batch.block])
@@ -151,9 +148,9 @@ extension RowBatch {
     ) throws(FrameError) -> RowBatch {
         let encoding = BlockEncoding(revision: SpoolFormat.blockRevision, compression: .lz4)
         guard BlockEncoder.canShareFrames(of: block, as: encoding) else { return compacted(release) }
-        let (body, part) = try BlockEncoder.encodeAsPart(
-            block, as: encoding, frameBytes: SpoolFormat.frameBytes, buffers: buffers)
-        buffers.lend(body)
+        let part = try BlockEncoder.encodeAsPart(
+            block, as: encoding, frameBytes: SpoolFormat.frameBytes, buffers: buffers
+        ).part
         defer { release([block]) }
         return RowBatch(table: table, part: part, firstReceived: firstReceived, place: place)
     }

@@ -29,7 +29,7 @@ struct SegmentScan {
     ///   - buffers: what is read comes in those.
     init(
         _ file: any SpoolFile, from offset: Int? = nil, length: Int? = nil,
-        buffers: BufferPool = BufferPool(bytesMax: 0)
+        buffers: BufferPool = .none
     ) throws(SpoolDiskError) {
         self.file = file
         self.buffers = buffers

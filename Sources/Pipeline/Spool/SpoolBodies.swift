@@ -40,6 +40,7 @@ extension SpoolFormat {
         /// Of row batches whose frames no block takes over.
         private let encodingOfFew: BlockEncoding
         private let isFinal: Bool
+        private let buffers: BufferPool
         private var body: ByteBuffer
         private let countPlace: Int
         private var parts: [Part] = []
@@ -47,19 +48,20 @@ extension SpoolFormat {
         /// - Parameters:
         ///   - isFinal: whether blocks may take the rows over as they are compressed here.
         ///   - compressesFew: whether row batches are compressed whose rows are compressed once more for their blocks.
-        ///   - buffer: empty; the record is written into it, so it is taken over.
+        ///   - buffers: the record is written into one of those.
+        ///   - expected: bytes that the row batches have, about.
         init(
             spans: [ProducerSpan], compression: Compression?, isFinal: Bool, compressesFew: Bool = true,
-            in buffer: inout ByteBuffer
+            buffers: BufferPool = .none, expecting expected: Int
         ) {
             encoding = BlockEncoding(revision: blockRevision, compression: compression)
             encodingOfFew =
                 isFinal && !compressesFew
                 ? BlockEncoding(revision: blockRevision, compression: Compression.none) : encoding
             self.isFinal = isFinal
-            body = buffer
-            // From here on `body` is the only reference, so that it is appended to in place.
-            buffer = ByteBuffer()
+            self.buffers = buffers
+            let rowBytes = encodingOfFew.compression == .lz4 ? expected / 2 : expected
+            body = buffers.take(64 + spans.count * 48 + rowBytes)
             // When the first row was received shows at the end.
             body.writeInteger(Int64(0), endianness: .little)
             body.write(varint: UInt64(spans.count))
@@ -102,6 +104,7 @@ extension SpoolFormat {
             body.setInteger(received, at: 0, endianness: .little)
             body.set(wideVarint: parts.count, at: countPlace)
             let record = PreparedRecord(.rows, body)
+            buffers.lend(body)
             return (
                 record,
                 parts.map {

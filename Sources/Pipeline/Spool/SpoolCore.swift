@@ -95,7 +95,7 @@ public final class SpoolCore {
     /// - Throws: `SpoolError` for a spool that this version does not read; `SpoolDiskError`.
     public init(
         disk: any SpoolDisk, settings: SpoolSettings, registry: ProducerRegistry,
-        wallClock: @escaping @Sendable () -> Int64, buffers: BufferPool = BufferPool(bytesMax: 0),
+        wallClock: @escaping @Sendable () -> Int64, buffers: BufferPool = .none,
         random: () -> UInt64 = { .random(in: 0 ... .max) }
     ) throws {
         self.buffers = buffers

@@ -23,7 +23,7 @@ public actor CompressStage: Stage {
     ///   - recycle: Takes the blocks whose rows are encoded; nobody reads them any more.
     public init(
         input: BoundedStream<SealedBlock>, output: BoundedStream<EncodedBlock>, settings: CompressSettings,
-        sink: any Sink, telemetry: Telemetry, buffers: BufferPool = BufferPool(bytesMax: 0),
+        sink: any Sink, telemetry: Telemetry, buffers: BufferPool = .none,
         recycle: (@Sendable ([Block]) -> Void)? = nil
     ) {
         self.input = input

@@ -34,29 +34,23 @@ import Testing
     func fewRowsAreTheSameBytes(engine: String, seed: UInt64) throws {
         var random = SeededRandom(seed: seed)
         var found = 0
-        for file in Golden.files(engine, suffix: ".native") {
-            var input = try Golden.bytes(file)
-            let name = Comment(rawValue: "\(file.lastPathComponent), seed \(seed)")
-            while input.readableBytes > 0 {
-                let block = try #require(try BlockReader.read(&input, revision: nil), name)
-                let cuts = Set((0..<3).map { _ in random.int(0...block.rows) }).union([0, block.rows]).sorted()
-                let pieces = zip(cuts, cuts.dropFirst()).map { block.gathering([$0..<$1]) }
-                guard !pieces.isEmpty else { continue }
-                let parts = pieces.map { BlockPart(random.one(in: 2) ? $0 : $0.compacted()) }
-                for encoding in Self.encodings {
-                    guard let few = FlatBlock(parts, as: encoding, frameBytes: 1 << 20) else {
-                        #expect(!block.layout.isFlat || block.byteCount > 60_000, name)
-                        continue
-                    }
-                    found += block.layout.columns.count
-                    let (bytes, raw) = try slowly(parts, as: encoding)
-                    var output = ByteBuffer(string: "before")
-                    #expect(try few.append(to: &output) == raw, name)
-                    #expect(output.readString(length: 6) == "before" && output == bytes, name)
-                    let encoded = try BlockEncoder.encode(parts, as: encoding)
-                    #expect(encoded.body == bytes && encoded.rawBytes == raw, name)
-                    #expect(encoded.body.storageCapacity <= 2 * (bytes.readableBytes + 128), "it may wait among many")
+        try Golden.forEachBlock(engine, seed: seed) { block, name in
+            let pieces = block.pieces(cutsMax: 3, &random)
+            guard !pieces.isEmpty else { return }
+            let parts = pieces.map { BlockPart(random.one(in: 2) ? $0 : $0.compacted()) }
+            for encoding in Self.encodings {
+                guard let few = FlatBlock(parts, as: encoding, frameBytes: 1 << 20) else {
+                    #expect(!block.layout.isFlat || block.byteCount > 60_000, name)
+                    continue
                 }
+                found += block.layout.columns.count
+                let (bytes, raw) = try slowly(parts, as: encoding)
+                var output = ByteBuffer(string: "before")
+                #expect(try few.append(to: &output) == raw, name)
+                #expect(output.readString(length: 6) == "before" && output == bytes, name)
+                let encoded = try BlockEncoder.encode(parts, as: encoding)
+                #expect(encoded.body == bytes && encoded.rawBytes == raw, name)
+                #expect(encoded.body.storageCapacity <= 2 * (bytes.readableBytes + 128), "it may wait among many")
             }
         }
         #expect(found > 50)

@@ -1,5 +1,6 @@
 import Foundation
 import NIOCore
+import TestSupport
 import Testing
 
 @testable import ClickHouseNative
@@ -15,6 +16,25 @@ enum Golden {
     static func bytes(_ url: URL) throws -> ByteBuffer { ByteBuffer(bytes: try Data(contentsOf: url)) }
 
     static let engines = ["modern", "legacy"]
+
+    /// Each block that ClickHouse wrote, with what a failure should name.
+    static func forEachBlock(_ engine: String, seed: UInt64, _ body: (Block, Comment) throws -> Void) throws {
+        for file in files(engine, suffix: ".native") {
+            var input = try bytes(file)
+            let name = Comment(rawValue: "\(file.lastPathComponent), seed \(seed)")
+            while input.readableBytes > 0 {
+                try body(try #require(try BlockReader.read(&input, revision: nil), name), name)
+            }
+        }
+    }
+}
+
+extension Block {
+    /// The block cut at up to `cutsMax` random rows. None of the pieces is empty.
+    func pieces(cutsMax: Int, _ random: inout SeededRandom) -> [Block] {
+        let cuts = Set((0..<cutsMax).map { _ in random.int(0...rows) }).union([0, rows]).sorted()
+        return zip(cuts, cuts.dropFirst()).map { gathering([$0..<$1]) }
+    }
 }
 
 @Suite("Golden bytes of ClickHouse")

@@ -32,38 +32,33 @@ struct RunFramesTests {
     func golden(engine: String, seed: UInt64) throws {
         var random = SeededRandom(seed: seed)
         var found = 0
-        for file in Golden.files(engine, suffix: ".native") {
-            var input = try Golden.bytes(file)
-            let name = Comment(rawValue: "\(file.lastPathComponent), seed \(seed)")
-            while input.readableBytes > 0 {
-                let whole = try #require(try BlockReader.read(&input, revision: nil), name)
-                guard whole.rows > 0 else { continue }
-                let first = random.int(0...whole.rows - 1)
-                let block = whole.gathering([first..<random.int(first + 1...whole.rows)])
-                for frameBytes in [1 << 10, 1 << 20] {
-                    let (body, written) = try BlockEncoder.encodeAsPart(
-                        block, as: Self.stored, frameBytes: frameBytes, runBytesMin: 0)
-                    guard let part = find(body, block.rows, block.layout, frameBytes: frameBytes) else {
-                        // Dictionaries by themselves are in one frame, like rows that are too few.
-                        let hasRuns = written.frames?.ranges.contains { $0?.isEmpty == false } == true
-                        #expect(!isRead(block.layout) || !hasRuns, name)
-                        continue
-                    }
-                    #expect(isRead(block.layout), name)
-                    found += 1
-                    #expect(part.whole == nil && part.rows == block.rows, name)
-                    // A dictionary that no row needs is not written, not even its default.
-                    let isWhole = block.layout.nodes.indices.allSatisfy {
-                        block.layout.nodes[$0].kind != .lowCardinality || block.nodes[$0].rows > 0
-                    }
-                    #expect(part.byteCount == block.byteCount || !isWhole, name)
-                    // Beside one that was never written: ends and dictionaries of both go together.
-                    let joined = try BlockEncoder.encode([part, BlockPart(block), part], as: Self.sent)
-                    let expected = try BlockEncoder.encode([block, block, block], as: Self.sent)
-                    var (a, b) = (joined.body, expected.body)
-                    #expect(joined.rawBytes == expected.rawBytes, name)
-                    #expect(try FrameReader.readAll(&a) == FrameReader.readAll(&b), name)
+        try Golden.forEachBlock(engine, seed: seed) { whole, name in
+            guard whole.rows > 0 else { return }
+            let first = random.int(0...whole.rows - 1)
+            let block = whole.gathering([first..<random.int(first + 1...whole.rows)])
+            for frameBytes in [1 << 10, 1 << 20] {
+                let (body, written) = try BlockEncoder.encodeAsPart(
+                    block, as: Self.stored, frameBytes: frameBytes, runBytesMin: 0)
+                guard let part = find(body, block.rows, block.layout, frameBytes: frameBytes) else {
+                    // Dictionaries by themselves are in one frame, like rows that are too few.
+                    let hasRuns = written.frames?.ranges.contains { $0?.isEmpty == false } == true
+                    #expect(!isRead(block.layout) || !hasRuns, name)
+                    continue
                 }
+                #expect(isRead(block.layout), name)
+                found += 1
+                #expect(part.whole == nil && part.rows == block.rows, name)
+                // A dictionary that no row needs is not written, not even its default.
+                let isWhole = block.layout.nodes.indices.allSatisfy {
+                    block.layout.nodes[$0].kind != .lowCardinality || block.nodes[$0].rows > 0
+                }
+                #expect(part.byteCount == block.byteCount || !isWhole, name)
+                // Beside one that was never written: ends and dictionaries of both go together.
+                let joined = try BlockEncoder.encode([part, BlockPart(block), part], as: Self.sent)
+                let expected = try BlockEncoder.encode([block, block, block], as: Self.sent)
+                var (a, b) = (joined.body, expected.body)
+                #expect(joined.rawBytes == expected.rawBytes, name)
+                #expect(try FrameReader.readAll(&a) == FrameReader.readAll(&b), name)
             }
         }
         #expect(found > 10)

@@ -186,8 +186,7 @@ extension SpoolFormat {
     fileprivate static func rows(
         received: Int64, spans: [ProducerSpan], batches: [RowBatch], compression: Compression?, isFinal: Bool = false
     ) throws(FrameError) -> (record: PreparedRecord, parts: [BlockPart]) {
-        var buffer = ByteBuffer()
-        var writer = RowsWriter(spans: spans, compression: compression, isFinal: isFinal, in: &buffer)
+        var writer = RowsWriter(spans: spans, compression: compression, isFinal: isFinal, expecting: 0)
         for batch in batches { _ = try writer.append(batch) { $0 } }
         return writer.finish(received: received)
     }
