@@ -80,7 +80,7 @@ public final class Block: @unchecked Sendable {
         let head = MemoryLayout<Int>.stride + count * MemoryLayout<ColumnNode>.stride
         var bytes = head
         for place in 0..<count where isKept(place) { bytes += Self.aligned(block.nodes[place].data.count) }
-        let slab = UnsafeMutableRawPointer.allocate(byteCount: bytes, alignment: 16)
+        let slab = UnsafeMutableRawPointer.allocate(byteCount: bytes, alignment: MemoryLayout<ColumnNode>.alignment)
         self.slab = slab
         counter = slab.bindMemory(to: Int.self, capacity: 1)
         counter.initialize(to: block.rows)

@@ -30,13 +30,13 @@ public enum BlockEncoder {
         _ parts: [BlockPart], as encoding: BlockEncoding, frameBytes: Int = 1 << 20,
         buffers: BufferPool = .none
     ) throws(FrameError) -> Encoded {
-        precondition(!parts.isEmpty && parts.allSatisfy { $0.layout == parts[0].layout })
-        let parts = try parts.map { part throws(FrameError) in try part.fitting(encoding, frameBytes: frameBytes) }
+        precondition(!parts.isEmpty && parts.indices.allSatisfy { parts[$0].layout == parts[0].layout })
         if let few = FlatBlock(parts, as: encoding, frameBytes: frameBytes) {
             var buffer = ByteBuffer()
             let raw = try few.append(to: &buffer)
             return Encoded(bytes: BlockBody(buffer), rawBytes: raw)
         }
+        let parts = try parts.map { part throws(FrameError) in try part.fitting(encoding, frameBytes: frameBytes) }
         let bytes = parts.reduce(0) { $0 + (encoding.isPacked ? $1.bytesExpected : $1.byteCount) }
         var writer = FrameWriter(
             compression: encoding.compression, frameBytes: frameBytes, expecting: bytes, of: buffers)
@@ -78,25 +78,33 @@ public enum BlockEncoder {
         return writer.takeOutput()
     }
 
+    /// What stands before the columns is no longer.
+    static let headBytesMax = 48
+
     /// What stands before the columns. A connection's blocks begin with numbered fields, ended by 0 (ClickHouse's Core/BlockInfo.h): not an
     /// overflow row, no bucket.
-    static func head(columns: Int, rows: Int, revision: Revision?) -> [UInt8] {
-        var head = ByteRun()
-        defer { head.deallocate() }
+    static func putHead(columns: Int, rows: Int, revision: Revision?, into room: inout Room) {
         if let revision {
-            head.appendVarUInt(1)
-            head.append(UInt8(0))
-            head.appendVarUInt(2)
-            head.append(Int32(-1).littleEndian)
+            room.put(varint: 1)
+            room.put(UInt8(0))
+            room.put(varint: 2)
+            room.put(Int32(-1).littleEndian)
             if revision.supports(.outOfOrderBuckets) {
-                head.appendVarUInt(3)
-                head.appendVarUInt(0)
+                room.put(varint: 3)
+                room.put(varint: 0)
             }
-            head.appendVarUInt(0)
+            room.put(varint: 0)
         }
-        head.appendVarUInt(UInt64(columns))
-        head.appendVarUInt(UInt64(rows))
-        return Array(head.bytes)
+        room.put(varint: UInt64(columns))
+        room.put(varint: UInt64(rows))
+    }
+
+    static func head(columns: Int, rows: Int, revision: Revision?) -> [UInt8] {
+        Array(unsafeUninitializedCapacity: headBytesMax) { bytes, count in
+            var room = Room(UnsafeMutableRawBufferPointer(bytes))
+            putHead(columns: columns, rows: rows, revision: revision, into: &room)
+            count = bytes.count - room.left
+        }
     }
 }
 

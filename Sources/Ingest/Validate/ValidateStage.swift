@@ -14,6 +14,8 @@ public actor ValidateStage: Stage {
     static let bytesAtOnceMax = 4 << 20
     /// Mixed rows without numbers go on when they have so many bytes: there is memory for that which was used just before.
     static let intakeBytes = 384 << 10
+    /// So many bytes of such rows, as they are for the disk, are sent at once: then they are made to last together.
+    static let sentAtOnceBytes = 2 << 20
     /// For so long the rows of a table that could not be found are rejected without asking again.
     static let refusalTime: Duration = .seconds(2)
 
@@ -319,19 +321,28 @@ public actor ValidateStage: Stage {
         var builder: IntakeBuilder
         var bytes = 0
         var firstReceived: StageClock.Instant?
+        /// To be sent.
+        var ready: [Intake] = []
+        var readyBytes = 0
+
+        /// - Parameter builder: of the next intake.
+        mutating func begin(_ builder: IntakeBuilder) {
+            self.builder = builder
+            bytes = 0
+            firstReceived = nil
+        }
     }
 
     /// - Parameters:
     ///   - isMixed: rows of many tables, mixed, are among those to pass on.
     ///   - bytesMax: no more row batches are put in from so many bytes on.
-    private nonisolated func passing(_ work: Work, isMixed: Bool, bytesMax: Int) -> Passing {
+    private nonisolated func builder(_ work: Work, isMixed: Bool, bytesMax: Int) -> IntakeBuilder {
         let compressesOnce = current.withLockedValue { $0.compressesOnce }
         // Few rows of one table, for which an ack is waited for, are compressed: twice as many bytes would not fit into
         // spool.memory_max until their block is full, and all after them would go on from the disk.
-        return Passing(
-            builder: IntakeBuilder(
-                numbered: work.numbered, spool: spool, isFinal: compressesOnce, backlog: isMixed ? backlog : nil,
-                buffers: buffers, expecting: min(work.reader.bytesExpected, bytesMax)))
+        return IntakeBuilder(
+            numbered: work.numbered, spool: spool, isFinal: compressesOnce, backlog: isMixed ? backlog : nil,
+            buffers: buffers, expecting: min(work.reader.bytesExpected, bytesMax))
     }
 
     /// Passes on all that was read since the last time. Rows with numbers are whole chunks, so that they become durable as a whole; mixed ones
@@ -340,7 +351,7 @@ public actor ValidateStage: Stage {
         defer { work.linger.passedOn(at: clock.now) }
         let isMixed = work.reader.hasGathered
         let bytesMax = isMixed && work.numbered.isEmpty ? Self.intakeBytes : .max
-        var passing = passing(work, isMixed: isMixed, bytesMax: bytesMax)
+        var passing = Passing(builder: builder(work, isMixed: isMixed, bytesMax: bytesMax))
         while let step = work.reader.takeNext() {
             await settleLate(&work)
             switch step {
@@ -355,8 +366,9 @@ public actor ValidateStage: Stage {
                     try passing.builder.append(batch) { pool.give($0) }
                 }
                 if passing.bytes >= bytesMax {
-                    try await send(&passing, numbered: [])
-                    passing = self.passing(work, isMixed: isMixed, bytesMax: bytesMax)
+                    finish(&passing, numbered: [])
+                    passing.begin(builder(work, isMixed: isMixed, bytesMax: bytesMax))
+                    if spool == nil || passing.readyBytes >= Self.sentAtOnceBytes { try await send(&passing) }
                 }
             }
         }
@@ -366,24 +378,34 @@ public actor ValidateStage: Stage {
             telemetry.accepted(rows: rows, into: counters(table, &work.tables))
             telemetry.discardedRows.add(rows, reason: "sampled")
         }
-        guard !passing.builder.isEmpty || !work.numbered.isEmpty else { return }
-        if work.numbered.contains(where: { !$0.refusals.isEmpty }) { try await deadLetterSynced() }
-        let numbered = work.numbered
-        work.numbered = []
-        try await send(&passing, numbered: numbered)
+        if !passing.builder.isEmpty || !work.numbered.isEmpty {
+            if work.numbered.contains(where: { !$0.refusals.isEmpty }) { try await deadLetterSynced() }
+            let numbered = work.numbered
+            work.numbered = []
+            finish(&passing, numbered: numbered)
+        }
+        try await send(&passing)
     }
 
-    /// - Parameter passing: of no use afterwards. Nobody else has it: the record would be copied.
-    private nonisolated func send(_ passing: inout Passing, numbered: [Intake.Numbered]) async throws {
+    /// What was put in is to be sent. Nobody else has the builder: the record would be copied.
+    private nonisolated func finish(_ passing: inout Passing, numbered: [Intake.Numbered]) {
         let waited = passing.firstReceived.map { max(.zero, clock.now - $0) } ?? .zero
         let intake = passing.builder.finish(numbered: numbered, received: wallClock() - Int64(waited.milliseconds)) {
             pool.give($0)
         }
-        let rows = intake.rows
+        passing.ready.append(intake)
+        passing.readyBytes += intake.bytes
+    }
+
+    private nonisolated func send(_ passing: inout Passing) async throws {
+        let ready = passing.ready
+        passing.ready = []
+        passing.readyBytes = 0
+        let rows = ready.reduce(0) { $0 + $1.rows }
         held.add(rows)
         defer { held.add(-rows) }
         do {
-            try await output.send(intake)
+            for intake in ready { try await output.send(intake) }
         } catch .cancelled {
             throw CancellationError()
         } catch .finished {

@@ -87,9 +87,13 @@ public struct SealedBlock: Sendable {
     public let mayHaveBeenSent: Bool
 
     public var layout: BlockLayout { parts[0].layout }
-    public var rows: Int { parts.reduce(0) { $0 + $1.rows } }
-    public var bytes: Int { parts.reduce(0) { $0 + $1.bytes } }
-    public var memory: Int { parts.reduce(0) { $0 + $1.memory } }
+    public let rows: Int
+    /// Bytes of the rows' values.
+    public let bytes: Int
+    /// Bytes of memory that the rows hold, room for growth included.
+    public let memory: Int
+    /// When the first of the rows was received.
+    public let firstReceived: ContinuousClock.Instant
 
     /// - Parameter mayHaveBeenSent: nil: if an earlier run sealed it.
     public init(
@@ -101,5 +105,14 @@ public struct SealedBlock: Sendable {
         self.table = table
         self.parts = parts
         self.reason = reason
+        // Summed up once, and by their places: every stage asks, and a copy of a row batch touches what it refers to.
+        var (rows, bytes, memory, first) = (0, 0, 0, parts[0].firstReceived)
+        for place in parts.indices {
+            rows += parts[place].rows
+            bytes += parts[place].bytes
+            memory += parts[place].memory
+            first = min(first, parts[place].firstReceived)
+        }
+        (self.rows, self.bytes, self.memory, firstReceived) = (rows, bytes, memory, first)
     }
 }

@@ -219,9 +219,6 @@ public actor BatchStage: Stage {
     private func wakeSealer() { idleSealer.take()?.resume() }
 
     private func send(_ block: SealedBlock) async throws {
-        // Read before the block is given away: whoever encodes it may reuse its parts at once.
-        let (rows, bytes) = (block.rows, block.bytes)
-        let firstReceived = block.parts.map(\.firstReceived).min() ?? clock.now
         do throws(SendError<SealedBlock>) {
             try await output.send(block)
         } catch .finished {
@@ -229,11 +226,11 @@ public actor BatchStage: Stage {
         } catch .cancelled {
             throw CancellationError()
         }
-        held.subtract(rows)
-        telemetry.sealLatency.observe(clock.now - firstReceived)
+        held.subtract(block.rows)
+        telemetry.sealLatency.observe(clock.now - block.firstReceived)
         telemetry.sealedBlocks.add(reason: block.reason.rawValue)
         blocksInHand -= 1
-        bytesInHand -= bytes
+        bytesInHand -= block.bytes
         passed += 1
         wakeWaiters()
     }

@@ -1,7 +1,7 @@
 import ClickHouseNative
 
-/// Row batches of one table and layout that wait to become a block.
-struct OpenBlock: Sendable {
+/// Row batches of one table and layout that wait to become a block. An object, and the planner's own: to look at it copies nothing.
+final class OpenBlock {
     let layout: BlockLayout
     private(set) var parts: [RowBatch] = []
     private(set) var rows = 0
@@ -15,7 +15,7 @@ struct OpenBlock: Sendable {
         append(batch, bytes: bytes)
     }
 
-    mutating func append(_ batch: RowBatch, bytes added: Int) {
+    func append(_ batch: RowBatch, bytes added: Int) {
         parts.append(batch)
         rows += batch.rows
         bytes += added

@@ -45,8 +45,8 @@ public struct Intake: Sendable {
     public var rows: Int { batches.reduce(0) { $0 + $1.rows } }
     /// Bytes of memory that it holds.
     public var memory: Int { batches.reduce(0) { $0 + $1.memory } + (record?.body.capacity ?? 0) }
-    /// Bytes that it will take on disk.
-    var bytes: Int { record?.bytes ?? 0 }
+    /// Bytes that it will take on disk; 0 without a spool.
+    public var bytes: Int { record?.bytes ?? 0 }
 
     var entry: SpoolEntry? {
         record.map {

@@ -68,9 +68,7 @@ public actor CompressStage: Stage {
         while true {
             await output.waitUntilWritable()
             guard let block = await input.next() else { return }
-            // Read now: once a block is encoded, its parts are somebody else's.
-            let rows = block.rows
-            held.add(rows)
+            held.add(block.rows)
             let current = current.withLockedValue { $0 }
             let encoded = try encode(
                 block, as: await sink.encoding(with: current.compression), frameBytes: current.frameBytes)
@@ -82,7 +80,7 @@ public actor CompressStage: Stage {
                 case .cancelled: throw CancellationError()
                 }
             }
-            held.subtract(rows)
+            held.subtract(block.rows)
         }
     }
 
@@ -99,8 +97,7 @@ public actor CompressStage: Stage {
             identity: sealed.identity, table: sealed.table, layout: sealed.layout, rows: sealed.rows,
             rawBytes: encoded.rawBytes,
             encoding: encoding, bytes: encoded.bytes,
-            firstReceived: sealed.parts.map(\.firstReceived).min() ?? sealed.parts[0].firstReceived,
-            mayHaveBeenSent: sealed.mayHaveBeenSent)
+            firstReceived: sealed.firstReceived, mayHaveBeenSent: sealed.mayHaveBeenSent)
         recycle?(parts.compactMap(\.whole))
         return block
     }
