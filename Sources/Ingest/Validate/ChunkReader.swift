@@ -35,9 +35,11 @@ final class ChunkReader {
     private var names = KnownNames()
     /// Those that have rows, in the order in which they got the first of them; while they are taken, the other way round.
     private var filled: [TableWriter] = []
-    /// Rows of many tables, which are read when they are taken.
+    /// Rows of many tables, which are read later.
     private var gathered = GatheredLines()
-    private var taking: Taking?
+    private var reading: Reading?
+    /// Rows that were gathered, and read, have not been taken.
+    private var hasReadGathered = false
     /// Whether rows of many tables may wait for being read; those that are there are read in any case.
     var gathersLines = true
     private let gatherTablesMin: Int
@@ -56,6 +58,11 @@ final class ChunkReader {
     /// From so many tables on, mixed rows are gathered: to change the table costs as much as to read a row, and with many of them their columns
     /// are in no cache any more when the next row for them comes.
     static let gatherTablesMin = 2
+    /// Lines of so many bytes are still near when they are read, if there are enough of each table: what is read into is changed for them.
+    static let nearBytes = 512 << 10
+    static let nearRowsMin = 24
+    /// Rows of more tables are read only when they are taken: then they take turns with a few blocks, which stay near.
+    static let nearTablesMax = 128
 
     init(
         settings: ValidateSettings, pool: BlockPool, gatherTablesMin: Int = ChunkReader.gatherTablesMin,
@@ -134,13 +141,25 @@ final class ChunkReader {
         if hasFullTable || gathered.memory >= settings.gatherBytesMax { return true }
         // Enough of each table: what is gathered should still be in the processor's caches when it is read.
         if !gathered.isEmpty, gathered.count >= settings.gatherRowsMax * gathered.tables { return true }
-        guard bytesBound >= settings.rowBatchBytesMax else { return false }
-        bytesBound = filled.reduce(0) { $0 + $1.bytes }
-        return bytesBound >= settings.rowBatchBytesMax
+        let bytesMax = hasReadGathered ? settings.mixedBytesMax : settings.rowBatchBytesMax
+        guard bytesBound >= bytesMax else { return false }
+        countBytes()
+        return bytesBound >= bytesMax
     }
+
+    private func countBytes() { bytesBound = filled.reduce(0) { $0 + $1.bytes } }
 
     /// Whether rows wait for being read because they are of many tables, mixed.
     var hasGathered: Bool { !gathered.isEmpty }
+
+    /// Whether what was read, and not taken, is of many tables, mixed.
+    var isMixed: Bool { hasGathered || hasReadGathered }
+
+    /// Whether `readGathered()` should be called before more is read.
+    var hasEnoughGathered: Bool {
+        gathered.memory >= Self.nearBytes && gathered.tables <= Self.nearTablesMax
+            && gathered.count >= Self.nearRowsMin * gathered.tables
+    }
 
     /// About as many bytes as the columns of all that was read take.
     var bytesExpected: Int { filled.reduce(0) { $0 + $1.bytes } + gathered.memory / 2 }
@@ -149,11 +168,16 @@ final class ChunkReader {
     func note(_ writer: TableWriter, rowsBefore: Int, textBytes: Int) {
         let rows = writer.rows
         guard rows > rowsBefore else { return }
-        if !writer.isFilled {
+        note(writer)
+        bytesBound += writer.layout.bytesMax(rows: rows - rowsBefore, textBytes: textBytes)
+    }
+
+    private func note(_ writer: TableWriter) {
+        let rows = writer.rows
+        if rows > 0, !writer.isFilled {
             writer.isFilled = true
             filled.append(writer)
         }
-        bytesBound += writer.layout.bytesMax(rows: rows - rowsBefore, textBytes: textBytes)
         if rows >= settings.rowBatchRowsMax { hasFullTable = true }
     }
 
@@ -340,8 +364,8 @@ final class ChunkReader {
 
     // MARK: - Taking
 
-    /// What is being taken: rows that were gathered are read table by table.
-    private struct Taking {
+    /// What was gathered is read table by table.
+    private struct Reading {
         let lines: [GatheredLine]
         /// Those of a table at a time, the next one last.
         var tables: [(number: Int, lines: Range<Int>)]
@@ -359,19 +383,12 @@ final class ChunkReader {
     ///
     /// A table's rows come in their order, at most `rowBatchRowsMax` of those that were gathered at once. `rejections` may have new ones.
     func takeNext() -> Step? {
-        if taking == nil {
-            let (lines, tables) = gathered.sorted()
+        if reading == nil {
+            sortGathered()
             filled.reverse()
-            taking = Taking(lines: lines, tables: tables.reversed())
         }
-        while let (number, all) = taking?.tables.last {
-            let writer = numbered[number]
-            let lines = all.prefix(settings.rowBatchRowsMax)
-            let read = readGathered(lines, for: writer)
-            let rest = all.dropFirst(read)
-            taking?.tables.removeLast()
-            if !rest.isEmpty { taking?.tables.append((number, rest)) }
-            if read < lines.count { return .needsStructure(writer) }
+        while let (writer, isWhole) = readNextTable(rowsMax: settings.rowBatchRowsMax) {
+            guard isWhole else { return .needsStructure(writer) }
             let batches = writer.takeBatches()
             if !batches.isEmpty { return .batches(batches) }
         }
@@ -380,11 +397,49 @@ final class ChunkReader {
             let batches = writer.takeBatches()
             if !batches.isEmpty { return .batches(batches) }
         }
-        taking = nil
-        gathered.clear()
+        clearGathered()
+        hasReadGathered = false
         bytesBound = 0
         hasFullTable = false
         return nil
+    }
+
+    /// Reads the rows that were gathered; they are there to be taken, with others that come.
+    ///
+    /// - Returns: A table to ask the catalog for, and `follow` what it says, and then to go on; nil: that was all. `rejections` may have new ones.
+    func readGathered() -> TableWriter? {
+        if reading == nil { sortGathered() }
+        hasReadGathered = true
+        while let (writer, isWhole) = readNextTable(rowsMax: .max) {
+            note(writer)
+            guard isWhole else { return writer }
+        }
+        clearGathered()
+        countBytes()
+        return nil
+    }
+
+    private func sortGathered() {
+        let (lines, tables) = gathered.sorted()
+        reading = Reading(lines: lines, tables: tables.reversed())
+    }
+
+    private func clearGathered() {
+        reading = nil
+        gathered.clear()
+    }
+
+    /// Reads gathered rows of the next table.
+    ///
+    /// - Returns: The table, and whether the rows were read, all or `rowsMax`; otherwise it is to be asked for. nil: none are left.
+    private func readNextTable(rowsMax: Int) -> (writer: TableWriter, isWhole: Bool)? {
+        guard let (number, all) = reading?.tables.popLast() else { return nil }
+        let writer = numbered[number]
+        let lines = all.prefix(rowsMax)
+        let read = readGathered(lines, for: writer)
+        let rest = all.dropFirst(read)
+        if !rest.isEmpty { reading?.tables.append((number, rest)) }
+        return (writer, read == lines.count)
     }
 
     /// All that was read; the tables are asked for nothing.
@@ -401,7 +456,7 @@ final class ChunkReader {
 
     /// - Returns: How many of the lines were dealt with.
     private func readGathered(_ lines: Range<Int>, for writer: TableWriter) -> Int {
-        guard let all = taking?.lines, let first = lines.first else { return 0 }
+        guard let all = reading?.lines, let first = lines.first else { return 0 }
         let chunks = gathered.chunks
         let context = TableWriter.Context(
             tableKey: tableKey, pool: pool, variantsMax: settings.variantsMax,

@@ -193,6 +193,10 @@ public actor ValidateStage: Stage {
                 await settle(rejections, &work.tables)
                 if limitsTables { charge(chunk, before, work.reader.rowsByTable) }
                 if let numbering = chunk.numbering { work.numbered.note(numbering, rejections) }
+                if work.reader.hasEnoughGathered {
+                    while let writer = work.reader.readGathered() { try await ask(writer, &work.asks) }
+                    await settleLate(&work)
+                }
                 if work.reader.isFull { try await passOn(&work) }
             }
             if work.reader.hasRefusals, refusedUntil == nil { refusedUntil = clock.now + Self.refusalTime }
@@ -349,7 +353,7 @@ public actor ValidateStage: Stage {
     /// without go on a few tables at a time.
     private nonisolated func passOn(_ work: inout Work) async throws {
         defer { work.linger.passedOn(at: clock.now) }
-        let isMixed = work.reader.hasGathered
+        let isMixed = work.reader.isMixed
         let bytesMax = isMixed && work.numbered.isEmpty ? Self.intakeBytes : .max
         var passing = Passing(builder: builder(work, isMixed: isMixed, bytesMax: bytesMax))
         while let step = work.reader.takeNext() {

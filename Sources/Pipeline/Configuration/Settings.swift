@@ -192,6 +192,8 @@ public struct ValidateSettings: Sendable, Hashable {
     /// What chunks with rows of many tables may hold that wait for being read table by table, in bytes, for each worker. The text of rows
     /// is about twice their columns, and lies in buffers that it does not fill.
     public var gatherBytesMax: Int { 3 * rowBatchBytesMax }
+    /// What rows of several tables, mixed, may take that were read and have not gone on. Their blocks are used again, and have room for more.
+    public var mixedBytesMax: Int { rowBatchBytesMax + rowBatchBytesMax / 2 }
     /// Lines of a table, on average, that wait no longer.
     public var gatherRowsMax: Int { max(1, rowBatchRowsMax / 4) }
     /// Emptied blocks that are kept for reuse; as many bytes again of buffers that rows were compressed into, or read from the spool.

@@ -49,6 +49,11 @@ import Testing
         return ids
     }
 
+    /// What waits is read, and is there to be taken; the catalog knows nothing new.
+    private func readGathered(_ reader: ChunkReader) {
+        while let writer = reader.readGathered() { writer.hasAsked() }
+    }
+
     /// A line that two reads brought lies apart from those behind it.
     @Test(arguments: Seeds.some(6), [2, 100]) func linesThatLieApartAreReadFirst(seed: UInt64, tablesMin: Int) throws {
         var random = SeededRandom(seed: seed)
@@ -66,6 +71,7 @@ import Testing
                 return #"{"table":"\#(table)","id":\#(id)}"#
             }
             try read(lines, with: reader, pool: pool, number: number, apart: random.int(1...lines.count - 1))
+            if random.one(in: 3) { readGathered(reader) }
             if random.one(in: 3) { got.merge(ids(reader)) { $0 + $1 } }
         }
         got.merge(ids(reader)) { $0 + $1 }
@@ -134,6 +140,7 @@ import Testing
             try read(
                 lines, with: reader, pool: pool, number: UInt64(chunk),
                 numbering: Chunk.Numbering(producer: producer, range: range), endsLastLine: chunk < 19)
+            if random.one(in: 3) { readGathered(reader) }
             guard random.one(in: 3) || chunk == 19 else { continue }
             got.merge(ids(reader)) { $0 + $1 }
         }
@@ -166,6 +173,45 @@ import Testing
         #expect(!reader.isFull && !reader.hasGathered)
     }
 
+    @Test func rowsOfFewTablesAreReadWhileTheyAreNearAndTakenTogether() throws {
+        let pool = BlockPool(bytesMax: 1 << 20)
+        var settings = ValidateSettings()
+        settings.rowBatchBytesMax = 64 << 10
+        let reader = ChunkReader(settings: settings, pool: pool, now: { 0 })
+        // Few bytes in much text: the text is what has to be near.
+        let space = String(repeating: " ", count: 1000)
+        func rows(_ count: Int, of tables: Int) -> [String] {
+            (0..<count).map { "{\"table\":\"t\($0 % tables)\",\"id\":\(space)1}" }
+        }
+        try read(rows(200, of: 10), with: reader, pool: pool)
+        #expect(reader.hasGathered && reader.isMixed && !reader.hasEnoughGathered, "they lie near, more may come")
+        try read(rows(400, of: 10), with: reader, pool: pool, number: 1)
+        #expect(reader.hasEnoughGathered)
+        readGathered(reader)
+        #expect(!reader.hasGathered && !reader.hasEnoughGathered && reader.isMixed && !reader.isFull)
+        #expect(reader.rowsByTable.values.reduce(0, +) == 600)
+        // More of one go on with them, in their order.
+        try read(rows(100, of: 10), with: reader, pool: pool, number: 2)
+        #expect(ids(reader).mapValues(\.count) == Dictionary(uniqueKeysWithValues: (0..<10).map { ("t\($0)", 70) }))
+        #expect(!reader.isMixed)
+    }
+
+    @Test func mixedRowsThatWereReadGoOnWhenTheyAreManyBytes() throws {
+        let pool = BlockPool(bytesMax: 1 << 20)
+        var settings = ValidateSettings()
+        settings.rowBatchBytesMax = 800
+        let reader = ChunkReader(settings: settings, pool: pool, now: { 0 })
+        let rows = (0..<110).map { "{\"table\":\"t\($0 % 2)\",\"id\":1}" }
+        try read(rows, with: reader, pool: pool)
+        readGathered(reader)
+        #expect(!reader.isFull, "half as many again as of one table")
+        try read(rows, with: reader, pool: pool, number: 1)
+        readGathered(reader)
+        #expect(reader.isFull)
+        #expect(ids(reader).mapValues(\.count) == ["t0": 110, "t1": 110])
+        #expect(!reader.isFull)
+    }
+
     @Test func manyRowsOfOneTableAmongOthersComeInSeveralRowBatches() throws {
         let pool = BlockPool(bytesMax: 1 << 20)
         var settings = ValidateSettings()
@@ -182,7 +228,8 @@ import Testing
         #expect(rows["t1"]?.reduce(0, +) == 40)
     }
 
-    @Test func aRowWithANewFieldWaitsForItsTableAlsoWhenItIsReadLater() throws {
+    /// - Parameter early: before anything is taken.
+    @Test(arguments: [false, true]) func aRowWithANewFieldWaitsForItsTableAlsoWhenItIsReadLater(early: Bool) throws {
         let pool = BlockPool(bytesMax: 1 << 20)
         let reader = ChunkReader(settings: ValidateSettings(), pool: pool, gatherTablesMin: 2, now: { 0 })
         try read((0..<10).map { "{\"table\":\"t\($0 % 5)\",\"id\":\($0)}" }, with: reader, pool: pool)
@@ -193,6 +240,10 @@ import Testing
             columns: Self.structure.columns + [TableStructure.Column(ColumnDefinition(name: "more", type: .uint8))])
         var asked: [String] = []
         var batches: [RowBatch] = []
+        while early, let writer = reader.readGathered() {
+            asked.append(writer.table.table)
+            try writer.follow(wider, pool: pool)
+        }
         while let step = reader.takeNext() {
             switch step {
             case .batches(let more): batches += more
