@@ -62,6 +62,14 @@ struct ServeCommand: AsyncParsableCommand {
         var settings = Settings()
         settings.receive.socketPath = job.socketPath
         if job.tables == 0 { settings.validate.defaultTable = job.table.rawValue }
+        if job.hasRoute {
+            settings.validate.tableField = "of"
+            settings.validate.defaultTable = "routed"
+            var rules = TableRules()
+            rules.route.field = "table"
+            rules.route.patterns = ["t*"]
+            settings.validate.rules = ["routed": rules]
+        }
         settings.validate.deadLetter.directory = job.directory + "/dead-letter"
         settings.spool.directory = job.directory + "/spool"
         settings.spool.enabled = job.hasSpool

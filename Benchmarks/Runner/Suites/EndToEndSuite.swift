@@ -27,6 +27,9 @@ enum EndToEndSuite {
             "null/tables-4", "the same, and each row one of four tables, as if at random", .null, producers: 1,
             table: .plain, tables: 4),
         benchmark(
+            "null/routed-4", "one of four tables by a route, not by its name", .null, producers: 1, table: .plain,
+            tables: 4, hasRoute: true),
+        benchmark(
             "null/tables-20", "of twenty tables", .null, producers: 1, table: .plain, tables: 20),
         benchmark(
             "null/tables-1000", "of a thousand tables", .null, producers: 1,
@@ -52,7 +55,7 @@ enum EndToEndSuite {
 
     private static func benchmark(
         _ name: String, _ about: String, _ sink: ShipSettings.Sink, producers: Int, table: Workload.Table = .mstore,
-        hasSpool: Bool = true, tables: Int = 0, dialect: Load.Dialect = .lines
+        hasSpool: Bool = true, tables: Int = 0, hasRoute: Bool = false, dialect: Load.Dialect = .lines
     ) -> Benchmark {
         Benchmark(name: name, about: about, needsServer: sink == .clickhouse) { plan in
             if sink == .clickhouse {
@@ -68,7 +71,8 @@ enum EndToEndSuite {
                 // The first round only warms the caches of the system up.
                 for round in 0...plan.rounds.count {
                     try await server?.recreate(table, plan.schema)
-                    let result = try await run(load, sink, table, plan, hasSpool: hasSpool, tables: tables)
+                    let result = try await run(
+                        load, sink, table, plan, hasSpool: hasSpool, tables: tables, hasRoute: hasRoute)
                     if result.committed != load.rows { fault = "\(result.committed) rows arrived of \(load.rows)" }
                     if let server {
                         let stored = try await server.count(table)
@@ -83,14 +87,15 @@ enum EndToEndSuite {
     }
 
     private static func run(
-        _ load: Load, _ sink: ShipSettings.Sink, _ table: Workload.Table, _ plan: Plan, hasSpool: Bool, tables: Int
+        _ load: Load, _ sink: ShipSettings.Sink, _ table: Workload.Table, _ plan: Plan, hasSpool: Bool, tables: Int,
+        hasRoute: Bool
     ) async throws -> (round: Round, committed: Int) {
         let folder = FileManager.default.temporaryDirectory.appendingPathComponent("sluice-bench-\(UUID().uuidString)")
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
         defer { try? FileManager.default.removeItem(at: folder) }
         let job = ServeJob(
             directory: folder.path, rows: load.rows, sink: sink.rawValue, table: table, schema: plan.schema.path,
-            clickhouse: plan.clickhouse?.address, hasSpool: hasSpool, tables: tables)
+            clickhouse: plan.clickhouse?.address, hasSpool: hasSpool, tables: tables, hasRoute: hasRoute)
         let child = try ServedDaemon(job)
         defer { child.kill() }
         try await child.waitUntilListening()

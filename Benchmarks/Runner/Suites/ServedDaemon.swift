@@ -14,6 +14,8 @@ struct ServeJob: Codable, Sendable {
     var hasSpool = true
     /// Tables of the structure, which rows name; 0: one, which they need not name.
     var tables = 0
+    /// Rows find their tables by a route on the field that names them.
+    var hasRoute = false
 
     var socketPath: String { directory + "/s" }
 }

@@ -92,6 +92,10 @@ struct KeyIndex {
 
     /// -1 when there is no such name.
     func find(_ name: UnsafePointer<UInt8>, _ length: Int) -> Int32 {
+        // The keys of a row are compared with one name each to see where it goes.
+        if count == 1 {
+            return entries.pointee.length == length && sluice_equal(text, name, length) != 0 ? 0 : -1
+        }
         var slot = Self.hash(name, length) & slotMask
         while slots[slot] >= 0 {
             let entry = entries + Int(slots[slot])

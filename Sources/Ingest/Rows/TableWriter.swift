@@ -282,7 +282,7 @@ final class TableWriter {
             case .finished, .otherTable: break
             case .unknownColumn: return next - lines.startIndex
             case .otherVariant:
-                var cursor = chunks[Int(lines[next].chunk)].cursor(at: lines[next])
+                var cursor = chunks[lines[next].chunk].cursor(at: lines[next])
                 let fault = variantChosenFor == next ? ParseFault(.malformed) : selectVariant(cursor, context)
                 variantChosenFor = next
                 if let fault {
@@ -308,15 +308,16 @@ final class TableWriter {
             let line = lines[next]
             if next + 1 < lines.endIndex {
                 let ahead = lines[next + 1]
-                sluice_prefetch(chunks[Int(ahead.chunk)].start + Int(ahead.offset), Self.prefetchBytes)
+                sluice_prefetch(chunks[ahead.chunk].start + Int(ahead.offset), Self.prefetchBytes)
             }
-            var cursor = chunks[Int(line.chunk)].cursor(at: line)
+            var cursor = chunks[line.chunk].cursor(at: line)
+            parser.isRouted = line.isRouted
             let stop = readRow(&cursor, &parser, block, rules, takesUnnamed: true, decided: true) {
                 reject($0, $1, line, $2)
             }
             if let stop { return stop }
             next += 1
-            if first == nil, block.rows > 0 { first = chunks[Int(line.chunk)].chunk.received }
+            if first == nil, block.rows > 0 { first = chunks[line.chunk].chunk.received }
         }
         return .finished
     }

@@ -1,20 +1,10 @@
-// Unsafe by design: owns the key indexes of its routes, until it ends.
+// Unsafe by design: a route owns its key indexes, until it ends.
 
 import ClickHouseNative
 import Pipeline
 
-/// Where rows go that come for a table with a route. Belongs to one worker.
-final class Routes {
-    /// Of one table.
-    private struct Route {
-        let rule: RouteRule
-        let field: KeyIndex
-        let values: KeyIndex
-        let targets: [TableName]
-        /// Tables that rows have named by the patterns, and that can be written to.
-        var named: Set<TableName> = []
-    }
-
+/// Where the rows go that come for a table. Belongs to one worker.
+final class Route {
     /// What becomes of a row.
     enum Target {
         case table(TableName)
@@ -23,81 +13,85 @@ final class Routes {
         case oneTooMany(TableName)
     }
 
-    /// nil: the table has rules of its own, and no route among them.
-    private var routes: [TableName: Route?] = [:]
+    private let rule: RouteRule
+    private let field: KeyIndex
+    /// Values of the field that are known to name a table: those of the rule, and behind them tables that rows have named by the patterns,
+    /// and that can be written to.
+    private var values: [String]
+    private var targets: [TableName]
+    private var places: KeyIndex
+    /// Of the rule.
+    private let ruled: Int
     private var text = ByteRun()
     private var name = ByteRun()
 
-    init(_ rules: [String: TableRules]) {
-        for (table, rules) in rules {
-            guard let table = TableName(parsing: table) else { continue }
-            guard let field = rules.route.field else {
-                routes.updateValue(nil, forKey: table)
-                continue
-            }
-            let tables = rules.route.tables.sorted { $0.key < $1.key }
-            let targets = tables.compactMap { value, target in TableName(parsing: target).map { (value, $0) } }
-            routes[table] = Route(
-                rule: rules.route, field: KeyIndex([field]), values: KeyIndex(targets.map(\.0)),
-                targets: targets.map(\.1))
+    init(_ rule: RouteRule, on field: String) {
+        self.rule = rule
+        self.field = KeyIndex([field])
+        let named = rule.tables.sorted { $0.key < $1.key }.compactMap { value, target in
+            TableName(parsing: target).map { (value, $0) }
         }
-        if !routes.values.contains(where: { $0 != nil }) { routes = [:] }
+        values = named.map(\.0)
+        targets = named.map(\.1)
+        places = KeyIndex(values)
+        ruled = targets.count
     }
 
     deinit {
-        for case let route? in routes.values {
-            route.field.deallocate()
-            route.values.deallocate()
-        }
+        field.deallocate()
+        places.deallocate()
         text.deallocate()
         name.deallocate()
     }
 
-    var isEmpty: Bool { routes.isEmpty }
-
-    /// The name under which the table has a route.
-    private func key(of table: TableName) -> TableName? {
-        if let own = routes[table] { return own == nil ? nil : table }
-        let bare = TableName(table: table.table)
-        return routes[bare].flatMap { $0 } == nil ? nil : bare
+    /// Whether a key of a row is that of the field which says where the row goes.
+    func isField(_ key: UnsafeRawBufferPointer) -> Bool {
+        key.baseAddress.map { field.find($0.assumingMemoryBound(to: UInt8.self), key.count) >= 0 } ?? false
     }
 
-    func has(_ table: TableName) -> Bool { !routes.isEmpty && key(of: table) != nil }
-
-    /// Where the row at the cursor, which is for `table`, goes; nil: the table has no route.
-    ///
-    /// - Parameter isKnown: the table can be written to.
+    /// Where the row at the cursor goes, which is for `table`.
     func target(
-        of row: LineCursor, for table: TableName, depthMax: Int, isKnown: (TableName) -> Bool
-    ) -> Target? {
-        guard !routes.isEmpty, let key = key(of: table), let route = routes[key].flatMap({ $0 }) else { return nil }
-        var found: TableName?
-        var fault: ParseFault?
+        of row: LineCursor, for table: TableName, in routes: Routes, depthMax: Int, isKnown: (TableName) -> Bool
+    ) -> Target {
+        var found: LineCursor?
         var ahead = row
         do throws(ParseFault) {
             try ahead.forEachField(scratch: &name, depthMax: depthMax) { name, value in
-                guard route.field.find(name.baseAddress!.assumingMemoryBound(to: UInt8.self), name.count) >= 0 else {
-                    return true
-                }
-                do throws(ParseFault) { found = try self.table(at: value, route, depthMax) } catch { fault = error }
+                guard isField(name) else { return true }
+                found = value
                 return false
             }
         } catch {
             return .refused(error)
         }
-        if let fault { return .refused(fault) }
-        guard let found else {
-            return route.rule.otherwise == .keep ? .table(table) : .refused(ParseFault(.ruleRoute))
-        }
-        guard !route.rule.patterns.isEmpty, !route.targets.contains(found), !route.named.contains(found) else {
-            return .table(found)
-        }
-        guard route.named.count < route.rule.tablesMax else { return .oneTooMany(found) }
-        if isKnown(found) { routes[key]??.named.insert(found) }
-        return .table(found)
+        return target(at: found, for: table, in: routes, depthMax: depthMax, isKnown: isKnown)
     }
 
-    private func table(at value: LineCursor, _ route: Route, _ depthMax: Int) throws(ParseFault) -> TableName? {
+    /// The same, for a row whose field has its value at the cursor; nil: it has no such field.
+    ///
+    /// - Parameter isKnown: the table can be written to.
+    func target(
+        at value: LineCursor?, for table: TableName, in routes: Routes, depthMax: Int, isKnown: (TableName) -> Bool
+    ) -> Target {
+        do throws(ParseFault) {
+            if let value, try readText(value, depthMax), let base = text.base?.assumingMemoryBound(to: UInt8.self) {
+                let place = Int(places.find(base, text.count))
+                if place >= 0 { return .table(targets[place]) }
+                if let found = named(in: routes) {
+                    guard !targets.contains(found) else { return .table(found) }
+                    guard targets.count - ruled < rule.tablesMax else { return .oneTooMany(found) }
+                    if isKnown(found) { remember(found) }
+                    return .table(found)
+                }
+            }
+        } catch {
+            return .refused(error)
+        }
+        return rule.otherwise == .keep ? .table(table) : .refused(ParseFault(.ruleRoute))
+    }
+
+    /// - Returns: Whether there is a text, which is then in `text`: what a string says, or what a number and the like look like.
+    private func readText(_ value: LineCursor, _ depthMax: Int) throws(ParseFault) -> Bool {
         var cursor = value
         if cursor.p.pointee == UInt8(ascii: "\"") {
             try cursor.unescapedString(into: &text)
@@ -106,15 +100,47 @@ final class Routes {
             try cursor.skipValue(depthMax: depthMax)
             text.truncate(to: 0)
             text.append(start, count: cursor.p - start)
-            guard !text.bytes.elementsEqual("null".utf8) else { return nil }
+            guard !text.bytes.elementsEqual("null".utf8) else { return false }
         }
-        guard text.count > 0, let base = text.base?.assumingMemoryBound(to: UInt8.self) else { return nil }
-        let place = route.values.find(base, text.count)
-        if place >= 0 { return route.targets[Int(place)] }
-        guard !route.rule.patterns.isEmpty else { return nil }
-        let named = String(decoding: text.bytes, as: UTF8.self)
+        return text.count > 0
+    }
+
+    /// The table that `text` names by itself, if the patterns allow it.
+    private func named(in routes: Routes) -> TableName? {
+        guard !rule.patterns.isEmpty else { return nil }
+        let name = String(decoding: text.bytes, as: UTF8.self)
         // A row is routed once; a table with a route is not what it is for in the end.
-        guard route.rule.allows(named), let table = TableName(parsing: named), !has(table) else { return nil }
+        guard rule.allows(name), let table = TableName(parsing: name), !routes.has(table) else { return nil }
         return table
     }
+
+    /// The next row that names the table in these words finds it at once.
+    private func remember(_ table: TableName) {
+        values.append(String(decoding: text.bytes, as: UTF8.self))
+        targets.append(table)
+        places.deallocate()
+        places = KeyIndex(values)
+    }
+}
+
+/// The routes of all tables that have one.
+final class Routes {
+    /// nil: the table has rules of its own, and no route among them.
+    private var routes: [TableName: Route?] = [:]
+
+    init(_ rules: [String: TableRules]) {
+        for (table, rules) in rules {
+            guard let table = TableName(parsing: table) else { continue }
+            routes.updateValue(rules.route.field.map { Route(rules.route, on: $0) }, forKey: table)
+        }
+        if !routes.values.contains(where: { $0 != nil }) { routes = [:] }
+    }
+
+    /// The table's own, or that of its name in whatever database.
+    func route(of table: TableName) -> Route? {
+        guard !routes.isEmpty else { return nil }
+        return routes[table] ?? routes[TableName(table: table.table)] ?? nil
+    }
+
+    func has(_ table: TableName) -> Bool { route(of: table) != nil }
 }

@@ -253,16 +253,17 @@ final class ChunkReader {
             held = place
             return place
         }
-        func gather(_ table: Int, _ cursor: inout LineCursor) {
+        func gather(_ table: Int, _ cursor: inout LineCursor, isRouted: Bool = false) {
             let place = hold(cursor)
-            gathered.takeLine(&cursor, table: table, chunk: place, start: start, &counted)
+            gathered.takeLine(
+                &cursor, table: table, isRouted: isRouted, chunk: place, start: start, &counted)
         }
         let mayGather =
-            gathersLines && routes.isEmpty && writers.count >= gatherTablesMin && whole.readableBytes < 1 << 31
+            gathersLines && writers.count >= gatherTablesMin && whole.readableBytes < 1 << 31
 
         // The table of the last rows is the likeliest for the next; a row that names another says so. With a route each row does.
-        let isRouted = fallback.map { routes.has($0) } ?? false
-        var writer = isRouted ? nil : fallback.flatMap { writers[$0] } ?? last
+        let route = fallback.flatMap { routes.route(of: $0) }
+        var writer = route != nil ? nil : fallback.flatMap { writers[$0] } ?? last
         // Rows of many tables, mixed: the row before says nothing.
         var alternates = false
         // From here on every row of the chunk is. Rows of a table that has some already wait behind them.
@@ -291,7 +292,7 @@ final class ChunkReader {
                 if case .unknownColumn = stop { return .needsStructure(known, offset: cursor.p - start) }
                 continue
             }
-            if let writer, !gathers, !isRouted, !routes.has(writer.table) {
+            if let writer, !gathers, route == nil, !routes.has(writer.table) {
                 last = writer
                 let takesUnnamed = writer.table == fallback
                 let (rows, begin) = (writer.rows, cursor.p)
@@ -309,8 +310,10 @@ final class ChunkReader {
                 continue
             }
             let named: TableName?
-            switch table(ofRow: cursor) {
-            case .success(let table): named = table
+            // What the route goes by, if the row names no table; nil: it was not looked for.
+            var routed: LineCursor??
+            switch table(ofRow: cursor, orRouteBy: route) {
+            case .success(let found): (named, routed) = (found.table, found.value)
             // No JSON: the table that it would go to says what is wrong, and where.
             case .failure(let fault) where fault.code != .badTableName && fallback != nil: named = nil
             case .failure(let fault):
@@ -321,7 +324,9 @@ final class ChunkReader {
                 reject(ParseFault(.noTable), nil, cursor.takeLine())
                 continue
             }
-            let target = routes.target(of: cursor, for: table, depthMax: settings.depthMax) { writers[$0] != nil }
+            let target = target(
+                of: cursor, routedBy: named == nil ? routed : nil, for: table,
+                by: named == nil ? route : routes.route(of: table))
             switch target {
             case nil: break
             case .table(let other): table = other
@@ -344,13 +349,18 @@ final class ChunkReader {
                 }
                 return .needsTable(table, offset: cursor.p - start)
             }
+            if target != nil {
+                // As of rows that name their tables: another one once more.
+                if mayGather, alternates, known !== writer { gathers = true }
+                alternates = known !== writer
+            }
             writer = known
-            if routes.isEmpty, named != nil, let name = names.firstName(of: cursor, key: tableKey) {
+            if target == nil, named != nil, let name = names.firstName(of: cursor, key: tableKey) {
                 names.note(name, known.number)
             }
             if gathers || gathered.has(known.number) {
                 gathers = true
-                gather(known.number, &cursor)
+                gather(known.number, &cursor, isRouted: target != nil)
                 continue
             }
             let (rows, begin) = (known.rows, cursor.p)
@@ -460,9 +470,9 @@ final class ChunkReader {
         let chunks = gathered.chunks
         let context = TableWriter.Context(
             tableKey: tableKey, pool: pool, variantsMax: settings.variantsMax,
-            received: chunks[Int(all[first].chunk)].chunk.received, now: now())
+            received: chunks[all[first].chunk].chunk.received, now: now())
         return writer.read(all[lines], of: chunks, context) { fault, writer, line, bytes in
-            let held = chunks[Int(line.chunk)]
+            let held = chunks[line.chunk]
             rejections.append(
                 Rejection(
                     table: writer.table, column: writer.name(ofColumn: fault.column), reason: fault.reason,
@@ -500,15 +510,33 @@ final class ChunkReader {
         }
     }
 
-    /// The table that the row at the cursor names; nil: it names none.
-    private func table(ofRow row: LineCursor) -> Result<TableName?, ParseFault> {
+    /// Where the row at the cursor goes, which is for `table`; nil: that has no route.
+    ///
+    /// - Parameter value: of the field that the route goes by, or that there is none; nil: it was not looked for.
+    private func target(
+        of row: LineCursor, routedBy value: LineCursor??, for table: TableName, by route: Route?
+    ) -> Route.Target? {
+        guard let route else { return nil }
+        let isKnown = { (table: TableName) in self.writers[table] != nil }
+        guard let value else {
+            return route.target(of: row, for: table, in: routes, depthMax: settings.depthMax, isKnown: isKnown)
+        }
+        return route.target(at: value, for: table, in: routes, depthMax: settings.depthMax, isKnown: isKnown)
+    }
+
+    /// The table that the row at the cursor names; nil: it names none, and has this value for the route to go by, or none.
+    private func table(
+        ofRow row: LineCursor, orRouteBy route: Route?
+    ) -> Result<(table: TableName?, value: LineCursor?), ParseFault> {
         var ahead = row
         var found: Result<TableName?, ParseFault> = .success(nil)
+        var routed: LineCursor?
         var text = ByteRun()
         defer { text.deallocate() }
         do throws(ParseFault) {
             try ahead.forEachField(scratch: &scratch, depthMax: settings.depthMax) { name, value in
                 guard tableKey.find(name.baseAddress!.assumingMemoryBound(to: UInt8.self), name.count) >= 0 else {
+                    if let route, routed == nil, route.isField(name) { routed = value }
                     return true
                 }
                 found = .failure(ParseFault(.badTableName))
@@ -523,7 +551,7 @@ final class ChunkReader {
         } catch {
             return .failure(error)
         }
-        return found
+        return found.map { ($0, routed) }
     }
 
     private func slice(_ whole: ByteBuffer, _ start: Bytes, _ line: UnsafeRawBufferPointer) -> ByteBuffer {

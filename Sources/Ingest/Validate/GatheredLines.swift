@@ -8,12 +8,25 @@ import NIOCore
 struct GatheredLine {
     /// `TableWriter.number`
     let table: UInt32
-    /// Its place in `GatheredLines.chunks`.
-    let chunk: UInt32
+    private let chunkAndRoute: UInt32
     /// Where the row begins in the chunk.
     let offset: UInt32
     /// Lines of the chunk before it; only where lines have numbers.
     let linesBefore: UInt32
+
+    private static let routeBit: UInt32 = 1 << 31
+
+    init(table: Int, chunk: UInt32, isRouted: Bool, offset: Int, linesBefore: UInt64) {
+        self.table = UInt32(table)
+        chunkAndRoute = chunk | (isRouted ? Self.routeBit : 0)
+        self.offset = UInt32(offset)
+        self.linesBefore = UInt32(truncatingIfNeeded: linesBefore)
+    }
+
+    /// Its place in `GatheredLines.chunks`.
+    var chunk: Int { Int(chunkAndRoute & ~Self.routeBit) }
+    /// A route says that it is for the table, not the line.
+    var isRouted: Bool { chunkAndRoute & Self.routeBit != 0 }
 }
 
 /// A chunk some of whose lines are gathered.
@@ -60,7 +73,8 @@ struct GatheredLines {
     /// Passes over the line at the cursor, of a chunk that begins at `start` and whose lines are `counted`.
     @inline(__always)
     mutating func takeLine(
-        _ cursor: inout LineCursor, table: Int, chunk: UInt32, start: Bytes, _ counted: inout LineCount
+        _ cursor: inout LineCursor, table: Int, isRouted: Bool = false, chunk: UInt32, start: Bytes,
+        _ counted: inout LineCount
     ) {
         let (offset, number) = (cursor.p - start, counted.number(at: cursor.p) ?? 0)
         _ = cursor.takeLine()
@@ -72,8 +86,7 @@ struct GatheredLines {
         counts[table] += 1
         lines.append(
             GatheredLine(
-                table: UInt32(table), chunk: chunk, offset: UInt32(offset),
-                linesBefore: UInt32(truncatingIfNeeded: number &- counted.first)))
+                table: table, chunk: chunk, isRouted: isRouted, offset: offset, linesBefore: number &- counted.first))
         memory += MemoryLayout<GatheredLine>.size
     }
 

@@ -153,6 +153,88 @@ import Testing
         #expect(got == expected, "in their order")
     }
 
+    /// - Parameter tablesMin: of those whose mixed rows are read table by table.
+    @Test(arguments: Seeds.some(8), [2, 100]) func eachRowGoesWhereItsRouteSays(seed: UInt64, tablesMin: Int) throws {
+        var random = SeededRandom(seed: seed)
+        let pool = BlockPool(bytesMax: 1 << 20)
+        var rules = TableRules()
+        rules.route.field = "to"
+        rules.route.tables = ["first": "t0", "7": "t7"]
+        rules.route.patterns = ["t*"]
+        var settings = ValidateSettings()
+        settings.rules = ["in": rules]
+        let isDefault = random.one(in: 2)
+        settings.defaultTable = isDefault ? "in" : "t9"
+        let reader = ChunkReader(settings: settings, pool: pool, gatherTablesMin: tablesMin, now: { 0 })
+        var expected: [String: [UInt64]] = [:]
+        var got: [String: [UInt64]] = [:]
+        var refused: [String] = []
+        var id: UInt64 = 0
+        for chunk in 0..<20 {
+            var lines: [String] = []
+            for _ in 0..<random.int(1...60) {
+                id += 1
+                let table = random.int(0...9)
+                // For the table with the route: by its name, or because it is for those that name none.
+                let named = isDefault && random.one(in: 2) ? "" : "\"table\":\"in\","
+                let late = named.isEmpty || random.one(in: 2) ? "" : ",\"table\":\"in\""
+                let head = late.isEmpty ? named : ""
+                var goesTo: String? = "t\(table)"
+                switch random.int(0...9) {
+                case 0:
+                    lines.append("{\"table\":\"t\(table)\",\"id\":\(id),\"to\":\"t1\"}")
+                case 1:
+                    lines.append("{\(head)\"to\":\"t\\u003\(table)\",\"id\":\(id)\(late)}")
+                case 2:
+                    lines.append("{\(head)\"to\":\"first\",\"id\":\(id)\(late)}")
+                    goesTo = "t0"
+                case 3:
+                    lines.append("{\(head)\"id\":\(id),\"to\":7\(late)}")
+                    goesTo = "t7"
+                case 4:
+                    let value = random.one(in: 2) ? "null" : "\"elsewhere\""
+                    lines.append("{\(head)\"id\":\(id),\"to\":\(value)\(late)}")
+                    goesTo = nil
+                case 5:
+                    lines.append("{\(head)\"id\":\(id)\(late)}")
+                    goesTo = nil
+                case 6:
+                    lines.append("{\(head)\"id\":\"no number\",\"to\":\"t\(table)\"\(late)}")
+                    goesTo = nil
+                default:
+                    // Only the first counts.
+                    let again = random.one(in: 4) ? ",\"to\":\"t0\"" : ""
+                    lines.append("{\(head)\"id\":\(id),\"to\":\"t\(table)\"\(again)\(late)}")
+                }
+                if let goesTo { expected[goesTo, default: []].append(id) } else { refused.append(lines.last ?? "") }
+            }
+            try read(lines, with: reader, pool: pool, number: UInt64(chunk))
+            if random.one(in: 3) { readGathered(reader) }
+            guard random.one(in: 3) || chunk == 19 else { continue }
+            got.merge(ids(reader)) { $0 + $1 }
+        }
+        #expect(got == expected, "in their order")
+        #expect(reader.takeRejections().map { String(buffer: $0.bytes) }.sorted() == refused.sorted())
+    }
+
+    @Test func rowsThatARouteDistributesAreReadTableByTable() throws {
+        let pool = BlockPool(bytesMax: 1 << 20)
+        var rules = TableRules()
+        rules.route.field = "to"
+        rules.route.patterns = ["t*"]
+        var settings = ValidateSettings()
+        settings.rules = ["in": rules]
+        settings.defaultTable = "in"
+        let reader = ChunkReader(settings: settings, pool: pool, now: { 0 })
+        func rows(_ count: Int) -> [String] { (0..<count).map { "{\"id\":\($0),\"to\":\"t\($0 % 3)\"}" } }
+        try read(rows(9), with: reader, pool: pool)
+        #expect(reader.hasGathered)
+        #expect(ids(reader) == ["t0": [0, 3, 6], "t1": [1, 4, 7], "t2": [2, 5, 8]])
+        // Rows of one table, one after the other, are read as they come.
+        try read(rows(30).filter { $0.contains("t1") }, with: reader, pool: pool, number: 1)
+        #expect(!reader.hasGathered && reader.rowsByTable.values.reduce(0, +) == 10)
+    }
+
     @Test func rowsThatAlternateWaitUntilThereAreEnoughOfEachTable() throws {
         let pool = BlockPool(bytesMax: 1 << 20)
         var settings = ValidateSettings()
