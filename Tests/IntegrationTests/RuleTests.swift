@@ -98,14 +98,15 @@ import Testing
                 #expect(telemetry.snapshot().discardedRows == ["sampled": UInt64(400 - parts[1])])
 
                 let letters = try DaemonFixture.deadLetters(in: folder)
+                // What its route leads nowhere is refused first, the others when their table's rows are read.
                 #expect(
                     letters.map { [$0.table, $0.column, $0.reason].map { $0 ?? "-" }.joined(separator: " ") } == [
-                        "signups mail rule_regex", "signups country rule_one_of", "signups id rule_required",
-                        "inbox - rule_route", "signups - malformed_json",
+                        "inbox - rule_route", "signups mail rule_regex", "signups country rule_one_of",
+                        "signups id rule_required", "signups - malformed_json",
                     ])
                 let kept = letters.compactMap(\.row).joined(separator: "\n")
                 for secret in ["example.org", "no address", "192.0.2", "2001:"] { #expect(!kept.contains(secret)) }
-                #expect(letters.first?.row == #"{"kind":"signup","id":2,"mail":null,"ip":null}"#)
+                #expect(letters.dropFirst().first?.row == #"{"kind":"signup","id":2,"mail":null,"ip":null}"#)
                 // Nothing of it is in the daemon's other files either.
                 try Self.expectNowhere("ann@example.org", in: folder)
             }

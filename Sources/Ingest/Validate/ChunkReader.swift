@@ -258,8 +258,8 @@ final class ChunkReader {
             gathered.takeLine(
                 &cursor, table: table, isRouted: isRouted, chunk: place, start: start, &counted)
         }
-        let mayGather =
-            gathersLines && writers.count >= gatherTablesMin && whole.readableBytes < 1 << 31
+        let canHold = gathersLines && whole.readableBytes < 1 << 31
+        let mayGather = canHold && writers.count >= gatherTablesMin
 
         // The table of the last rows is the likeliest for the next; a row that names another says so. With a route each row does.
         let route = fallback.flatMap { routes.route(of: $0) }
@@ -349,11 +349,8 @@ final class ChunkReader {
                 }
                 return .needsTable(table, offset: cursor.p - start)
             }
-            if target != nil {
-                // As of rows that name their tables: another one once more.
-                if mayGather, alternates, known !== writer { gathers = true }
-                alternates = known !== writer
-            }
+            // The row has been looked at by itself, and the next one will be, whatever table it is for.
+            if target != nil, canHold { gathers = true }
             writer = known
             if target == nil, named != nil, let name = names.firstName(of: cursor, key: tableKey) {
                 names.note(name, known.number)

@@ -122,7 +122,8 @@ public actor ValidateStage: Stage {
 
     /// Says at start what would otherwise show with the first row only: that the default table cannot be written to.
     private nonisolated func announceDefaultTable() async {
-        guard let table = settings.defaultTable.flatMap({ TableName(parsing: $0) }) else { return }
+        guard let table = settings.defaultTable.flatMap({ TableName(parsing: $0) }), !settings.isOnlyRouted(table)
+        else { return }
         do {
             let structure = try await catalog.structure(of: table)
             logger.info(

@@ -140,6 +140,11 @@ public struct SampleRule: Sendable, Hashable {
 extension ValidateSettings {
     /// What is asked of rows of a table: by its whole name, or by its name without a database.
     public func rules(of table: TableName) -> TableRules? { rules[table.description] ?? rules[table.table] }
+
+    /// Whether every row that comes for a table goes to another one: it need not be there.
+    public func isOnlyRouted(_ table: TableName) -> Bool {
+        rules(of: table).map { $0.route.field != nil && $0.route.otherwise == .reject } ?? false
+    }
 }
 
 /// Bounds of rules.

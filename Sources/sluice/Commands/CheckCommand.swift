@@ -77,13 +77,17 @@ extension EffectiveConfiguration {
         settings.ship.sink == .clickhouse ? [] : schema.unsupported
     }
 
-    /// default_table, those of batch.tables and of the schema files, and others; each once.
+    /// default_table, those of batch.tables, of validate.tables, of routes and of the schema files, and others; each once. Not those that no
+    /// row stays in.
     func tables(and others: [String]) -> [TableName] {
         let named =
             [settings.validate.defaultTable].compactMap { $0 } + settings.batch.tables.keys.sorted()
-            + settings.validate.tables.keys.sorted() + others
+            + settings.validate.tables.keys.sorted()
+            + settings.validate.rules.values.flatMap(\.route.tables.values).sorted() + others
         var seen: Set<TableName> = []
-        return (named.compactMap { TableName(parsing: $0) } + schema.tables).filter { seen.insert($0).inserted }
+        return (named.compactMap { TableName(parsing: $0) } + schema.tables).filter {
+            !settings.validate.isOnlyRouted($0) && seen.insert($0).inserted
+        }
     }
 
     func refuseOtherSinks() throws {

@@ -208,6 +208,7 @@ import Testing
                 }
                 if let goesTo { expected[goesTo, default: []].append(id) } else { refused.append(lines.last ?? "") }
             }
+            reader.gathersLines = !random.one(in: 4)
             try read(lines, with: reader, pool: pool, number: UInt64(chunk))
             if random.one(in: 3) { readGathered(reader) }
             guard random.one(in: 3) || chunk == 19 else { continue }
@@ -230,9 +231,12 @@ import Testing
         try read(rows(9), with: reader, pool: pool)
         #expect(reader.hasGathered)
         #expect(ids(reader) == ["t0": [0, 3, 6], "t1": [1, 4, 7], "t2": [2, 5, 8]])
-        // Rows of one table, one after the other, are read as they come.
+        // Also those of one table: where each goes has to be seen before it is read.
         try read(rows(30).filter { $0.contains("t1") }, with: reader, pool: pool, number: 1)
-        #expect(!reader.hasGathered && reader.rowsByTable.values.reduce(0, +) == 10)
+        #expect(reader.hasGathered && ids(reader).mapValues(\.count) == ["t1": 10])
+        reader.gathersLines = false
+        try read(rows(9), with: reader, pool: pool, number: 2)
+        #expect(!reader.hasGathered && reader.rowsByTable.values.reduce(0, +) == 9)
     }
 
     @Test func rowsThatAlternateWaitUntilThereAreEnoughOfEachTable() throws {

@@ -55,6 +55,7 @@ import Testing
     /// Runs the stage around `body`, which sends lines and gets what was made of them.
     private func run(
         _ catalog: Catalog, _ configure: (inout ValidateSettings) -> Void = { _ in }, clock: StageClock = .continuous,
+        logger: Logger = quietLogger,
         _ body:
             @Sendable (
                 _ send: @Sendable (String) async throws -> Void, _ next: @escaping @Sendable () async -> [RowBatch]
@@ -72,7 +73,7 @@ import Testing
         let rejected = Recorder<Rejection>()
         let stage = ValidateStage(
             settings: settings, input: input, output: output, catalog: catalog, changes: catalog.changes,
-            pool: BlockPool(bytesMax: 1 << 20), telemetry: Telemetry(), logger: quietLogger,
+            pool: BlockPool(bytesMax: 1 << 20), telemetry: Telemetry(), logger: logger,
             clock: clock, wallClock: { 0 },
             deadLetter: { $0.forEach(rejected.record) })
         let running = Task { try await stage.run() }
@@ -92,6 +93,26 @@ import Testing
             try RowPrinter.print(batch.block, into: &printed)
             return String(buffer: printed).split(separator: "\n").map(String.init)
         }
+    }
+
+    /// It would say that rows are rejected which are not.
+    @Test(arguments: RouteRule.Otherwise.allCases) func nothingIsSaidOfADefaultTableThatNoRowStaysIn(
+        otherwise: RouteRule.Otherwise
+    ) async throws {
+        let catalog = try Catalog([("a", "UInt8")])
+        let logged = Recorder<String>()
+        var rules = TableRules()
+        rules.route.field = "to"
+        rules.route.patterns = ["u"]
+        rules.route.otherwise = otherwise
+        let logger = Logger(label: "test") { _ in RecordingLogHandler(lines: logged) }
+        let rejected = try await run(catalog, { [rules] in $0.rules = ["t": rules] }, logger: logger) { send, next in
+            try await send(#"{"a":1,"to":"u"}"#)
+            #expect(await next().map(\.table.table) == ["u"])
+            if otherwise == .keep { await eventually { !logged.values.isEmpty } }
+        }
+        #expect(logged.values == (otherwise == .keep ? ["default table [columns=1 table=t]"] : []))
+        #expect(rejected.isEmpty)
     }
 
     @Test func aRowWithANewFieldHasItInItsColumn() async throws {
