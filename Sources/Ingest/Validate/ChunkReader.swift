@@ -19,7 +19,7 @@ final class ChunkReader {
     let settings: ValidateSettings
     /// Seconds since 1970.
     let now: @Sendable () -> Int64
-    private let tableKey: KeyIndex
+    let tableKey: KeyIndex
     let pool: BlockPool
     let plans = KnownPlans()
     let defaultTable: TableName?
@@ -28,25 +28,25 @@ final class ChunkReader {
     private let samples: Bool
     private(set) var writers: [TableName: TableWriter] = [:]
     /// The same by their numbers.
-    private var numbered: [TableWriter] = []
+    var numbered: [TableWriter] = []
     /// Tables that rows cannot go to, and why.
     private(set) var refused: [TableName: CatalogError] = [:]
     private var last: TableWriter?
-    private var names = KnownNames()
+    var names = KnownNames()
     /// Those that have rows, in the order in which they got the first of them; while they are taken, the other way round.
-    private var filled: [TableWriter] = []
+    var filled: [TableWriter] = []
     /// Rows of many tables, which are read later.
-    private var gathered = GatheredLines()
-    private var reading: Reading?
+    var gathered = GatheredLines()
+    var reading: Reading?
     /// Rows that were gathered, and read, have not been taken.
-    private var hasReadGathered = false
+    var hasReadGathered = false
     /// Whether rows of many tables may wait for being read; those that are there are read in any case.
     var gathersLines = true
     private let gatherTablesMin: Int
     /// At least as many bytes as the rows take in memory.
-    private var bytesBound = 0
-    private var hasFullTable = false
-    private var scratch = ByteRun()
+    var bytesBound = 0
+    var hasFullTable = false
+    var scratch = ByteRun()
     /// Rows that were refused since `takeRejections()`.
     var rejections: [Rejection] = []
 
@@ -147,7 +147,7 @@ final class ChunkReader {
         return bytesBound >= bytesMax
     }
 
-    private func countBytes() { bytesBound = filled.reduce(0) { $0 + $1.bytes } }
+    func countBytes() { bytesBound = filled.reduce(0) { $0 + $1.bytes } }
 
     /// Whether rows wait for being read because they are of many tables, mixed.
     var hasGathered: Bool { !gathered.isEmpty }
@@ -172,7 +172,7 @@ final class ChunkReader {
         bytesBound += writer.layout.bytesMax(rows: rows - rowsBefore, textBytes: textBytes)
     }
 
-    private func note(_ writer: TableWriter) {
+    func note(_ writer: TableWriter) {
         let rows = writer.rows
         if rows > 0, !writer.isFilled {
             writer.isFilled = true
@@ -369,189 +369,7 @@ final class ChunkReader {
         return .done
     }
 
-    // MARK: - Taking
-
-    /// What was gathered is read table by table.
-    private struct Reading {
-        let lines: [GatheredLine]
-        /// Those of a table at a time, the next one last.
-        var tables: [(number: Int, lines: Range<Int>)]
-    }
-
-    /// A step of taking what was read.
-    enum Step {
-        /// Of one table.
-        case batches([RowBatch])
-        /// A row has a field that its table lacks: ask the catalog anew, `follow` what it says, go on.
-        case needsStructure(TableWriter)
-    }
-
-    /// The next row batches of what was read since the last time; nil: that was all. No chunk may be read in between.
-    ///
-    /// A table's rows come in their order, at most `rowBatchRowsMax` of those that were gathered at once. `rejections` may have new ones.
-    func takeNext() -> Step? {
-        if reading == nil {
-            sortGathered()
-            filled.reverse()
-        }
-        while let (writer, isWhole) = readNextTable(rowsMax: settings.rowBatchRowsMax) {
-            guard isWhole else { return .needsStructure(writer) }
-            let batches = writer.takeBatches()
-            if !batches.isEmpty { return .batches(batches) }
-        }
-        while let writer = filled.popLast() {
-            writer.isFilled = false
-            let batches = writer.takeBatches()
-            if !batches.isEmpty { return .batches(batches) }
-        }
-        clearGathered()
-        hasReadGathered = false
-        bytesBound = 0
-        hasFullTable = false
-        return nil
-    }
-
-    /// Reads the rows that were gathered; they are there to be taken, with others that come.
-    ///
-    /// - Returns: A table to ask the catalog for, and `follow` what it says, and then to go on; nil: that was all. `rejections` may have new ones.
-    func readGathered() -> TableWriter? {
-        if reading == nil { sortGathered() }
-        hasReadGathered = true
-        while let (writer, isWhole) = readNextTable(rowsMax: .max) {
-            note(writer)
-            guard isWhole else { return writer }
-        }
-        clearGathered()
-        countBytes()
-        return nil
-    }
-
-    private func sortGathered() {
-        let (lines, tables) = gathered.sorted()
-        reading = Reading(lines: lines, tables: tables.reversed())
-    }
-
-    private func clearGathered() {
-        reading = nil
-        gathered.clear()
-    }
-
-    /// Reads gathered rows of the next table.
-    ///
-    /// - Returns: The table, and whether the rows were read, all or `rowsMax`; otherwise it is to be asked for. nil: none are left.
-    private func readNextTable(rowsMax: Int) -> (writer: TableWriter, isWhole: Bool)? {
-        guard let (number, all) = reading?.tables.popLast() else { return nil }
-        let writer = numbered[number]
-        let lines = all.prefix(rowsMax)
-        let read = readGathered(lines, for: writer)
-        let rest = all.dropFirst(read)
-        if !rest.isEmpty { reading?.tables.append((number, rest)) }
-        return (writer, read == lines.count)
-    }
-
-    /// All that was read; the tables are asked for nothing.
-    func takeBatches() -> [RowBatch] {
-        var batches: [RowBatch] = []
-        while let step = takeNext() {
-            switch step {
-            case .batches(let more): batches += more
-            case .needsStructure(let writer): writer.hasAsked()
-            }
-        }
-        return batches
-    }
-
-    /// - Returns: How many of the lines were dealt with.
-    private func readGathered(_ lines: Range<Int>, for writer: TableWriter) -> Int {
-        guard let all = reading?.lines, let first = lines.first else { return 0 }
-        let chunks = gathered.chunks
-        let context = TableWriter.Context(
-            tableKey: tableKey, pool: pool, variantsMax: settings.variantsMax,
-            received: chunks[all[first].chunk].chunk.received, now: now())
-        return writer.read(all[lines], of: chunks, context) { fault, writer, line, bytes in
-            let held = chunks[line.chunk]
-            rejections.append(
-                Rejection(
-                    table: writer.table, column: writer.name(ofColumn: fault.column), reason: fault.reason,
-                    message: fault.message, session: held.chunk.session, bytes: slice(held.bytes, held.start, bytes),
-                    number: held.chunk.numbering.map { $0.range.first + UInt64(line.linesBefore) },
-                    producer: held.chunk.numbering?.producer.identity))
-        }
-    }
-
-    // MARK: - Names
-
-    /// The number of a table that the row names first of all and in plain words, if rows before have named it so.
-    private func namedFirst(_ row: LineCursor) -> Int? {
-        guard !names.isEmpty else { return nil }
-        var ahead = row
-        ahead.skipSpace()
-        return names.firstName(of: ahead, key: tableKey).flatMap { names.number(of: $0) }
-    }
-
-    /// Gathers rows for as long as each begins as the one before, with the name of a table that is known by it.
-    ///
-    /// - Parameter place: the chunk's in `gathered`.
-    private func gatherNamed(
-        _ cursor: inout LineCursor, start: Bytes, _ counted: inout LineCount, into place: UInt32
-    ) {
-        // Not looked for in this object for each row.
-        var gathered = GatheredLines()
-        swap(&gathered, &self.gathered)
-        defer { swap(&gathered, &self.gathered) }
-        let names = names
-        while cursor.p < cursor.end {
-            cursor.skipSpace()
-            guard let table = names.quickNumber(of: cursor) else { return }
-            gathered.takeLine(&cursor, table: table, chunk: place, start: start, &counted)
-        }
-    }
-
-    /// Where the row at the cursor goes, which is for `table`; nil: that has no route.
-    ///
-    /// - Parameter value: of the field that the route goes by, or that there is none; nil: it was not looked for.
-    private func target(
-        of row: LineCursor, routedBy value: LineCursor??, for table: TableName, by route: Route?
-    ) -> Route.Target? {
-        guard let route else { return nil }
-        let isKnown = { (table: TableName) in self.writers[table] != nil }
-        guard let value else {
-            return route.target(of: row, for: table, in: routes, depthMax: settings.depthMax, isKnown: isKnown)
-        }
-        return route.target(at: value, for: table, in: routes, depthMax: settings.depthMax, isKnown: isKnown)
-    }
-
-    /// The table that the row at the cursor names; nil: it names none, and has this value for the route to go by, or none.
-    private func table(
-        ofRow row: LineCursor, orRouteBy route: Route?
-    ) -> Result<(table: TableName?, value: LineCursor?), ParseFault> {
-        var ahead = row
-        var found: Result<TableName?, ParseFault> = .success(nil)
-        var routed: LineCursor?
-        var text = ByteRun()
-        defer { text.deallocate() }
-        do throws(ParseFault) {
-            try ahead.forEachField(scratch: &scratch, depthMax: settings.depthMax) { name, value in
-                guard tableKey.find(name.baseAddress!.assumingMemoryBound(to: UInt8.self), name.count) >= 0 else {
-                    if let route, routed == nil, route.isField(name) { routed = value }
-                    return true
-                }
-                found = .failure(ParseFault(.badTableName))
-                var value = value
-                if value.p.pointee == UInt8(ascii: "\""), (try? value.unescapedString(into: &text)) != nil,
-                    let table = TableName(parsing: String(decoding: text.bytes, as: UTF8.self))
-                {
-                    found = .success(table)
-                }
-                return false
-            }
-        } catch {
-            return .failure(error)
-        }
-        return found.map { ($0, routed) }
-    }
-
-    private func slice(_ whole: ByteBuffer, _ start: Bytes, _ line: UnsafeRawBufferPointer) -> ByteBuffer {
+    func slice(_ whole: ByteBuffer, _ start: Bytes, _ line: UnsafeRawBufferPointer) -> ByteBuffer {
         guard let base = line.baseAddress else { return ByteBuffer() }
         let offset = base - UnsafeRawPointer(start)
         return whole.getSlice(at: whole.readerIndex + offset, length: line.count) ?? ByteBuffer()
