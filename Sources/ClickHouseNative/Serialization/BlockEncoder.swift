@@ -83,28 +83,27 @@ public enum BlockEncoder {
 
     /// What stands before the columns. A connection's blocks begin with numbered fields, ended by 0 (ClickHouse's Core/BlockInfo.h): not an
     /// overflow row, no bucket.
-    static func putHead(columns: Int, rows: Int, revision: Revision?, into room: inout Room) {
+    static func appendHead(columns: Int, rows: Int, revision: Revision?, to head: inout ByteRun) {
         if let revision {
-            room.put(varint: 1)
-            room.put(UInt8(0))
-            room.put(varint: 2)
-            room.put(Int32(-1).littleEndian)
+            head.appendVarUInt(1)
+            head.append(UInt8(0))
+            head.appendVarUInt(2)
+            head.append(Int32(-1).littleEndian)
             if revision.supports(.outOfOrderBuckets) {
-                room.put(varint: 3)
-                room.put(varint: 0)
+                head.appendVarUInt(3)
+                head.appendVarUInt(0)
             }
-            room.put(varint: 0)
+            head.appendVarUInt(0)
         }
-        room.put(varint: UInt64(columns))
-        room.put(varint: UInt64(rows))
+        head.appendVarUInt(UInt64(columns))
+        head.appendVarUInt(UInt64(rows))
     }
 
     static func head(columns: Int, rows: Int, revision: Revision?) -> [UInt8] {
-        Array(unsafeUninitializedCapacity: headBytesMax) { bytes, count in
-            var room = Room(UnsafeMutableRawBufferPointer(bytes))
-            putHead(columns: columns, rows: rows, revision: revision, into: &room)
-            count = bytes.count - room.left
-        }
+        var head = ByteRun()
+        defer { head.deallocate() }
+        appendHead(columns: columns, rows: rows, revision: revision, to: &head)
+        return Array(head.bytes)
     }
 }
 

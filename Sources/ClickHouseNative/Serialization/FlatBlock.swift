@@ -85,13 +85,16 @@ struct FlatBlock {
     /// - Returns: Bytes that were written.
     private func write(to bytes: UnsafeMutableRawBufferPointer) -> Int {
         var room = Room(bytes)
-        BlockEncoder.putHead(columns: layout.columns.count, rows: rows, revision: revision, into: &room)
+        var head = ByteRun()
+        defer { head.deallocate() }
+        BlockEncoder.appendHead(columns: layout.columns.count, rows: rows, revision: revision, to: &head)
+        room.put(head.base, head.count)
         let saysSerialization = revision?.supports(.customSerialization) == true
         withUnsafeTemporaryAllocation(of: UnsafeMutablePointer<ColumnNode>.self, capacity: parts.count) { blocks in
             for place in parts.indices { blocks.initializeElement(at: place, to: parts[place].block.nodes) }
             for (head, root) in zip(layout.columnHeads, layout.roots) {
                 head.withUnsafeBytes { room.put($0.baseAddress, $0.count) }
-                if saysSerialization { room.put(UInt8(0)) }
+                if saysSerialization { room.putZero() }
                 // Nodes come as the wire has them: a NULL map before its values, the elements of a tuple in their order.
                 for node in root..<layout.ends[root] {
                     for place in 0..<blocks.count {
@@ -103,5 +106,33 @@ struct FlatBlock {
         }
         withExtendedLifetime(parts) {}
         return bytes.count - room.left
+    }
+}
+
+/// Memory that is filled from its first byte on.
+private struct Room {
+    private var place: UnsafeMutableRawPointer
+    private(set) var left: Int
+
+    init(_ bytes: UnsafeMutableRawBufferPointer) {
+        place = bytes.baseAddress!
+        left = bytes.count
+    }
+
+    @inline(__always)
+    mutating func put(_ bytes: UnsafeRawPointer?, _ count: Int) {
+        guard let bytes, count > 0 else { return }
+        precondition(count <= left, "a block has more bytes than it was said to have")
+        memcpy(place, bytes, count)
+        place += count
+        left -= count
+    }
+
+    @inline(__always)
+    mutating func putZero() {
+        precondition(left > 0, "a block has more bytes than it was said to have")
+        place.storeBytes(of: 0, as: UInt8.self)
+        place += 1
+        left -= 1
     }
 }

@@ -50,33 +50,19 @@ final class Route {
     }
 
     /// Where the row at the cursor goes, which is for `table`.
-    func target(
-        of row: LineCursor, for table: TableName, in routes: Routes, depthMax: Int, isKnown: (TableName) -> Bool
-    ) -> Target {
-        var found: LineCursor?
-        var ahead = row
-        do throws(ParseFault) {
-            try ahead.forEachField(scratch: &name, depthMax: depthMax) { name, value in
-                guard isField(name) else { return true }
-                found = value
-                return false
-            }
-        } catch {
-            return .refused(error)
-        }
-        return target(at: found, for: table, in: routes, depthMax: depthMax, isKnown: isKnown)
-    }
-
-    /// The same, for a row whose field has its value at the cursor; nil: it has no such field.
     ///
-    /// - Parameter isKnown: the table can be written to.
+    /// - Parameters:
+    ///   - value: where the row's field has its value, or nil in it: the row has no such field; nil: it was not looked for.
+    ///   - isKnown: the table can be written to.
     func target(
-        at value: LineCursor?, for table: TableName, in routes: Routes, depthMax: Int, isKnown: (TableName) -> Bool
+        of row: LineCursor, value: LineCursor??, for table: TableName, in routes: Routes, depthMax: Int,
+        isKnown: (TableName) -> Bool
     ) -> Target {
         do throws(ParseFault) {
-            if let value, try readText(value, depthMax), let base = text.base?.assumingMemoryBound(to: UInt8.self) {
-                let place = Int(places.find(base, text.count))
-                if place >= 0 { return .table(targets[place]) }
+            let place: LineCursor? = if let value { value } else { try self.value(in: row, depthMax) }
+            if let place, try readText(place, depthMax), let base = text.base?.assumingMemoryBound(to: UInt8.self) {
+                let known = Int(places.find(base, text.count))
+                if known >= 0 { return .table(targets[known]) }
                 if let found = named(in: routes) {
                     guard !targets.contains(found) else { return .table(found) }
                     guard targets.count - ruled < rule.tablesMax else { return .oneTooMany(found) }
@@ -88,6 +74,18 @@ final class Route {
             return .refused(error)
         }
         return rule.otherwise == .keep ? .table(table) : .refused(ParseFault(.ruleRoute))
+    }
+
+    /// Where the row's field has its value; nil: it has no such field.
+    private func value(in row: LineCursor, _ depthMax: Int) throws(ParseFault) -> LineCursor? {
+        var found: LineCursor?
+        var ahead = row
+        try ahead.forEachField(scratch: &name, depthMax: depthMax) { name, value in
+            guard isField(name) else { return true }
+            found = value
+            return false
+        }
+        return found
     }
 
     /// - Returns: Whether there is a text, which is then in `text`: what a string says, or what a number and the like look like.

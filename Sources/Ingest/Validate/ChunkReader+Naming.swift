@@ -31,20 +31,6 @@ extension ChunkReader {
         }
     }
 
-    /// Where the row at the cursor goes, which is for `table`; nil: that has no route.
-    ///
-    /// - Parameter value: of the field that the route goes by, or that there is none; nil: it was not looked for.
-    func target(
-        of row: LineCursor, routedBy value: LineCursor??, for table: TableName, by route: Route?
-    ) -> Route.Target? {
-        guard let route else { return nil }
-        let isKnown = { (table: TableName) in self.writers[table] != nil }
-        guard let value else {
-            return route.target(of: row, for: table, in: routes, depthMax: settings.depthMax, isKnown: isKnown)
-        }
-        return route.target(at: value, for: table, in: routes, depthMax: settings.depthMax, isKnown: isKnown)
-    }
-
     /// The table that the row at the cursor names; nil: it names none, and has this value for the route to go by, or none.
     func table(
         ofRow row: LineCursor, orRouteBy route: Route?

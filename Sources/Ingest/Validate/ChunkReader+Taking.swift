@@ -76,7 +76,7 @@ extension ChunkReader {
         guard let (number, all) = reading?.tables.popLast() else { return nil }
         let writer = numbered[number]
         let lines = all.prefix(rowsMax)
-        let read = readGathered(lines, for: writer)
+        let read = readLines(lines, of: writer)
         let rest = all.dropFirst(read)
         if !rest.isEmpty { reading?.tables.append((number, rest)) }
         return (writer, read == lines.count)
@@ -95,7 +95,7 @@ extension ChunkReader {
     }
 
     /// - Returns: How many of the lines were dealt with.
-    private func readGathered(_ lines: Range<Int>, for writer: TableWriter) -> Int {
+    private func readLines(_ lines: Range<Int>, of writer: TableWriter) -> Int {
         guard let all = reading?.lines, let first = lines.first else { return 0 }
         let chunks = gathered.chunks
         let context = TableWriter.Context(

@@ -313,7 +313,9 @@ final class ChunkReader {
             // What the route goes by, if the row names no table; nil: it was not looked for.
             var routed: LineCursor??
             switch table(ofRow: cursor, orRouteBy: route) {
-            case .success(let found): (named, routed) = (found.table, found.value)
+            case .success((let table, let value)):
+                named = table
+                if table == nil { routed = .some(value) }
             // No JSON: the table that it would go to says what is wrong, and where.
             case .failure(let fault) where fault.code != .badTableName && fallback != nil: named = nil
             case .failure(let fault):
@@ -324,9 +326,10 @@ final class ChunkReader {
                 reject(ParseFault(.noTable), nil, cursor.takeLine())
                 continue
             }
-            let target = target(
-                of: cursor, routedBy: named == nil ? routed : nil, for: table,
-                by: named == nil ? route : routes.route(of: table))
+            let own = named == nil ? route : routes.route(of: table)
+            let target = own?.target(
+                of: cursor, value: routed, for: table, in: routes, depthMax: settings.depthMax
+            ) { writers[$0] != nil }
             switch target {
             case nil: break
             case .table(let other): table = other

@@ -328,14 +328,6 @@ public actor ValidateStage: Stage {
         var firstReceived: StageClock.Instant?
         /// To be sent.
         var ready: [Intake] = []
-        var readyBytes = 0
-
-        /// - Parameter builder: of the next intake.
-        mutating func begin(_ builder: IntakeBuilder) {
-            self.builder = builder
-            bytes = 0
-            firstReceived = nil
-        }
     }
 
     /// - Parameters:
@@ -360,7 +352,10 @@ public actor ValidateStage: Stage {
         while let step = work.reader.takeNext() {
             await settleLate(&work)
             switch step {
-            case .needsStructure(let writer): try await ask(writer, &work.asks)
+            case .needsStructure(let writer):
+                // What is ready does not wait for the answer.
+                try await send(&passing)
+                try await ask(writer, &work.asks)
             case .batches(let batches):
                 for batch in batches {
                     passing.bytes += batch.bytes
@@ -372,8 +367,9 @@ public actor ValidateStage: Stage {
                 }
                 if passing.bytes >= bytesMax {
                     finish(&passing, numbered: [])
-                    passing.begin(builder(work, isMixed: isMixed, bytesMax: bytesMax))
-                    if spool == nil || passing.readyBytes >= Self.sentAtOnceBytes { try await send(&passing) }
+                    passing.builder = builder(work, isMixed: isMixed, bytesMax: bytesMax)
+                    let bytes = passing.ready.reduce(0) { $0 + $1.bytes }
+                    if spool == nil || bytes >= Self.sentAtOnceBytes { try await send(&passing) }
                 }
             }
         }
@@ -399,13 +395,13 @@ public actor ValidateStage: Stage {
             pool.give($0)
         }
         passing.ready.append(intake)
-        passing.readyBytes += intake.bytes
+        passing.bytes = 0
+        passing.firstReceived = nil
     }
 
     private nonisolated func send(_ passing: inout Passing) async throws {
         let ready = passing.ready
         passing.ready = []
-        passing.readyBytes = 0
         let rows = ready.reduce(0) { $0 + $1.rows }
         held.add(rows)
         defer { held.add(-rows) }
@@ -446,48 +442,6 @@ public actor ValidateStage: Stage {
         let counters = telemetry.table(table)
         if tables.count < settings.tablesMax { tables[table] = counters }
         return counters
-    }
-}
-
-extension [Intake.Numbered] {
-    /// A chunk was read: its numbers follow on the last ones, or begin another run.
-    fileprivate mutating func note(_ numbering: Chunk.Numbering, _ rejections: [Rejection]) {
-        let refusals = rejections.compactMap(\.refusal)
-        let range = numbering.producer.covered(by: numbering.range)
-        if let place = lastIndex(where: { $0.producer === numbering.producer }),
-            self[place].range.last + 1 == range.first
-        {
-            self[place] = Intake.Numbered(
-                producer: numbering.producer,
-                range: RowRange(first: self[place].range.first, last: range.last),
-                refusals: self[place].refusals + refusals)
-        } else {
-            append(Intake.Numbered(producer: numbering.producer, range: range, refusals: refusals))
-        }
-    }
-
-    /// Rows of chunks that were noted before turn out to be refused.
-    fileprivate mutating func refuse(_ rejections: [Rejection]) {
-        guard !rejections.isEmpty else { return }
-        let places = Dictionary(grouping: indices) { self[$0].producer.identity }
-        var touched: Set<Int> = []
-        for rejection in rejections {
-            guard let refusal = rejection.refusal, let producer = rejection.producer,
-                let place = places[producer]?.first(where: {
-                    (self[$0].range.first...self[$0].range.last).contains(refusal.number)
-                })
-            else { continue }
-            self[place].refusals.append(refusal)
-            touched.insert(place)
-        }
-        for place in touched { self[place].refusals.sort { $0.number < $1.number } }
-    }
-}
-
-extension Rejection {
-    /// What its producer is told, if the row has a number.
-    fileprivate var refusal: RowRefusal? {
-        number.map { RowRefusal(number: $0, reason: reason.rawValue, column: column, message: message) }
     }
 }
 

@@ -95,8 +95,7 @@ public actor CompressStage: Stage {
         telemetry.encodedBytes.add(encoded.bytes.readableBytes)
         let block = EncodedBlock(
             identity: sealed.identity, table: sealed.table, layout: sealed.layout, rows: sealed.rows,
-            rawBytes: encoded.rawBytes,
-            encoding: encoding, bytes: encoded.bytes,
+            rawBytes: encoded.rawBytes, encoding: encoding, bytes: encoded.bytes,
             firstReceived: sealed.firstReceived, mayHaveBeenSent: sealed.mayHaveBeenSent)
         recycle?(parts.compactMap(\.whole))
         return block
