@@ -98,6 +98,21 @@ struct LiveInspectionTests {
         #expect(!readOnly.text().contains("secret") && !stranger.text().contains("secret"))
     }
 
+    /// What a killed server lost is found by reading the table.
+    @Test func aUserWhoMayNotReadIsWarnedOf() async throws {
+        let server = try await ClickHouseServer.modern()
+        try await server.withDatabase { database in
+            try await server.createTables(in: database)
+            for (user, level) in [("writer", Finding.Level.warn), ("pw", .ok)] {
+                var settings = settings(server, database)
+                (settings.username, settings.password) = (user, Secret("\(user)-secret"))
+                let permissions = try await inspect(settings, ["events"]).findings.filter { $0.check == .permissions }
+                #expect(permissions.map(\.level).max() == level)
+                #expect(permissions.contains { $0.message.contains("may not read") } == (level == .warn))
+            }
+        }
+    }
+
     @Test func aHostThatIsAwayIsReportedByItself() async throws {
         let server = try await ClickHouseServer.modern()
         try await server.withDatabase { database in

@@ -131,6 +131,6 @@ import Testing
         (["GRANT INSERT(a, b) ON d.t TO u"], nil),
     ])
     func grantsAreReadAsTheServerWritesThem(lines: [String], isAllowed: Bool?) {
-        #expect(GrantLines(lines: lines).allowInsert(database: "d", table: "t") == isAllowed)
+        #expect(GrantLines(lines: lines).allow("INSERT", database: "d", table: "t") == isAllowed)
     }
 }

@@ -34,7 +34,7 @@ enum ClientPacket {
         if revision.supports(.parallelReplicasNumber) { buffer.writeVarUInt(parallelReplicasNumber) }
     }
 
-    /// The query and the end of its external tables, of which there are none.
+    /// The query alone; its external tables follow, and `writeEndOfData`.
     static func writeQuery(
         _ query: Query, identity: ClientIdentity, announced: Revision, revision: Revision, to buffer: inout ByteBuffer
     ) throws {
@@ -52,13 +52,14 @@ enum ClientPacket {
         } else if !query.parameters.isEmpty {
             throw ProtocolError(.requestNotExpressible, "the server is too old for parameters of queries")
         }
-        try writeEndOfData(BlockEncoding(revision: revision, compression: query.compression), to: &buffer)
     }
 
-    /// The part of a data packet before its block. Our blocks go into the query's table, which has no name here.
-    static func writeDataHeader(to buffer: inout ByteBuffer) {
+    /// The part of a data packet before its block.
+    ///
+    /// - Parameter table: an external one's name; an INSERT's own table has none here.
+    static func writeDataHeader(of table: String = "", to buffer: inout ByteBuffer) {
         write(.data, to: &buffer)
-        buffer.writeText("")
+        buffer.writeText(table)
     }
 
     /// A data packet with the empty block that ends external tables, and then the rows of an INSERT.

@@ -3,13 +3,20 @@ import NIOCore
 // A statement whose whole result is collected: SELECT, DESCRIBE, DDL.
 extension ConnectionStateMachine {
     /// Someone wants the answer to a statement that is no INSERT of our own data.
-    public mutating func queryRequested(_ query: Query) -> ConnectionAction {
+    ///
+    /// - Parameter table: rows of ours that it reads.
+    public mutating func queryRequested(_ query: Query, reading table: ExternalTable? = nil) -> ConnectionAction {
         switch consume self.state {
         case .ready(let session):
             do {
-                let packet = try session.packet(for: query)
+                let action: ConnectionAction
+                if let table {
+                    action = try session.packets(for: query, table)
+                } else {
+                    action = .send(try session.packet(for: query))
+                }
                 self = .init(.querying(session, QueryProgress(isCompressed: query.compression != nil)))
-                return .send(packet)
+                return action
             } catch {
                 self = .init(.ready(session))
                 return .refuseRequest(ConnectionError(.protocolViolation, cause: error))
@@ -74,10 +81,32 @@ extension ConnectionStateMachine {
 }
 
 extension ConnectionStateMachine.Session {
+    /// The query and the end of its external tables, of which there are none.
     func packet(for query: Query) throws -> ByteBuffer {
+        var packet = try start(of: query)
+        try ClientPacket.writeEndOfData(encoding(query), to: &packet)
+        return packet
+    }
+
+    /// The query, an external table, and the end of those.
+    fileprivate func packets(for query: Query, _ table: ExternalTable) throws -> ConnectionAction {
+        var header = try start(of: query)
+        ClientPacket.writeDataHeader(of: table.name, to: &header)
+        var end = ByteBuffer()
+        try ClientPacket.writeEndOfData(encoding(query), to: &end)
+        var body = table.block
+        body.append(end)
+        return .sendBlock(header: header, block: body)
+    }
+
+    private func start(of query: Query) throws -> ByteBuffer {
         var packet = ByteBuffer()
         try ClientPacket.writeQuery(
             query, identity: configuration.identity, announced: configuration.revision, revision: revision, to: &packet)
         return packet
+    }
+
+    private func encoding(_ query: Query) -> BlockEncoding {
+        BlockEncoding(revision: revision, compression: query.compression)
     }
 }

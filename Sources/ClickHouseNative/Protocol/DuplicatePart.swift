@@ -33,13 +33,22 @@ extension DuplicatePart {
     /// does is not recognized here.
     public func isOf(database: String, table: String) -> Bool { source.hasPrefix("\(database).\(table) (") }
 
-    /// The partition's id and the number of the block; nil for names that are not of one INSERT's part.
-    public var place: (partition: Substring, block: UInt64)? {
+    /// Where an INSERT's rows went.
+    public struct Place: Hashable, Sendable {
+        /// The partition's id.
+        public let partition: Substring
+        /// The number of the block, as the server counts them.
+        public let block: UInt64
+    }
+
+    /// nil for names that are not of one INSERT's part.
+    public var place: Place? {
         let pieces = name.split(separator: "_", omittingEmptySubsequences: false)
         guard pieces.count >= 4, let block = UInt64(pieces[pieces.count - 3]),
             pieces[pieces.count - 2] == pieces[pieces.count - 3]
         else { return nil }
-        return (name.prefix(name.count - pieces.suffix(3).reduce(3) { $0 + $1.count }), block)
+        return Place(
+            partition: name.prefix(name.count - pieces.suffix(3).reduce(3) { $0 + $1.count }), block: block)
     }
 }
 

@@ -19,3 +19,15 @@ public struct Query: Hashable, Sendable {
         self.compression = compression
     }
 }
+
+/// Rows that a query may read by the table's name, and that go to the server along with it: an external table.
+public struct ExternalTable: Sendable {
+    public let name: String
+    /// One block, encoded for the connection's revision, in compressed frames exactly if the query is.
+    public let block: BlockBody
+
+    public init(_ name: String, _ block: BlockBody) {
+        self.name = name
+        self.block = block
+    }
+}

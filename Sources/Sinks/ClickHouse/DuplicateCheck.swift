@@ -9,6 +9,9 @@ import Pipeline
 // So when a block that was sent before is called a duplicate, the part that the server names is looked for. If it is not
 // there, the rows go once more, under a token that follows from the block's: after a crash of ours the same steps lead to
 // the same tokens.
+//
+// A part of that name may be another INSERT's, too: the server, started again, goes on counting at the parts that it has.
+// Therefore the rows are compared (`PartComparison`).
 
 /// What became of the parts that the server called duplicates.
 enum DuplicateFinding: String, Sendable {
@@ -21,43 +24,88 @@ enum DuplicateFinding: String, Sendable {
 }
 
 extension ShippingContext {
-    /// Looks for the parts, by the numbers of their blocks, which later merges keep.
+    /// Parts that one query asks for; as many partitions as one INSERT may have by default.
+    private static let partsMax = 100
+    /// Parts may be merged between two queries; so often they are looked for.
+    private static let looksMax = 3
+
+    /// Looks for the parts, by the numbers of their blocks, which later merges keep, and for the block's rows in them.
     ///
     /// - Parameter lease: of the server that spoke; no other one knows.
     /// - Returns: The finding, and places in `duplicates` of those that are not there.
-    /// - Throws: `ConnectionError` when the server went away over it.
+    /// - Throws: `ConnectionError` when the server went away over it, or will rather answer later.
     func look(
-        for duplicates: [DuplicatePart], of table: TableName, over lease: Lease
-    ) async throws -> (finding: DuplicateFinding, lost: [Int]) {
+        for duplicates: [DuplicatePart], of block: EncodedBlock, over lease: Lease
+    ) async throws(ConnectionError) -> (finding: DuplicateFinding, lost: [Int]) {
         var lost: [Int] = []
-        for (number, part) in duplicates.enumerated() {
-            guard let place = part.place else { return (.unclear, []) }
-            let query = Query(
-                """
-                SELECT count() > 0 ? 'yes' : 'no' AS found FROM system.parts
-                WHERE database = \(ClickHouseCatalog.literal(table.database ?? servers.settings.database))
-                  AND table = \(ClickHouseCatalog.literal(table.table))
-                  AND partition_id = \(ClickHouseCatalog.literal(String(place.partition)))
-                  AND min_block_number <= \(place.block) AND max_block_number >= \(place.block)
-                """)
-            var found: String?
-            do {
-                for block in try await lease.native.query(query, timeout: servers.settings.queryTimeout).blocks {
-                    try block.readTexts(of: "found") { found = $1 }
+        var isClear = true
+        let session = PartSession(
+            lease.native, block, database: block.table.database ?? servers.settings.database,
+            timeout: servers.settings.queryTimeout)
+        do {
+            for first in stride(from: 0, to: duplicates.count, by: Self.partsMax) {
+                let numbers = first..<min(first + Self.partsMax, duplicates.count)
+                let places = numbers.compactMap { duplicates[$0].place }
+                guard places.count == numbers.count else { return (.unclear, []) }
+                let found = try await find(places, isOnly: duplicates.count == 1, session)
+                for (number, finding) in zip(numbers, found) {
+                    switch finding {
+                    case .there: break
+                    case .lost: lost.append(number)
+                    case .unclear: isClear = false
+                    }
                 }
-            } catch let error as ConnectionError where error.exception != nil {
-                logger.warning(
-                    "a block was called a duplicate, and system.parts, which would tell, may not be read: GRANT SELECT ON system.parts",
-                    metadata: ["table": "\(table)", "error": "\(error)"])
-                return (.unclear, [])
             }
-            switch found {
-            case "yes": break
-            case "no": lost.append(number)
-            default: return (.unclear, [])
+        } catch let error where error.exception != nil && !error.isTransient {
+            logger.warning(
+                "a block was called a duplicate, and whether its rows are in the table cannot be told; it takes SELECT on system.parts and on the table",
+                metadata: block.metadata.merging(["error": "\(error)"]) { $1 })
+            return (.unclear, [])
+        }
+        return (lost.isEmpty ? isClear ? .there : .unclear : .lost, lost)
+    }
+
+    /// - Parameter isOnly: all rows of the block should be in the one part.
+    /// - Returns: A finding for each place.
+    private func find(
+        _ places: [DuplicatePart.Place], isOnly: Bool, _ session: PartSession
+    ) async throws(ConnectionError) -> [DuplicateFinding] {
+        var findings = [DuplicateFinding?](repeating: nil, count: places.count)
+        for _ in 0..<Self.looksMax {
+            let open = findings.indices.filter { findings[$0] == nil }
+            if open.isEmpty { break }
+            let parts = try await session.parts(at: open.map { places[$0] })
+            var questions: [(number: Int, part: CoveringPart)] = []
+            for (number, covering) in zip(open, parts) {
+                guard !covering.isEmpty else {
+                    findings[number] = .lost
+                    continue
+                }
+                // A partition that was dropped, or moved, since: the server had the rows.
+                guard let part = covering.first(where: \.isActive) else {
+                    findings[number] = .there
+                    continue
+                }
+                // Rows may be others by now than those that were inserted.
+                if part.isMutated { findings[number] = .unclear } else { questions.append((number, part)) }
+            }
+            guard !questions.isEmpty else { continue }
+            guard let comparison = try await session.comparison() else {
+                for question in questions { findings[question.number] = .unclear }
+                continue
+            }
+            let answers = try await session.compare(questions.map(\.part), comparison)
+            for question in questions {
+                guard comparison.tells(of: question.part) else {
+                    findings[question.number] = .unclear
+                    continue
+                }
+                // Not there: merged meanwhile, so it is looked for again.
+                guard let answer = answers[question.part.name] else { continue }
+                findings[question.number] = answer.isOurs(question.part, isOnly: isOnly) ? .there : .lost
             }
         }
-        return (lost.isEmpty ? .there : .lost, lost)
+        return findings.map { $0 ?? .unclear }
     }
 }
 
@@ -65,11 +113,14 @@ extension ShippingContext {
 struct Sending: Sendable {
     /// Blocks that are made anew one after the other; a server that loses each of them is beyond help.
     static let renewalsMax = 16
+    /// A server that does not say in so many attempts whether it has the rows is taken at its word.
+    static let failedLooksMax = 8
 
     /// As it goes over the wire.
     private(set) var block: EncodedBlock
     private let token: String?
     private var renewals = 0
+    private var failedLooks = 0
     /// The server lost a part of it, by the last attempt. One that took some partitions only now has not told of those: it
     /// is asked again before anything else, since then all are told of.
     private var hasLost = false
@@ -84,6 +135,19 @@ struct Sending: Sendable {
         case done(DuplicateFinding)
         /// There is something to send once more.
         case again
+    }
+
+    /// Whether the server is worth another attempt, after one at which it did not say what became of the parts. The block is
+    /// not refused for that.
+    mutating func mayLookAgain(after error: ConnectionError) -> Bool {
+        switch error.code {
+        // One that is gone will be asked when it is back, however often it goes.
+        case .connectionClosed, .notReady, .cancelled: return true
+        case .refusedByServer, .timedOut:
+            failedLooks += 1
+            return failedLooks < Self.failedLooksMax
+        case .protocolViolation, .resultTooLarge: return false
+        }
     }
 
     /// - Parameters:

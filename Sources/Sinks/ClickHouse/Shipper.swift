@@ -121,9 +121,17 @@ struct Shipper: Sendable {
         let database = block.table.database ?? settings.database
         let duplicates = summary.duplicates.filter { $0.isOf(database: database, table: block.table.table) }
         guard !duplicates.isEmpty else { return false }
-        let found =
-            summary.hasFurtherDuplicates
-            ? (finding: .unclear, lost: []) : try await shared.look(for: duplicates, of: block.table, over: lease)
+        var found: (finding: DuplicateFinding, lost: [Int]) = (.unclear, [])
+        if !summary.hasFurtherDuplicates {
+            do {
+                found = try await shared.look(for: duplicates, of: block, over: lease)
+            } catch {
+                if sending.mayLookAgain(after: error) { throw error }
+                shared.logger.warning(
+                    "a block was called a duplicate, and the server does not say whether its rows are in the table",
+                    metadata: block.metadata.merging(["error": "\(error)"]) { $1 })
+            }
+        }
         let step = try await sending.take(found.finding, lost: found.lost, duplicates: duplicates.count) {
             try await partitions(of: $0, block.table)
         }

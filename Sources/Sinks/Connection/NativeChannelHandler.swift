@@ -41,7 +41,7 @@ final class NativeChannelHandler: ChannelInboundHandler {
         let action: ConnectionAction
         switch new {
         case .login: return new.fail(ConnectionError(.notReady))
-        case .query(let query, _, _): action = machine.queryRequested(query)
+        case .query(let query, let table, _, _): action = machine.queryRequested(query, reading: table)
         case .insert(let insert): action = machine.insertRequested(insert.query)
         case .ping: action = machine.pingRequested()
         }
@@ -49,6 +49,8 @@ final class NativeChannelHandler: ChannelInboundHandler {
         request = new
         startTimer(context)
         run(action, context)
+        // What follows an INSERT's block takes it along; a query's is the last there is.
+        if case .sendBlock = action { context.flush() }
     }
 
     /// Nobody waits for the answer any more. What the server makes of the request is not known, and it may take long:
@@ -111,7 +113,7 @@ final class NativeChannelHandler: ChannelInboundHandler {
             if let addendum { context.writeAndFlush(wrapOutboundOut(addendum), promise: nil) }
             if case .login(let promise, _)? = settle() { promise.succeed(hello) }
         case .succeedQuery(let result):
-            if case .query(_, let promise, _)? = settle() { promise.succeed(result) }
+            if case .query(_, _, let promise, _)? = settle() { promise.succeed(result) }
         case .askForBlocks(let header): sendBlocks(header, context)
         case .succeedInsert(let summary): succeedInsert(summary)
         case .succeedPing:

@@ -105,10 +105,15 @@ public final class NativeConnection: Sendable {
 
     /// Runs a statement and collects its whole result.
     ///
+    /// - Parameters:
+    ///   - table: rows of ours that the statement reads.
+    ///   - timeout: until the answer; of a statement with a table: from the last byte sent.
     /// - Throws: `ConnectionError`.
-    public func query(_ query: Query, timeout: Duration) async throws -> QueryResult {
+    public func query(
+        _ query: Query, reading table: ExternalTable? = nil, timeout: Duration
+    ) async throws -> QueryResult {
         let promise = channel.eventLoop.makePromise(of: QueryResult.self)
-        return try await answer(to: .query(query, promise, TimeAmount(timeout)), promise)
+        return try await answer(to: .query(query, table, promise, TimeAmount(timeout)), promise)
     }
 
     /// Inserts one block.

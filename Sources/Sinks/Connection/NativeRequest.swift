@@ -4,14 +4,14 @@ import NIOCore
 /// What someone asked of a connection, and how they are told the outcome.
 enum NativeRequest {
     case login(EventLoopPromise<ServerHello>, TimeAmount)
-    case query(Query, EventLoopPromise<QueryResult>, TimeAmount)
+    case query(Query, ExternalTable?, EventLoopPromise<QueryResult>, TimeAmount)
     case insert(NativeInsert)
     case ping(EventLoopPromise<Void>, TimeAmount)
 
     /// Until the answer; of an insert: from the last byte that was sent.
     var timeout: TimeAmount {
         switch self {
-        case .login(_, let timeout), .query(_, _, let timeout), .ping(_, let timeout): timeout
+        case .login(_, let timeout), .query(_, _, _, let timeout), .ping(_, let timeout): timeout
         case .insert(let insert): insert.timeout
         }
     }
@@ -19,7 +19,7 @@ enum NativeRequest {
     func fail(_ error: any Error) {
         switch self {
         case .login(let promise, _): promise.fail(error)
-        case .query(_, let promise, _): promise.fail(error)
+        case .query(_, _, let promise, _): promise.fail(error)
         case .insert(let insert):
             let failure = (error as? ConnectionError).map { InsertFailure(.notApplied, $0) as any Error }
             insert.promise.fail(failure ?? error)

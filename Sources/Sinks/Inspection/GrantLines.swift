@@ -2,8 +2,8 @@
 struct GrantLines: Sendable {
     let lines: [String]
 
-    /// Whether INSERT into a whole table is granted; nil: it may be, by a role or in a way that is not understood.
-    func allowInsert(database: String, table: String) -> Bool? {
+    /// Whether a right (`INSERT`) to a whole table is granted; nil: it may be, by a role or in a way that is not understood.
+    func allow(_ right: String, database: String, table: String) -> Bool? {
         var isOpen = false
         for line in lines where line.hasPrefix("GRANT ") {
             guard let on = line.range(of: " ON "), let to = line.range(of: " TO ") else {
@@ -20,8 +20,8 @@ struct GrantLines: Sendable {
                 if target.contains("*") { isOpen = true }
                 continue
             }
-            if rights.contains("INSERT") || rights.contains("ALL") { return true }
-            if rights.contains(where: { $0.hasPrefix("INSERT(") }) { isOpen = true }
+            if rights.contains(right) || rights.contains("ALL") { return true }
+            if rights.contains(where: { $0.hasPrefix("\(right)(") }) { isOpen = true }
         }
         return isOpen ? nil : false
     }

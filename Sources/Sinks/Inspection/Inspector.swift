@@ -276,6 +276,7 @@ public struct Inspector: Sendable {
         }
         visit.add(.ok, .exists, "exists; engine \(engine.name); columns: \(columns.count)", table: full)
         await mayInsert(full, session, &visit)
+        if facts.isMergeTree, !facts.isReplicated, server.knowsTokens { await mayLookForRows(full, session, &visit) }
         visit.findings += TableJudgement(
             host: visit.host, table: facts, server: server, settings: settings, wanted: wanted
         ).findings()
@@ -300,23 +301,10 @@ public struct Inspector: Sendable {
         }
     }
 
-    /// CHECK GRANT asks for exactly this; servers before it have SHOW GRANTS; those of 2018 have neither, nor grants.
     private func mayInsert(_ table: TableName, _ session: ServerSession, _ visit: inout Visit) async {
         // Grants came with 20.4.
         guard (session.hello.major, session.hello.minor) >= (20, 4) else { return }
-        var isAllowed: Bool?
-        if let result = try? await session.connection.query(
-            Query("CHECK GRANT INSERT ON \(table.quoted)"), timeout: settings.queryTimeout)
-        {
-            let answer = result.blocks.first { $0.rows == 1 && $0.layout.columns.count == 1 }
-            if let answer, [.uint8, .bool].contains(answer.layout.columns[0].type) {
-                isAllowed = answer.nodes[answer.layout.roots[0]].data.load(UInt8.self, at: 0) != 0
-            }
-        } else if session.connection.isOpen, let lines = try? await ask("SHOW GRANTS", session) {
-            isAllowed = GrantLines(lines: lines.map { $0[0] }).allowInsert(
-                database: table.database ?? settings.database, table: table.table)
-        }
-        switch isAllowed {
+        switch await isGranted("INSERT", table, session) {
         case true?: visit.add(.ok, .permissions, "user \(settings.username) may insert", table: table)
         case false?:
             visit.add(
@@ -327,5 +315,29 @@ public struct Inspector: Sendable {
                 .warn, .permissions, "whether user \(settings.username) may insert cannot be told", "SHOW GRANTS;",
                 table: table)
         }
+    }
+
+    /// A server that is not replicated and was killed may call a block a duplicate whose rows it has not: see `DuplicateFinding`.
+    private func mayLookForRows(_ table: TableName, _ session: ServerSession, _ visit: inout Visit) async {
+        guard await isGranted("SELECT", table, session) == false else { return }
+        visit.add(
+            .warn, .permissions,
+            "user \(settings.username) may not read: a block that a killed server says it has cannot be looked for, and is lost "
+                + "if it has not",
+            "GRANT SELECT ON \(table.quoted) TO \(settings.username);", table: table)
+    }
+
+    /// CHECK GRANT asks for exactly this; servers before it have SHOW GRANTS; those of 2018 have neither, nor grants.
+    private func isGranted(_ right: String, _ table: TableName, _ session: ServerSession) async -> Bool? {
+        if let result = try? await session.connection.query(
+            Query("CHECK GRANT \(right) ON \(table.quoted)"), timeout: settings.queryTimeout)
+        {
+            let answer = result.blocks.first { $0.rows == 1 && $0.layout.columns.count == 1 }
+            guard let answer, [.uint8, .bool].contains(answer.layout.columns[0].type) else { return nil }
+            return answer.nodes[answer.layout.roots[0]].data.load(UInt8.self, at: 0) != 0
+        }
+        guard session.connection.isOpen, let lines = try? await ask("SHOW GRANTS", session) else { return nil }
+        return GrantLines(lines: lines.map { $0[0] }).allow(
+            right, database: table.database ?? settings.database, table: table.table)
     }
 }

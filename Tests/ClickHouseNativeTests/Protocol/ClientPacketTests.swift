@@ -11,6 +11,7 @@ struct ClientPacketTests {
         var buffer = ByteBuffer()
         try ClientPacket.writeQuery(
             query, identity: identity, announced: .newest, revision: revision, to: &buffer)
+        try ClientPacket.writeEndOfData(BlockEncoding(revision: revision, compression: query.compression), to: &buffer)
         return buffer.hex
     }
 

@@ -37,6 +37,29 @@ struct ConnectionTranscriptTests {
         #expect(machine.channelClosed().line == "wait")
     }
 
+    @Test("Rows that a query reads go before the end of its tables", arguments: CapturedServer.allCases)
+    func externalTable(server: CapturedServer) throws {
+        var machine = try ready(server)
+        guard case .send(let alone) = machine.queryRequested(Query("…")) else {
+            Issue.record("not sent")
+            return
+        }
+        _ = machine.actions(on: try server.steps("select")[1])
+        let table = ExternalTable("t", BlockBody(block))
+        guard case .sendBlock(let header, let body) = machine.queryRequested(Query("…"), reading: table)
+        else {
+            Issue.record("not sent")
+            return
+        }
+        // What follows the query when there are no tables: a data packet without a name, and an empty block.
+        var end = ByteBuffer()
+        try ClientPacket.writeEndOfData(BlockEncoding(revision: server.revision, compression: nil), to: &end)
+        let query = alone.hex.dropLast(end.hex.count)
+        #expect(header.hex == query + "02" + "0174")
+        #expect(body.joined.hex == block.hex + end.hex)
+        #expect(machine.actions(on: try server.steps("select")[1]).map(\.line) == ["succeedQuery 1 rows"])
+    }
+
     @Test("A refused query leaves the connection as good as before", arguments: CapturedServer.allCases)
     func refusedQuery(server: CapturedServer) throws {
         let steps = try server.steps("exception")
