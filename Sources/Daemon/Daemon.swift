@@ -30,11 +30,13 @@ public struct Daemon: Sendable {
     ///   - schema: structures of tables for a sink without a server.
     ///   - audit: is told who was not let in.
     ///   - beside: stages that only look on (the admin endpoints); they stop first.
+    ///   - exitNow: ends the process when stages do not end in time, or nobody wants to wait for them; see `Runtime`.
     /// - Throws: when a directory or a certificate cannot be used.
     public init(
         settings: Settings, schema: SchemaCatalog, logger: Logger, telemetry: Telemetry = Telemetry(),
         environment: [String: String] = [:], audit: AuditLog? = nil,
-        beside: (Telemetry) throws -> [any Stage] = { _ in [] }
+        beside: (Telemetry) throws -> [any Stage] = { _ in [] },
+        exitNow: @escaping @Sendable (ExitReason) -> Void = { endProcess(status: $0.exitStatus) }
     ) throws {
         self.settings = settings
         self.telemetry = telemetry
@@ -140,7 +142,7 @@ public struct Daemon: Sendable {
                 telemetry.intake = .draining
                 // What is held by a pause could not drain.
                 gate.open()
-            }, whileRunning: { await IdleMemory.watch(buffers) })
+            }, whileRunning: { await IdleMemory.watch(buffers) }, exitNow: exitNow)
     }
 
     // MARK: While it runs

@@ -52,7 +52,9 @@ import Testing
         let running = Task { try await runtime.run(signals: false) }
         let port = await ports.wait(count: 1)[0]
 
-        let reason = try await TestClient.withClient(host: "127.0.0.1", port: port) { client in
+        let reason = try await TestClient.withClient(
+            host: "127.0.0.1", port: port, configuration: .init(timeout: .seconds(120))
+        ) { client in
             let response = try await client.get("/ping")
             #expect(response.status == .ok)
             // The client's connection stays open meanwhile.
@@ -181,10 +183,13 @@ import Testing
                     try? await Task.sleep(for: .milliseconds(50))
                 }
             }
-            let stream = Task { await client.ask("http://127.0.0.1:\(port)/events", "--max-time", "20", "-N").body }
-            let text = await stream.value
+            var events: [String] = []
+            // Two come within some seconds, on a machine that has time for them.
+            for seconds in [20, 60, 180] where events.count < 2 {
+                let text = await client.ask("http://127.0.0.1:\(port)/events", "--max-time", "\(seconds)", "-N").body
+                events = text.components(separatedBy: "\n\n").filter { !$0.isEmpty }
+            }
             counting.cancel()
-            let events = text.components(separatedBy: "\n\n").filter { !$0.isEmpty }
             #expect(events.count >= 2)
             for event in events.dropLast() {
                 let lines = event.split(separator: "\n", maxSplits: 1)
@@ -195,8 +200,9 @@ import Testing
             #expect(events.first?.contains("\"rates\":null") == true)
             #expect(events.count < 2 || events[1].contains("\"accepted_rows\":"))
             // One that is open when the daemon stops.
+            let before = telemetry.snapshot().adminRequests["ok"] ?? 0
             Task { stopped.record(await client.ask("http://127.0.0.1:\(port)/events", "-N").body) }
-            await eventually { telemetry.snapshot().adminRequests["ok"] == 2 }
+            await eventually { telemetry.snapshot().adminRequests["ok"] == before + 1 }
         }
         #expect(await stopped.wait(count: 1)[0].hasPrefix("event: status"))
     }

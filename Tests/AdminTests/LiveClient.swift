@@ -29,7 +29,7 @@ struct LiveClient: Sendable {
         return await withCheckedContinuation { continuation in
             let output = Pipe()
             process.executableURL = URL(filePath: "/usr/bin/curl")
-            process.arguments = ["-sS", "--max-time", "20", "-w", "\n%{http_code}"] + arguments + more + [url]
+            process.arguments = ["-sS", "--max-time", "120", "-w", "\n%{http_code}"] + arguments + more + [url]
             process.standardOutput = output
             process.standardError = FileHandle.nullDevice
             Thread.detachNewThread {

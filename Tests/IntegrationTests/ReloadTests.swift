@@ -48,7 +48,7 @@ import Testing
         return settings
     }
 
-    @Test(.timeLimit(.minutes(5)), .enabled { await ClickHouseServer.isAvailable(.modern) })
+    @Test(.endsEvenIfItHangs, .enabled { await ClickHouseServer.isAvailable(.modern) })
     func reloadsUnderLoadLoseNothing() async throws {
         let server = try await ClickHouseServer.modern()
         try await server.withDatabase { database in
@@ -81,7 +81,7 @@ import Testing
         }
     }
 
-    @Test(.timeLimit(.minutes(5)), .enabled { await ClickHouseServer.isAvailable(.modern) })
+    @Test(.endsEvenIfItHangs, .enabled { await ClickHouseServer.isAvailable(.modern) })
     func rowsGoToAnotherHostWithoutARestart() async throws {
         try await withFolder { folder in
             let first = try await OwnServer.start(.modern, in: folder.appendingPathComponent("a"))
@@ -113,7 +113,7 @@ import Testing
     }
 
     /// The server takes `pw-secret`; the daemon begins with a password that was good once.
-    @Test(.timeLimit(.minutes(5)), .enabled { await ClickHouseServer.isAvailable(.modern) })
+    @Test(.endsEvenIfItHangs, .enabled { await ClickHouseServer.isAvailable(.modern) })
     func aNewPasswordIsTakenWithoutARestart() async throws {
         let server = try await ClickHouseServer.modern()
         try await server.withDatabase { database in
@@ -143,7 +143,7 @@ import Testing
     }
 
     /// Rows name their tables: only who feeds the limited one is slowed, and no row is lost.
-    @Test(.timeLimit(.minutes(2)))
+    @Test(.endsEvenIfItHangs)
     func aTableThatGetsTooMuchSlowsThoseThatFeedIt() async throws {
         try await withFolder { folder in
             let file = folder.appendingPathComponent("schema.sql")
@@ -176,7 +176,7 @@ import Testing
         }
     }
 
-    @Test(.timeLimit(.minutes(2)))
+    @Test(.endsEvenIfItHangs)
     func whatCannotBeUsedChangesNothing() async throws {
         try await withFolder { folder in
             var settings = DaemonFixture.settings(in: folder)

@@ -35,7 +35,7 @@ import Testing
         settings.ship.sink = .null
         change(&settings)
         let quiet = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
-        let daemon = try Daemon(settings: settings, schema: schema, logger: quiet)
+        let daemon = try Daemon(settings: settings, schema: schema, logger: quiet, exitNow: { _ in })
         let running = Task { try await daemon.runtime.run(signals: false) }
         await daemon.listening.wait()
         let path = settings.receive.socketPath

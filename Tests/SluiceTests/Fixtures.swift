@@ -52,7 +52,7 @@ struct FolderDaemon {
         settings.ship.sink = .file
         settings.ship.file.directory = folder.file("data")
         let quiet = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
-        let daemon = try Daemon(settings: settings, schema: catalog, logger: quiet)
+        let daemon = try Daemon(settings: settings, schema: catalog, logger: quiet, exitNow: { _ in })
         let running = Task { try await daemon.runtime.run(signals: false) }
         await daemon.listening.wait()
         let result: Result<Value, any Error> = await withCheckedContinuation { continuation in

@@ -10,7 +10,7 @@ import Testing
 @testable import sluice
 
 /// What an operator sees of a reload: the answer, the log, and that all of it happens or nothing.
-@Suite(.timeLimit(.minutes(1))) struct ReloaderTests {
+@Suite(.endsEvenIfItHangs) struct ReloaderTests {
     private let folder: Folder
     private let lines = Recorder<String>()
 
@@ -44,7 +44,8 @@ import Testing
         let reloader = Reloader(configuration, logger: logger, setLogLevel: { _ in }) {
             () throws(ConfigurationFailure) in try loader.load(main)
         }
-        let daemon = try Daemon(settings: configuration.settings, schema: configuration.schema, logger: quiet)
+        let daemon = try Daemon(
+            settings: configuration.settings, schema: configuration.schema, logger: quiet, exitNow: { _ in })
         reloader.attach(daemon)
         return (reloader, daemon)
     }
@@ -115,7 +116,7 @@ import Testing
 }
 
 /// Reloads by themselves, when files change.
-@Suite(.timeLimit(.minutes(1))) struct ReloadOnChangeTests {
+@Suite(.endsEvenIfItHangs) struct ReloadOnChangeTests {
     /// Stands for the files.
     private final class Files: Sendable {
         let paths = Mutex<[String: FileVersion]>([:])

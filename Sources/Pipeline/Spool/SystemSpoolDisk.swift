@@ -134,7 +134,7 @@ final class ReadOnlySpoolDisk: SpoolDisk {
     }
 
     /// Times that a lock is looked for.
-    private static let looksMax = 8
+    private static let looksMax = 32
 }
 
 /// nil: a file that was never made.

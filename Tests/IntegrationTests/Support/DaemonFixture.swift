@@ -65,7 +65,7 @@ struct DaemonFixture: Sendable {
         var logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
         logger.logLevel = .critical
         let fixture = DaemonFixture(
-            daemon: try Daemon(settings: settings, schema: schema, logger: logger), folder: folder)
+            daemon: try Daemon(settings: settings, schema: schema, logger: logger, exitNow: { _ in }), folder: folder)
         let running = Task { try await fixture.daemon.runtime.run(signals: false) }
         let result: Result<R, any Error>
         await fixture.daemon.listening.wait()
