@@ -245,6 +245,9 @@ struct LiveDuplicateTests {
                 then: ["INSERT INTO kept_summed VALUES (1, 'x'), (2, 'a')", "OPTIMIZE TABLE kept_summed FINAL"],
                 expected: "3\t21\t3\t3"),
             Case(
+                name: "kept_null", definition: "ENGINE = SummingMergeTree ORDER BY v SETTINGS allow_nullable_key = 1",
+                rows: [(5, nil), (6, nil)], expected: "1\t11\t0\t0"),
+            Case(
                 name: "kept_collapsed", definition: "ENGINE = CollapsingMergeTree(sign) ORDER BY n", rows: few,
                 then: [
                     "INSERT INTO kept_collapsed (n, sign) VALUES (1, -1), (2, -1), (3, -1)",

@@ -62,8 +62,8 @@ struct PartComparison: Sendable, Hashable {
     ///   - block: name of the table with the block's rows.
     /// - Returns: A query that has a row for each part in which there are any: see `Answer`.
     func query(_ parts: [CoveringPart], of table: String, against block: String) -> String {
-        let values = "cityHash64(\(values.joined(separator: ", ")))"
-        let key = key.map { "cityHash64(\($0))" } ?? values
+        let values = Self.hash(of: values.joined(separator: ", "))
+        let key = key.map(Self.hash) ?? values
         // All rows of a part that was not merged with others are the block's, or none; what merges leave of rows, their keys at
         // least, is looked for in the others. One query does both.
         let alone = kind == .combines ? key : values
@@ -81,6 +81,9 @@ struct PartComparison: Sendable, Hashable {
             GROUP BY _sluice_part
             """
     }
+
+    /// Rows with a NULL in a sorting key are one to us: their hash would be NULL, which equals nothing.
+    private static func hash(of expressions: String) -> String { "ifNull(cityHash64(\(expressions)), 0)" }
 
     /// What a part has in common with the block.
     struct Answer: Sendable, Hashable {
