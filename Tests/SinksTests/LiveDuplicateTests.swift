@@ -10,20 +10,40 @@ import Testing
 /// from then on.
 @Suite(.enabled { await ClickHouseServer.isAvailable(.modern) }, .endsEvenIfItHangs)
 struct LiveDuplicateTests {
+    /// A server of the test's own, which may die.
+    private final class MortalServer {
+        private let folder = FileManager.default.temporaryDirectory.appendingPathComponent(
+            "sluice-duplicates-\(UUID().uuidString)")
+        private var own: OwnServer
+        var nativePort: Int { own.server.nativePort }
+
+        init() async throws { own = try await OwnServer.start(.modern, in: folder) }
+
+        deinit {
+            own.kill()
+            try? FileManager.default.removeItem(at: folder)
+        }
+
+        func query(_ sql: String) async throws -> String { try await own.server.query(sql, database: "default") }
+
+        /// - Parameter paths: what is not there any more.
+        func dieAndComeBack(without paths: [String]) async throws {
+            own.kill()
+            for path in paths { try FileManager.default.removeItem(atPath: path) }
+            own = try await own.startAgain()
+        }
+    }
+
     private let settings = "SETTINGS non_replicated_deduplication_window = 1000"
 
     /// Ships a block, takes parts away from under the server while it is down, and ships the block again as one that an
     /// earlier run may have sent.
     @Test func rowsThatTheServerLostAreSentOnceMore() async throws {
-        let folder = FileManager.default.temporaryDirectory.appendingPathComponent("sluice-lost-\(UUID().uuidString)")
-        defer { try? FileManager.default.removeItem(at: folder) }
-        var own = try await OwnServer.start(.modern, in: folder)
-        defer { own.kill() }
-        func query(_ sql: String) async throws -> String { try await own.server.query(sql, database: "default") }
+        let own = try await MortalServer()
 
         let definitions = ["plain": "", "monthly": "PARTITION BY n", "kept": "", "merged": ""]
         for (name, partition) in definitions {
-            _ = try await query(
+            _ = try await own.query(
                 "CREATE TABLE \(name) (n UInt64) ENGINE = MergeTree \(partition) ORDER BY n \(settings)")
         }
         let rows: [String: Block] = [
@@ -32,7 +52,7 @@ struct LiveDuplicateTests {
             "merged": .numbers(0..<10),
         ]
         @discardableResult func ship(isAgain: Bool) async throws -> SinkFixture {
-            let fixture = try SinkFixture(SinkFixture.settings(port: own.server.nativePort))
+            let fixture = try SinkFixture(SinkFixture.settings(port: own.nativePort))
             let blocks = rows.sorted { $0.key < $1.key }.map { name, block in
                 SealedBlock(
                     token: "spool-\(name)", TableName(table: name), [block], reason: isAgain ? .restored : .rows)
@@ -43,26 +63,24 @@ struct LiveDuplicateTests {
             return fixture
         }
         try await ship(isAgain: false)
-        _ = try await query("INSERT INTO merged VALUES (11)")
-        _ = try await query("OPTIMIZE TABLE merged FINAL")
-        let lost = try await query(
+        _ = try await own.query("INSERT INTO merged VALUES (11)")
+        _ = try await own.query("OPTIMIZE TABLE merged FINAL")
+        let lost = try await own.query(
             """
             SELECT path FROM system.parts
             WHERE active AND database = 'default' AND (table = 'plain' OR table = 'monthly' AND partition_id = '1')
             """
         ).split(separator: "\n")
         #expect(lost.count == 2)
-        own.kill()
-        for path in lost { try FileManager.default.removeItem(atPath: String(path)) }
-        own = try await own.startAgain()
-        #expect(try await query("SELECT count() FROM plain") == "0\n")
+        try await own.dieAndComeBack(without: lost.map(String.init))
+        #expect(try await own.query("SELECT count() FROM plain") == "0\n")
 
         for _ in 0..<2 {
             let fixture = try await ship(isAgain: true)
-            #expect(try await query("SELECT count(), uniqExact(n) FROM plain") == "1000\t1000\n")
-            #expect(try await query("SELECT n, count() FROM monthly GROUP BY n ORDER BY n") == "1\t3\n2\t1\n3\t2\n")
-            #expect(try await query("SELECT count() FROM kept") == "10\n")
-            #expect(try await query("SELECT count() FROM merged") == "11\n")
+            #expect(try await own.query("SELECT count(), uniqExact(n) FROM plain") == "1000\t1000\n")
+            #expect(try await own.query("SELECT n, count() FROM monthly GROUP BY n ORDER BY n") == "1\t3\n2\t1\n3\t2\n")
+            #expect(try await own.query("SELECT count() FROM kept") == "10\n")
+            #expect(try await own.query("SELECT count() FROM merged") == "11\n")
             // Each loss is told of twice, since only the second time all partitions are; then it lands, or, sent by another
             // run, is a duplicate that is there.
             let findings = fixture.telemetry.snapshot().duplicateBlocks
@@ -157,14 +175,11 @@ struct LiveDuplicateTests {
 
     /// A user who may only insert gets what the server says, and the metric says that nobody looked.
     @Test func aUserWhoMayNotLookIsNotHeldUp() async throws {
-        let folder = FileManager.default.temporaryDirectory.appendingPathComponent("sluice-blind-\(UUID().uuidString)")
-        defer { try? FileManager.default.removeItem(at: folder) }
-        let own = try await OwnServer.start(.modern, in: folder)
-        defer { own.kill() }
-        _ = try await own.server.query(
-            "CREATE TABLE plain (n UInt64) ENGINE = MergeTree ORDER BY n \(self.settings)", database: "default")
+        let own = try await MortalServer()
+        _ = try await own.query(
+            "CREATE TABLE plain (n UInt64) ENGINE = MergeTree ORDER BY n \(self.settings)")
         for (user, finding) in [("writer", "unclear"), ("pw", "there")] {
-            var settings = SinkFixture.settings(port: own.server.nativePort)
+            var settings = SinkFixture.settings(port: own.nativePort)
             (settings.username, settings.password) = (user, Secret("\(user)-secret"))
             let fixture = try SinkFixture(settings)
             try await fixture.ship(
@@ -174,16 +189,12 @@ struct LiveDuplicateTests {
             #expect(fixture.committed.values.count == 2)
             #expect(fixture.telemetry.snapshot().duplicateBlocks == [finding: 1])
         }
-        #expect(try await own.server.query("SELECT count() FROM plain", database: "default") == "20\n")
+        #expect(try await own.query("SELECT count() FROM plain") == "20\n")
     }
 
     /// The number of a part that never got its name is given away again, to whoever inserts next.
     @Test func aPartOfOtherRowsIsNotTakenForTheBlocks() async throws {
-        let folder = FileManager.default.temporaryDirectory.appendingPathComponent("sluice-given-\(UUID().uuidString)")
-        defer { try? FileManager.default.removeItem(at: folder) }
-        var own = try await OwnServer.start(.modern, in: folder)
-        defer { own.kill() }
-        func query(_ sql: String) async throws -> String { try await own.server.query(sql, database: "default") }
+        let own = try await MortalServer()
 
         let few: [(n: UInt64, v: String?)] = [(1, "a"), (2, nil), (3, "c"), (4, "d")]
         let cases = [
@@ -272,10 +283,10 @@ struct LiveDuplicateTests {
             let definition =
                 table.definition.contains("SETTINGS")
                 ? "\(table.definition), \(window)" : "\(table.definition) SETTINGS \(window)"
-            _ = try await query("CREATE TABLE \(table.name) (n UInt64, v Nullable(String)\(sign)) \(definition)")
+            _ = try await own.query("CREATE TABLE \(table.name) (n UInt64, v Nullable(String)\(sign)) \(definition)")
         }
         @discardableResult func ship(isAgain: Bool) async throws -> [String: UInt64] {
-            let fixture = try SinkFixture(SinkFixture.settings(port: own.server.nativePort))
+            let fixture = try SinkFixture(SinkFixture.settings(port: own.nativePort))
             try await fixture.ship(
                 cases.map {
                     SealedBlock(
@@ -290,23 +301,21 @@ struct LiveDuplicateTests {
         var lost: [String] = []
         for table in cases {
             guard let partition = table.losing else { continue }
-            let paths = try await query(
+            let paths = try await own.query(
                 "SELECT path FROM system.parts WHERE active AND table = '\(table.name)' AND partition_id = '\(partition)'"
             )
             lost += paths.split(separator: "\n").map(String.init)
         }
         #expect(lost.count == cases.filter { $0.losing != nil }.count)
-        own.kill()
-        for path in lost { try FileManager.default.removeItem(atPath: path) }
-        own = try await own.startAgain()
+        try await own.dieAndComeBack(without: lost)
         for table in cases {
-            for statement in table.then { _ = try await query(statement) }
+            for statement in table.then { _ = try await own.query(statement) }
         }
 
         for round in 0..<2 {
             let findings = try await ship(isAgain: true)
             for table in cases {
-                let found = try await query(
+                let found = try await own.query(
                     "SELECT count(), sum(n), count(v), uniqExact(v) FROM \(table.name)")
                 #expect(found == table.expected + "\n", "\(table.name), round \(round)")
             }

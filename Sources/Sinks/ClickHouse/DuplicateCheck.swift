@@ -33,36 +33,22 @@ extension ShippingContext {
     ///
     /// - Parameter lease: of the server that spoke; no other one knows.
     /// - Returns: The finding, and places in `duplicates` of those that are not there.
-    /// - Throws: `ConnectionError` when the server went away over it, or will rather answer later.
+    /// - Throws: `ConnectionError` when the server went away over it, or does not answer: see `Sending.mayLookAgain(after:)`.
     func look(
         for duplicates: [DuplicatePart], of block: EncodedBlock, over lease: Lease
     ) async throws(ConnectionError) -> (finding: DuplicateFinding, lost: [Int]) {
-        var lost: [Int] = []
-        var isClear = true
         let session = PartSession(
             lease.native, block, database: block.table.database ?? servers.settings.database,
             timeout: servers.settings.queryTimeout)
-        do {
-            for first in stride(from: 0, to: duplicates.count, by: Self.partsMax) {
-                let numbers = first..<min(first + Self.partsMax, duplicates.count)
-                let places = numbers.compactMap { duplicates[$0].place }
-                guard places.count == numbers.count else { return (.unclear, []) }
-                let found = try await find(places, isOnly: duplicates.count == 1, session)
-                for (number, finding) in zip(numbers, found) {
-                    switch finding {
-                    case .there: break
-                    case .lost: lost.append(number)
-                    case .unclear: isClear = false
-                    }
-                }
-            }
-        } catch let error where error.exception != nil && !error.isTransient {
-            logger.warning(
-                "a block was called a duplicate, and whether its rows are in the table cannot be told; it takes SELECT on system.parts and on the table",
-                metadata: block.metadata.merging(["error": "\(error)"]) { $1 })
-            return (.unclear, [])
+        var findings: [DuplicateFinding] = []
+        for first in stride(from: 0, to: duplicates.count, by: Self.partsMax) {
+            let some = duplicates[first..<min(first + Self.partsMax, duplicates.count)]
+            let places = some.compactMap(\.place)
+            guard places.count == some.count else { return (.unclear, []) }
+            findings += try await find(places, isOnly: duplicates.count == 1, session)
         }
-        return (lost.isEmpty ? isClear ? .there : .unclear : .lost, lost)
+        let lost = findings.indices.filter { findings[$0] == .lost }
+        return (lost.isEmpty ? findings.contains(.unclear) ? .unclear : .there : .lost, lost)
     }
 
     /// - Parameter isOnly: all rows of the block should be in the one part.
@@ -144,6 +130,7 @@ struct Sending: Sendable {
         // One that is gone will be asked when it is back, however often it goes.
         case .connectionClosed, .notReady, .cancelled: return true
         case .refusedByServer, .timedOut:
+            guard error.isTransient else { return false }
             failedLooks += 1
             return failedLooks < Self.failedLooksMax
         case .protocolViolation, .resultTooLarge: return false

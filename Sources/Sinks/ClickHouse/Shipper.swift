@@ -128,7 +128,7 @@ struct Shipper: Sendable {
             } catch {
                 if sending.mayLookAgain(after: error) { throw error }
                 shared.logger.warning(
-                    "a block was called a duplicate, and the server does not say whether its rows are in the table",
+                    "a block was called a duplicate, and whether its rows are in the table cannot be told; it takes SELECT on system.parts and on the table",
                     metadata: block.metadata.merging(["error": "\(error)"]) { $1 })
             }
         }
