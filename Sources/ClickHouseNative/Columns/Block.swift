@@ -38,8 +38,8 @@ public final class Block: @unchecked Sendable {
     public let nodes: UnsafeMutablePointer<ColumnNode>
     /// Whether rows may be added: not to copies, whose dictionaries find nothing.
     public let takesRows: Bool
-    /// All memory of a copy; nil: each run has its own.
-    private let slab: UnsafeMutableRawPointer?
+    /// All memory of a copy, and where it came from; nil: each run has its own.
+    private let slab: (memory: SlabPool.Slab, pool: SlabPool)?
 
     public init(layout: BlockLayout) {
         self.layout = layout
@@ -73,15 +73,16 @@ public final class Block: @unchecked Sendable {
 
     /// A copy that has the runs of some nodes only, in memory that is no larger than they are and was asked for once. For the encoder: no
     /// row can be added to it, and none be read from it that has values in other runs.
-    init(keepingOf block: Block, where isKept: (Int) -> Bool) {
+    init(keepingOf block: Block, in slabs: SlabPool, where isKept: (Int) -> Bool) {
         layout = block.layout
         takesRows = false
         let count = layout.nodes.count
         let head = MemoryLayout<Int>.stride + count * MemoryLayout<ColumnNode>.stride
         var bytes = head
         for place in 0..<count where isKept(place) { bytes += Self.aligned(block.nodes[place].data.count) }
-        let slab = UnsafeMutableRawPointer.allocate(byteCount: bytes, alignment: MemoryLayout<ColumnNode>.alignment)
-        self.slab = slab
+        let memory = slabs.take(bytes)
+        self.slab = (memory, slabs)
+        let slab = memory.start
         counter = slab.bindMemory(to: Int.self, capacity: 1)
         counter.initialize(to: block.rows)
         nodes = (slab + MemoryLayout<Int>.stride).bindMemory(to: ColumnNode.self, capacity: count)
@@ -99,12 +100,16 @@ public final class Block: @unchecked Sendable {
 
     private static func aligned(_ count: Int) -> Int { (count + 7) & ~7 }
 
-    /// The same rows in memory that is no larger than they are, for the encoder only.
-    public func compacted() -> Block { Block(keepingOf: self) { _ in true } }
+    /// The same rows in memory that is hardly larger than they are, for the encoder only.
+    ///
+    /// - Parameter buffers: the memory comes from there.
+    public func compacted(_ buffers: BufferPool = .none) -> Block {
+        Block(keepingOf: self, in: buffers.slabs) { _ in true }
+    }
 
     deinit {
         if let slab {
-            slab.deallocate()
+            slab.pool.give(slab.memory)
             return
         }
         for place in layout.nodes.indices {

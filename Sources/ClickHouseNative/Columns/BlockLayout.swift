@@ -62,8 +62,16 @@ public final class BlockLayout: Sendable, Hashable {
     /// Whether the wire has of each column what memory has, one run behind the other; otherwise some column says more, or its runs are
     /// others when blocks become one.
     let isFlat: Bool
-    /// Bytes of all `columnHeads`.
-    let headBytes: Int
+    /// All `columnHeads`, one behind the other.
+    let heads: [UInt8]
+    /// Of each column.
+    let spans: [ColumnSpan]
+
+    /// What a column is made of, in plain bytes: nothing is counted when it is looked at.
+    struct ColumnSpan {
+        let headBytes: Int
+        let nodes: Range<Int>
+    }
 
     public init(_ columns: [ColumnDefinition]) {
         self.columns = columns
@@ -92,7 +100,10 @@ public final class BlockLayout: Sendable, Hashable {
                 return Array(run.bytes) + Array(text.utf8)
             }
         }
-        headBytes = columnHeads.reduce(0) { $0 + $1.count }
+        heads = Array(columnHeads.joined())
+        spans = columnHeads.indices.map { [columnHeads, roots, ends] place in
+            ColumnSpan(headBytes: columnHeads[place].count, nodes: roots[place]..<ends[roots[place]])
+        }
     }
 
     /// About the most that rows take in a block, from the size of their text; for deciding when to look closer.

@@ -31,11 +31,7 @@ public enum BlockEncoder {
         buffers: BufferPool = .none
     ) throws(FrameError) -> Encoded {
         precondition(!parts.isEmpty && parts.indices.allSatisfy { parts[$0].layout == parts[0].layout })
-        if let few = FlatBlock(parts, as: encoding, frameBytes: frameBytes) {
-            var buffer = ByteBuffer()
-            let raw = try few.append(to: &buffer)
-            return Encoded(bytes: BlockBody(buffer), rawBytes: raw)
-        }
+        if let few = FlatBlock(parts, as: encoding, frameBytes: frameBytes) { return try few.encoded(buffers) }
         let parts = try parts.map { part throws(FrameError) in try part.fitting(encoding, frameBytes: frameBytes) }
         let bytes = parts.reduce(0) { $0 + (encoding.isPacked ? $1.bytesExpected : $1.byteCount) }
         var writer = FrameWriter(

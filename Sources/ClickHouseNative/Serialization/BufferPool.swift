@@ -1,3 +1,6 @@
+// Unsafe by design: `copy` writes into memory that several buffers share. The invariant: `page` was nobody else's when it was taken, its bytes
+// from the writer's index on are in no slice of it yet, and each of them is given to one copy, under the lock.
+
 import NIOConcurrencyHelpers
 import NIOCore
 
@@ -14,10 +17,19 @@ public final class BufferPool: Sendable {
 
     /// Bytes of memory that buffers which nobody holds may have together; what is over it is freed.
     public let bytesMax: Int
+    /// Memory of copies of few rows; of those that are idle as many bytes again are kept.
+    let slabs: SlabPool
+    /// What `copy` fills; nil: nothing was copied yet.
+    private let page = NIOLockedValueBox<ByteBuffer?>(nil)
+    /// Bytes of a copy that shares its memory.
+    static let sharedBytesMax = 32 << 10
     /// Those that were taken, most of which somebody holds.
     private let lent = NIOLockedValueBox<[ByteBuffer]>([])
 
-    public init(bytesMax: Int) { self.bytesMax = bytesMax }
+    public init(bytesMax: Int) {
+        self.bytesMax = bytesMax
+        slabs = SlabPool(bytesMax: bytesMax)
+    }
 
     /// Keeps nothing: each buffer is a fresh one.
     public static let none = BufferPool(bytesMax: 0)
@@ -38,14 +50,38 @@ public final class BufferPool: Sendable {
         }
     }
 
+    /// A copy of few bytes, in one memory with others that are made at about the same time and let go of together: asked for by itself, each
+    /// would be memory that no cache has.
+    func copy(_ bytes: UnsafeRawBufferPointer) -> ByteBuffer {
+        guard bytesMax > 0, bytes.count > 0, bytes.count <= Self.sharedBytesMax else { return ByteBuffer(bytes: bytes) }
+        let room = page.withLockedValue { page in
+            if let place = page.flatMap({ $0.writableBytes >= bytes.count ? $0.writerIndex : nil }) {
+                page?.moveWriterIndex(forwardBy: bytes.count)
+                return page?.getSlice(at: place, length: bytes.count)
+            }
+            if let full = page { lend(full) }
+            page = take(Self.bufferBytesMin)
+            page?.moveWriterIndex(forwardBy: bytes.count)
+            return page?.getSlice(at: 0, length: bytes.count)
+        }
+        guard let room else { return ByteBuffer(bytes: bytes) }
+        room.withVeryUnsafeBytes { room in
+            UnsafeMutableRawBufferPointer(mutating: room).copyMemory(from: bytes)
+        }
+        return room
+    }
+
     /// Frees what nobody holds.
-    public func trim() { _ = lent.withLockedValue { Self.takeIdle(of: &$0) } }
+    public func trim() {
+        _ = lent.withLockedValue { Self.takeIdle(of: &$0) }
+        slabs.trim()
+    }
 
     /// Bytes that nobody holds now.
     public var idleBytes: Int {
         lent.withLockedValue { lent in
             lent.indices.reduce(0) { $0 + Self.idleBytes(&lent[$1]) }
-        }
+        } + slabs.idleBytes
     }
 
     private func findIdle(_ bytes: Int) -> ByteBuffer? {

@@ -29,7 +29,7 @@ struct FlatBlock {
         case .lz4: compression = .lz4
         default: return nil
         }
-        var (rows, bytes) = (0, BlockEncoder.headBytesMax + layout.headBytes + layout.columns.count)
+        var (rows, bytes) = (0, BlockEncoder.headBytesMax + layout.heads.count + layout.spans.count)
         for place in parts.indices {
             guard parts[place].frames == nil else { return nil }
             rows += parts[place].rows
@@ -56,16 +56,40 @@ struct FlatBlock {
     ///
     /// - Returns: Its bytes before compression.
     func append(to output: inout ByteBuffer) throws(FrameError) -> Int {
-        let prefix = FrameFormat.prefixBytes
-        if compression == Compression.none {
-            var raw = 0
-            output.writeWithUnsafeMutableBytes(minimumWritableBytes: prefix + bytesBound) { room in
-                raw = write(to: UnsafeMutableRawBufferPointer(rebasing: room[prefix..<prefix + bytesBound]))
-                return FrameFormat.seal(room, payload: raw, raw: raw, method: FrameFormat.methodNone)
+        guard compression == Compression.none else {
+            return try withFrame { frame, raw in
+                output.writeBytes(frame)
+                return raw
             }
-            return raw
         }
-        // What is written goes to a buffer that is no larger than it is: it may wait among many.
+        let prefix = FrameFormat.prefixBytes
+        var raw = 0
+        output.writeWithUnsafeMutableBytes(minimumWritableBytes: prefix + bytesBound) { room in
+            raw = write(to: UnsafeMutableRawBufferPointer(rebasing: room[prefix..<prefix + bytesBound]))
+            return FrameFormat.seal(room, payload: raw, raw: raw, method: FrameFormat.methodNone)
+        }
+        return raw
+    }
+
+    /// The block as a frame by itself.
+    ///
+    /// - Parameter buffers: the frame lies in one of those.
+    func encoded(_ buffers: BufferPool) throws(FrameError) -> BlockEncoder.Encoded {
+        guard compression == Compression.none else {
+            return try withFrame { frame, raw in
+                BlockEncoder.Encoded(bytes: BlockBody(buffers.copy(frame)), rawBytes: raw)
+            }
+        }
+        var buffer = ByteBuffer()
+        let raw = try append(to: &buffer)
+        return BlockEncoder.Encoded(bytes: BlockBody(buffer), rawBytes: raw)
+    }
+
+    /// Compresses in memory of the thread, so that what goes on is no larger than it is: it may wait among many.
+    private func withFrame<T>(
+        _ body: (_ frame: UnsafeRawBufferPointer, _ raw: Int) -> T
+    ) throws(FrameError) -> T {
+        let prefix = FrameFormat.prefixBytes
         let compressor = Compressor(compression: compression, zstd: nil)
         let (method, bound) = compressor.methodAndBound(bytesBound)
         guard let scratch = sluice_thread_scratch(bytesBound + prefix + bound) else {
@@ -78,8 +102,7 @@ struct FlatBlock {
             into: UnsafeMutableRawBufferPointer(rebasing: frame[prefix...]))
         guard let size else { throw FrameError(.compressionFailed, "the compressor took no \(raw) bytes") }
         let sealed = FrameFormat.seal(frame, payload: size, raw: raw, method: method)
-        output.writeBytes(UnsafeRawBufferPointer(rebasing: frame[..<sealed]))
-        return raw
+        return body(UnsafeRawBufferPointer(rebasing: frame[..<sealed]), raw)
     }
 
     /// - Returns: Bytes that were written.
@@ -92,14 +115,18 @@ struct FlatBlock {
         let saysSerialization = revision?.supports(.customSerialization) == true
         withUnsafeTemporaryAllocation(of: UnsafeMutablePointer<ColumnNode>.self, capacity: parts.count) { blocks in
             for place in parts.indices { blocks.initializeElement(at: place, to: parts[place].block.nodes) }
-            for (head, root) in zip(layout.columnHeads, layout.roots) {
-                head.withUnsafeBytes { room.put($0.baseAddress, $0.count) }
-                if saysSerialization { room.putZero() }
-                // Nodes come as the wire has them: a NULL map before its values, the elements of a tuple in their order.
-                for node in root..<layout.ends[root] {
-                    for place in 0..<blocks.count {
-                        let run = blocks[place][node].data
-                        room.put(UnsafeRawPointer(run.base), run.count)
+            layout.heads.withUnsafeBytes { heads in
+                var next = 0
+                for span in layout.spans {
+                    room.put(heads.baseAddress.map { $0 + next }, span.headBytes)
+                    next += span.headBytes
+                    if saysSerialization { room.putZero() }
+                    // Nodes come as the wire has them: a NULL map before its values, the elements of a tuple in their order.
+                    for node in span.nodes {
+                        for place in 0..<blocks.count {
+                            let run = blocks[place][node].data
+                            room.put(UnsafeRawPointer(run.base), run.count)
+                        }
                     }
                 }
             }

@@ -302,8 +302,8 @@ final class TableWriter {
         var parser = parser(for: block, context)
         defer { scratch = parser.scratch }
         let rules = variants[current].plan.rules
-        var first = variants[current].firstReceived
-        defer { variants[current].firstReceived = first }
+        // Not asked of the time itself for each row: what it is, only the system's library knows.
+        var isFirst = variants[current].firstReceived == nil
         while next < lines.endIndex {
             let line = lines[next]
             if next + 1 < lines.endIndex {
@@ -317,7 +317,10 @@ final class TableWriter {
             }
             if let stop { return stop }
             next += 1
-            if first == nil, block.rows > 0 { first = chunks[line.chunk].chunk.received }
+            if isFirst, block.rows > 0 {
+                variants[current].firstReceived = chunks[line.chunk].chunk.received
+                isFirst = false
+            }
         }
         return .finished
     }

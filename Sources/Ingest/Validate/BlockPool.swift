@@ -3,9 +3,14 @@ import NIOConcurrencyHelpers
 
 /// Emptied blocks, kept so that the next ones need no fresh memory.
 public final class BlockPool: Sendable {
+    /// Idle blocks of a layout. An object, and the pool's own: it is looked up for each thirty rows, where there are many tables.
+    private final class Shelf: @unchecked Sendable {
+        var blocks: [Block] = []
+    }
+
     private struct State: Sendable {
         /// Of each layout that a block was asked for of.
-        var blocks: [ObjectIdentifier: [Block]] = [:]
+        var shelves: [ObjectIdentifier: Shelf] = [:]
         var layouts: [[ColumnDefinition]: BlockLayout] = [:]
         var bytes = 0
     }
@@ -34,7 +39,11 @@ public final class BlockPool: Sendable {
     /// An empty block of this very layout.
     func take(_ layout: BlockLayout) -> Block {
         let known = state.withLockedValue { state -> Block? in
-            guard let block = state.blocks[ObjectIdentifier(layout), default: []].popLast() else { return nil }
+            guard let shelf = state.shelves[ObjectIdentifier(layout)] else {
+                state.shelves[ObjectIdentifier(layout)] = Shelf()
+                return nil
+            }
+            guard let block = shelf.blocks.popLast() else { return nil }
             state.bytes -= block.byteCapacity
             return block
         }
@@ -45,7 +54,7 @@ public final class BlockPool: Sendable {
     func forget(_ layout: BlockLayout) {
         let freed = state.withLockedValue { state in
             if state.layouts[layout.columns] === layout { state.layouts[layout.columns] = nil }
-            let freed = state.blocks.removeValue(forKey: ObjectIdentifier(layout)) ?? []
+            let freed = state.shelves.removeValue(forKey: ObjectIdentifier(layout))?.blocks ?? []
             state.bytes -= freed.reduce(0) { $0 + $1.byteCapacity }
             return freed
         }
@@ -60,7 +69,8 @@ public final class BlockPool: Sendable {
             state.withLockedValue { state in
                 guard state.bytes + bytes <= bytesMax else { return }
                 // Blocks of other layouts (read back from the spool, or of a table as it was) would lie here for ever.
-                guard state.blocks[ObjectIdentifier(block.layout)]?.append(block) != nil else { return }
+                guard let shelf = state.shelves[ObjectIdentifier(block.layout)] else { return }
+                shelf.blocks.append(block)
                 state.bytes += bytes
             }
         }

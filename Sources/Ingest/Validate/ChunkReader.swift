@@ -63,6 +63,8 @@ final class ChunkReader {
     static let nearRowsMin = 24
     /// Rows of more tables are read only when they are taken: then they take turns with a few blocks, which stay near.
     static let nearTablesMax = 128
+    /// Of more tables, so few gathered rows of each are better read with more.
+    static let fewRowsMax = 64
 
     init(
         settings: ValidateSettings, pool: BlockPool, gatherTablesMin: Int = ChunkReader.gatherTablesMin,
@@ -159,6 +161,11 @@ final class ChunkReader {
     var hasEnoughGathered: Bool {
         gathered.memory >= Self.nearBytes && gathered.tables <= Self.nearTablesMax
             && gathered.count >= Self.nearRowsMin * gathered.tables
+    }
+
+    /// Whether the gathered rows are of many tables, and few of each.
+    var hasFewGathered: Bool {
+        gathered.tables > Self.nearTablesMax && gathered.count < Self.fewRowsMax * gathered.tables
     }
 
     /// About as many bytes as the columns of all that was read take.

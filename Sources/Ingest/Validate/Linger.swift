@@ -7,14 +7,23 @@ import Pipeline
 /// record written and synced, threads woken. A moment later there are more rows for the same effort. Where rows come
 /// slowly nothing waits: an ack then takes as long as the disk does.
 struct Linger {
-    /// Bytes of input a second from which waiting is worth it.
-    static let bytesASecondMin = 128 << 20
+    /// How fast rows have to come, and how long those that are here wait then.
+    struct Patience {
+        /// Bytes of input a second from which waiting is worth it.
+        let bytesASecondMin: Int
+        /// How long one wait is, and how many there are.
+        let wait: Duration
+        let waitsMax: Int
+
+        /// Of rows that somebody may wait for an ack of.
+        static let short = Patience(bytesASecondMin: 128 << 20, wait: .milliseconds(1), waitsMax: 3)
+        /// Of rows that nobody waits for, of so many tables that there are few of each yet: a row costs the less the more there are, and their
+        /// block waits much longer for them to become enough.
+        static let long = Patience(bytesASecondMin: 16 << 20, wait: .milliseconds(5), waitsMax: 20)
+    }
+
     /// Fewer bytes of input say nothing about how fast they come.
     static let bytesMin = 128 << 10
-    /// How long one wait is.
-    static let wait: Duration = .milliseconds(1)
-    /// How long rows wait in all.
-    static let waitsMax = 3
 
     private var bytes = 0
     private var waits = 0
@@ -31,12 +40,12 @@ struct Linger {
         since = now
     }
 
-    /// - Returns: Whether to wait, and then to ask again if nothing came.
-    mutating func isWorthwhile(at now: StageClock.Instant) -> Bool {
-        guard waits < Self.waitsMax, bytes >= Self.bytesMin else { return false }
+    /// - Returns: How long to wait, and then to ask again if nothing came; nil: not at all.
+    mutating func wait(_ patience: Patience, at now: StageClock.Instant) -> Duration? {
+        guard waits < patience.waitsMax, bytes >= Self.bytesMin else { return nil }
         let seconds = (now - since).seconds
-        guard seconds > 0, Double(bytes) >= seconds * Double(Self.bytesASecondMin) else { return false }
+        guard seconds > 0, Double(bytes) >= seconds * Double(patience.bytesASecondMin) else { return nil }
         waits += 1
-        return true
+        return patience.wait
     }
 }

@@ -201,7 +201,9 @@ public actor ValidateStage: Stage {
                 if work.reader.isFull { try await passOn(&work) }
             }
             if work.reader.hasRefusals, refusedUntil == nil { refusedUntil = clock.now + Self.refusalTime }
-            if input.isEmpty, work.linger.isWorthwhile(at: clock.now) { try await clock.sleep(for: Linger.wait) }
+            let patience: Linger.Patience =
+                work.numbered.isEmpty && work.reader.hasFewGathered ? .long : .short
+            if input.isEmpty, let wait = work.linger.wait(patience, at: clock.now) { try await clock.sleep(for: wait) }
             if input.isEmpty { try await passOn(&work) }
         }
         try await passOn(&work)

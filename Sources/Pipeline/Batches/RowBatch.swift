@@ -18,30 +18,44 @@ public struct SpoolPlace: Hashable, Sendable {
 
 /// Typed columns for some rows of one table: the unit between stages.
 public struct RowBatch: Sendable {
-    public let table: TableName
-    /// Frozen: nobody writes to it any more.
-    public let part: BlockPart
+    /// What does not change, behind one reference: with a thousand tables there are some thirty rows in a row batch, and each copy of one, from
+    /// stream to stage to block, would count the references to all of it, which lie in no cache.
+    private final class Contents: Sendable {
+        let table: TableName
+        let part: BlockPart
+        let firstReceived: ContinuousClock.Instant
+
+        init(_ table: TableName, _ part: BlockPart, _ firstReceived: ContinuousClock.Instant) {
+            self.table = table
+            self.part = part
+            self.firstReceived = firstReceived
+        }
+    }
+
+    private let contents: Contents
     /// nil until the spool has given it one.
     public var place: SpoolPlace?
-    /// When the first of the rows was received; age limits count from here.
-    public let firstReceived: ContinuousClock.Instant
 
-    public var rows: Int { part.rows }
-    public var layout: BlockLayout { part.layout }
+    public var table: TableName { contents.table }
+    /// Frozen: nobody writes to it any more.
+    public var part: BlockPart { contents.part }
+    /// When the first of the rows was received; age limits count from here.
+    public var firstReceived: ContinuousClock.Instant { contents.firstReceived }
+
+    public var rows: Int { contents.part.rows }
+    public var layout: BlockLayout { contents.part.layout }
     /// Bytes of the rows' values.
-    public var bytes: Int { part.byteCount }
+    public var bytes: Int { contents.part.byteCount }
     /// Bytes of memory that the rows hold, room for growth included.
-    public var memory: Int { part.byteCapacity }
+    public var memory: Int { contents.part.byteCapacity }
 
     public init(table: TableName, block: Block, firstReceived: ContinuousClock.Instant, place: SpoolPlace? = nil) {
         self.init(table: table, part: BlockPart(block), firstReceived: firstReceived, place: place)
     }
 
     init(table: TableName, part: BlockPart, firstReceived: ContinuousClock.Instant, place: SpoolPlace? = nil) {
-        self.table = table
-        self.part = part
+        contents = Contents(table, part, firstReceived)
         self.place = place
-        self.firstReceived = firstReceived
     }
 
     /// The rows, where they are in memory as they were parsed; those that went through the spool's compression are not.

@@ -28,6 +28,7 @@ struct BatchPlanner {
     private(set) var openBytes = 0
     /// When `deadlineReached(now:)` should be called; may turn out too early, never too late.
     private(set) var nextDeadline: StageClock.Instant?
+    private var deadlines = Deadlines()
 
     init(settings: BatchSettings) { self.settings = settings }
 
@@ -63,27 +64,32 @@ struct BatchPlanner {
 
     /// - Returns: The blocks that are due: higher priorities first, then the oldest.
     mutating func deadlineReached(now: StageClock.Instant) -> [SealedBlock] {
-        let sealed = sealAll(.age) { table, block in table.deadline(of: block).map { $0 <= now } ?? false }
-        nextDeadline = tables.values.lazy.compactMap(\.deadline).min()
+        let sealed = sealAll(.age, of: deadlines.due(at: now)) { table, block in
+            table.deadline(of: block).map { $0 <= now } ?? false
+        }
+        nextDeadline = deadlines.first
         return sealed
     }
 
     /// From now on other settings hold, for what is open as well. What that makes due is sealed when it is looked at next.
     mutating func reconfigured(_ settings: BatchSettings) {
         self.settings = settings
-        for table in tables.values { table.strategy = strategy(of: table.name) }
-        nextDeadline = tables.values.lazy.compactMap(\.deadline).min()
+        for table in tables.values {
+            table.strategy = strategy(of: table.name)
+            deadlines.changed(table, deadline: table.deadline)
+        }
+        nextDeadline = deadlines.first
     }
 
     /// The input has ended.
     mutating func drained() -> [SealedBlock] {
         nextDeadline = nil
-        return sealAll(.drain) { _, _ in true }
+        return sealAll(.drain, of: Array(tables.values)) { _, _ in true }
     }
 
     /// Seals what is open of a table, or of all.
     mutating func flushRequested(_ table: TableName?) -> [SealedBlock] {
-        guard let table else { return sealAll(.flush) { _, _ in true } }
+        guard let table else { return sealAll(.flush, of: Array(tables.values)) { _, _ in true } }
         return tables[table].map { sealAll(of: $0, .flush) } ?? []
     }
 
@@ -150,11 +156,14 @@ struct BatchPlanner {
 
     /// A table has other blocks than before: it is forgotten if there is nothing to remember of it.
     private mutating func noteChange(of table: OpenTable) {
-        if let deadline = table.deadline { nextDeadline = nextDeadline.map { min($0, deadline) } ?? deadline }
+        let deadline = table.deadline
+        deadlines.changed(table, deadline: deadline)
+        if let deadline { nextDeadline = nextDeadline.map { min($0, deadline) } ?? deadline }
         guard table.blocks.isEmpty else { return }
         openTables -= 1
         guard table.strategy.kind == .adaptive, tables.count <= Self.idleTablesMax + openTables else {
             tables[table.name] = nil
+            deadlines.removed(table)
             return
         }
     }
@@ -180,10 +189,10 @@ struct BatchPlanner {
     }
 
     private mutating func sealAll(
-        _ reason: SealedBlock.Reason, where isDue: (OpenTable, OpenBlock) -> Bool
+        _ reason: SealedBlock.Reason, of tables: [OpenTable], where isDue: (OpenTable, OpenBlock) -> Bool
     ) -> [SealedBlock] {
         var due: [(table: OpenTable, block: OpenBlock)] = []
-        for table in Array(tables.values) where table.blocks.contains(where: { isDue(table, $0) }) {
+        for table in tables where table.blocks.contains(where: { isDue(table, $0) }) {
             due += table.blocks.filter { isDue(table, $0) }.map { (table, $0) }
             table.blocks.removeAll { isDue(table, $0) }
             noteChange(of: table)

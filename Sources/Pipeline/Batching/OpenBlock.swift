@@ -32,6 +32,8 @@ final class OpenTable {
     var rate = RateEstimate()
     /// How many times larger blocks are, while the sink has too many of them.
     var growth = 1
+    /// In `Deadlines`; nil: it has none there.
+    var deadlinePlace: Int?
 
     init(_ name: TableName, strategy: BatchStrategy) {
         self.name = name

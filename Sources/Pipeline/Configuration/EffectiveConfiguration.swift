@@ -151,7 +151,7 @@ extension Settings {
                 validate.gatherBytesMax * validate.workersOrDefault
             ),
             ("validate.queue.bytes_max", validate.queue.bytesMax),
-            ("2 x validate.recycled_bytes_max", 2 * validate.recycledBytesMax),
+            ("3 x validate.recycled_bytes_max", 3 * validate.recycledBytesMax),
             ("spool.queue.bytes_max", spool.queue.bytesMax),
             ("spool.memory_max", spool.enabled ? spool.memoryMax : 0),
             // Columns grow by half when they are full.

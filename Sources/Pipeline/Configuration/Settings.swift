@@ -196,7 +196,7 @@ public struct ValidateSettings: Sendable, Hashable {
     public var mixedBytesMax: Int { rowBatchBytesMax + rowBatchBytesMax / 2 }
     /// Lines of a table, on average, that wait no longer.
     public var gatherRowsMax: Int { max(1, rowBatchRowsMax / 4) }
-    /// Emptied blocks that are kept for reuse; as many bytes again of buffers that rows were compressed into, or read from the spool.
+    /// Emptied blocks that are kept for reuse; as many bytes again of buffers that rows were compressed into, or read from the spool, and of copies of few rows.
     public var recycledBytesMax = 16 << 20
     /// So often the tables in use are asked for anew; nil: only when something points to a change.
     public var structureRefresh: Duration? = .seconds(10)

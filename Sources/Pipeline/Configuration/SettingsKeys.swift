@@ -71,7 +71,7 @@ public enum SettingsKeys {
                 "A row batch goes on when it has so many bytes, or when no input waits."),
             .bytes(
                 "validate.recycled_bytes_max", \.validate.recycledBytesMax, 0...1 << 34,
-                "Emptied blocks that are kept for reuse; as many bytes again of buffers that rows were compressed into, or read from the spool."
+                "Emptied blocks that are kept for reuse; as many bytes again of buffers that rows were compressed into, or read from the spool, and of copies of few rows."
             ),
             ConfigurationKey.optionalDuration(
                 "validate.structure_refresh", \.validate.structureRefresh, .seconds(1) ... .seconds(86_400),

@@ -18,6 +18,9 @@ public struct Intake: Sendable {
 
     public let batches: [RowBatch]
     public let numbered: [Numbered]
+    public let rows: Int
+    /// Bytes of memory that it holds.
+    public let memory: Int
     /// The record, where there is a spool; nil without.
     let record: PreparedRecord?
 
@@ -40,18 +43,22 @@ public struct Intake: Sendable {
         self.batches = batches
         self.numbered = numbered
         self.record = record
+        // Summed up once, and by their places: every stream and stage asks.
+        var (rows, memory) = (0, record?.body.capacity ?? 0)
+        for place in batches.indices {
+            rows += batches[place].rows
+            memory += batches[place].memory
+        }
+        (self.rows, self.memory) = (rows, memory)
     }
 
-    public var rows: Int { batches.reduce(0) { $0 + $1.rows } }
-    /// Bytes of memory that it holds.
-    public var memory: Int { batches.reduce(0) { $0 + $1.memory } + (record?.body.capacity ?? 0) }
     /// Bytes that it will take on disk; 0 without a spool.
     public var bytes: Int { record?.bytes ?? 0 }
 
     var entry: SpoolEntry? {
         record.map {
             .rows(
-                $0, rows: batches.map(\.rows),
+                $0, rows: batches.indices.map { batches[$0].rows },
                 spans: numbered.map { ProducerSpan(identity: $0.producer.identity, range: $0.range) })
         }
     }
@@ -93,12 +100,13 @@ public struct IntakeBuilder {
     /// - Parameter release: takes blocks that nobody needs any more.
     public mutating func append(_ batch: RowBatch, release: ([Block]) -> Void) throws(FrameError) {
         guard writer != nil else {
-            batches.append(try isFinal ? batch.compressed(into: buffers, release) : batch.compacted(release))
+            batches.append(
+                try isFinal ? batch.compressed(into: buffers, release) : batch.compacted(in: buffers, release))
             return
         }
         var isCopied = false
         let part = try writer?.append(batch) { block in
-            let copy = batch.isWorthACopy ? block.compacted() : block
+            let copy = batch.isWorthACopy ? block.compacted(buffers) : block
             isCopied = copy !== block
             return copy
         }
@@ -147,7 +155,7 @@ extension RowBatch {
         into buffers: BufferPool, _ release: ([Block]) -> Void
     ) throws(FrameError) -> RowBatch {
         let encoding = BlockEncoding(revision: SpoolFormat.blockRevision, compression: .lz4)
-        guard BlockEncoder.canShareFrames(of: block, as: encoding) else { return compacted(release) }
+        guard BlockEncoder.canShareFrames(of: block, as: encoding) else { return compacted(in: buffers, release) }
         let part = try BlockEncoder.encodeAsPart(
             block, as: encoding, frameBytes: SpoolFormat.frameBytes, buffers: buffers
         ).part
@@ -155,10 +163,10 @@ extension RowBatch {
         return RowBatch(table: table, part: part, firstReceived: firstReceived, place: place)
     }
 
-    fileprivate func compacted(_ release: ([Block]) -> Void) -> RowBatch {
+    fileprivate func compacted(in buffers: BufferPool, _ release: ([Block]) -> Void) -> RowBatch {
         guard isWorthACopy else { return self }
         let block = block
         defer { release([block]) }
-        return RowBatch(table: table, block: block.compacted(), firstReceived: firstReceived, place: place)
+        return RowBatch(table: table, block: block.compacted(buffers), firstReceived: firstReceived, place: place)
     }
 }

@@ -182,7 +182,7 @@ public actor SpoolStage: Stage {
     }
 
     private func handOn(_ intake: Intake, _ lsn: UInt64, _ location: SpoolLocation) {
-        let bytes = intake.batches.reduce(0) { $0 + $1.memory }
+        let bytes = intake.batches.indices.reduce(0) { $0 + intake.batches[$1].memory }
         guard backlog == nil, window.isEmpty || windowBytes + bytes <= core.settings.memoryMax else {
             if backlog == nil { backlog = location }
             core.forget(lsn: lsn)
@@ -357,7 +357,7 @@ public actor SpoolStage: Stage {
             if !window.isEmpty {
                 let next = window.removeFirst()
                 windowBytes -= next.bytes
-                let rows = next.batches.reduce(0) { $0 + $1.rows }
+                let rows = next.batches.indices.reduce(0) { $0 + next.batches[$1].rows }
                 held.add(rows)
                 defer { held.subtract(rows) }
                 try await send(next.batches)

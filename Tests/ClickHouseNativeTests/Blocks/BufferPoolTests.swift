@@ -1,7 +1,8 @@
-import ClickHouseNative
 import NIOCore
 import TestSupport
 import Testing
+
+@testable import ClickHouseNative
 
 @Suite struct BufferPoolTests {
     private static let room = BufferPool.bufferBytesMin
@@ -101,5 +102,45 @@ import Testing
             }
             for await isRight in group { #expect(isRight) }
         }
+    }
+
+    /// Copies share memory, and stay what they were, whoever makes others meanwhile and in whatever order they go.
+    @Test func copiesShareMemoryAndStayAsTheyWere() async {
+        let pool = BufferPool(bytesMax: 1 << 22)
+        let spoiled = await withTaskGroup(of: Int.self) { group in
+            for number in 0..<8 {
+                group.addTask {
+                    var random = SeededRandom(seed: UInt64(number))
+                    var held: [(copy: ByteBuffer, bytes: [UInt8])] = []
+                    var spoiled = 0
+                    for turn in 0..<2_000 {
+                        let length = random.int(0...BufferPool.sharedBytesMax + 10)
+                        let bytes = [UInt8](repeating: UInt8(truncatingIfNeeded: number * 31 + turn), count: length)
+                        held.append((bytes.withUnsafeBytes { pool.copy($0) }, bytes))
+                        guard held.count > 20 else { continue }
+                        let (copy, was) = held.remove(at: random.int(0...20))
+                        if !copy.readableBytesView.elementsEqual(was) { spoiled += 1 }
+                    }
+                    return spoiled + held.count { !$0.copy.readableBytesView.elementsEqual($0.bytes) }
+                }
+            }
+            return await group.reduce(0, +)
+        }
+        #expect(spoiled == 0)
+        let small = [UInt8](repeating: 1, count: 1_000)
+        let copies = (0..<100).map { _ in small.withUnsafeBytes { pool.copy($0) } }
+        #expect(Set(copies.map { address($0) }).count == 100)
+        // A page may have ended among them.
+        let neighbours = zip(copies, copies.dropFirst()).count { address($0) + 1_000 == address($1) }
+        #expect(neighbours >= 98)
+    }
+
+    @Test func aCopyMayBeChangedByItsOwner() {
+        let pool = BufferPool(bytesMax: 1 << 22)
+        var first = [UInt8](repeating: 1, count: 100).withUnsafeBytes { pool.copy($0) }
+        let second = [UInt8](repeating: 2, count: 100).withUnsafeBytes { pool.copy($0) }
+        first.writeRepeatingByte(3, count: 200)
+        #expect(first == ByteBuffer(bytes: [UInt8](repeating: 1, count: 100) + [UInt8](repeating: 3, count: 200)))
+        #expect(second == ByteBuffer(repeating: 2, count: 100))
     }
 }

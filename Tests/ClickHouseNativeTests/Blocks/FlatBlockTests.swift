@@ -34,10 +34,13 @@ import Testing
     func fewRowsAreTheSameBytes(engine: String, seed: UInt64) throws {
         var random = SeededRandom(seed: seed)
         var found = 0
+        let buffers = BufferPool(bytesMax: 1 << 22)
         try Golden.forEachBlock(engine, seed: seed) { block, name in
             let pieces = block.pieces(cutsMax: 3, &random)
             guard !pieces.isEmpty else { return }
-            let parts = pieces.map { BlockPart(random.one(in: 2) ? $0 : $0.compacted()) }
+            let parts = pieces.map {
+                BlockPart(random.one(in: 2) ? $0 : $0.compacted(random.one(in: 2) ? buffers : .none))
+            }
             for encoding in Self.encodings {
                 guard let few = FlatBlock(parts, as: encoding, frameBytes: 1 << 20) else {
                     #expect(!block.layout.isFlat || block.byteCount > 60_000, name)
@@ -50,6 +53,8 @@ import Testing
                 #expect(output.readString(length: 6) == "before" && output == bytes, name)
                 let encoded = try BlockEncoder.encode(parts, as: encoding)
                 #expect(encoded.body == bytes && encoded.rawBytes == raw, name)
+                let pooled = try BlockEncoder.encode(parts, as: encoding, buffers: buffers)
+                #expect(pooled.body == bytes && pooled.rawBytes == raw, name)
                 #expect(encoded.body.storageCapacity <= 2 * (bytes.readableBytes + 128), "it may wait among many")
             }
         }

@@ -96,10 +96,10 @@ import Yams
         let loaded = try loadConfiguration(main: nil)
         let parsers = loaded.settings.validate.workersOrDefault
         let compressors = loaded.settings.compress.workersOrDefault
-        let sum = 256 + 24 * parsers + 64 * compressors
+        let sum = 272 + 24 * parsers + 64 * compressors
         #expect(
             loaded.settings.memoryCeilingEstimate == sum << 20,
-            "64 + 8 + 8 + 2 x 16 + 8 + 16 + 72 + 8 + 8 + 32, and these")
+            "64 + 8 + 8 + 3 x 16 + 8 + 16 + 72 + 8 + 8 + 32, and these")
         #expect(loaded.render().contains("#   \(sum)MiB  together"))
     }
 
