@@ -24,6 +24,8 @@ final class SlabPool: Sendable {
     /// Larger ones are rare.
     static let slabBytesMax = 128 << 10
     private static let sizes = place(of: slabBytesMax) + 1
+    /// Where none of a size is idle, larger ones are looked for: what comes back is not what is asked for next.
+    private static let sizesTried = 4
 
     /// Bytes that idle slabs may have together; what is over it is freed.
     let bytesMax: Int
@@ -37,13 +39,17 @@ final class SlabPool: Sendable {
     func take(_ bytes: Int) -> Slab {
         guard bytesMax > 0, bytes <= Self.slabBytesMax else { return Self.fresh(bytes) }
         let room = Self.room(for: bytes)
-        let place = Self.place(of: room)
-        let known = state.withLockedValue { state -> UnsafeMutableRawPointer? in
-            guard let slab = state.idle[place].popLast() else { return nil }
-            state.bytes -= room
-            return slab
+        let least = Self.place(of: room)
+        let known = state.withLockedValue { state -> Slab? in
+            for place in least..<min(least + Self.sizesTried, Self.sizes) {
+                guard let start = state.idle[place].popLast() else { continue }
+                let slab = Slab(start: start, room: Self.room(at: place))
+                state.bytes -= slab.room
+                return slab
+            }
+            return nil
         }
-        return known.map { Slab(start: $0, room: room) } ?? Self.fresh(room)
+        return known ?? Self.fresh(room)
     }
 
     /// Takes back what `take` gave.
@@ -76,7 +82,7 @@ final class SlabPool: Sendable {
         Slab(start: .allocate(byteCount: bytes, alignment: MemoryLayout<Int>.alignment), room: bytes)
     }
 
-    // Eight sizes from one power of two to the next: a slab is at most an eighth larger than what was asked for.
+    // Eight sizes from one power of two to the next: a fresh slab is at most an eighth larger than what was asked for.
 
     /// The smallest size that has room for so many bytes.
     static func room(for bytes: Int) -> Int {
@@ -90,6 +96,9 @@ final class SlabPool: Sendable {
         let power = power(of: room)
         return (power - 10) * 8 + (room >> (power - 3)) & 7
     }
+
+    /// The size of a number.
+    static func room(at place: Int) -> Int { (8 + place & 7) << (place / 8 + 7) }
 
     /// Of two, not above.
     private static func power(of bytes: Int) -> Int { Int.bitWidth - 1 - bytes.leadingZeroBitCount }

@@ -8,7 +8,8 @@ import Testing
         for bytes in 1...SlabPool.slabBytesMax {
             let room = SlabPool.room(for: bytes)
             let place = SlabPool.place(of: room)
-            guard room >= bytes, room <= max(SlabPool.slabBytesMin, bytes + bytes / 8 + 1),
+            guard SlabPool.room(at: place) == room, room >= bytes,
+                room <= max(SlabPool.slabBytesMin, bytes + bytes / 8 + 1),
                 (room, place) == last || (room > last.room && place == last.place + 1)
             else {
                 Issue.record("\(bytes) bytes: room for \(room), the size of number \(place) after \(last)")
@@ -29,8 +30,15 @@ import Testing
         let second = pool.take(4_900)
         #expect(second.start == first.start && second.room >= 4_900)
         #expect(pool.idleBytes == 0)
-        pool.give(second)
+        // A larger one does as well, but not one that is much larger.
         pool.give(other)
+        let third = pool.take(4_100)
+        #expect(third.start == other.start && third.room == other.room)
+        pool.give(third)
+        let fourth = pool.take(2_000)
+        #expect(fourth.start != other.start && fourth.room < 2_300)
+        pool.give(fourth)
+        pool.give(second)
         pool.trim()
         #expect(pool.idleBytes == 0)
     }
