@@ -6,7 +6,7 @@ import NIOConcurrencyHelpers
 /// Memory of copies of few rows, kept for the next ones.
 ///
 /// Rows of a thousand tables are copied some thirty at a time, into 4 to 32 KiB of which thousands wait at once. The C library looks for such a
-/// piece among all that are free, and joins and cuts them: that took 4 µs, twice for thirty rows, and was 5 % of all (docs/performance.md).
+/// piece among all that are free, and joins and cuts them: that took 3 µs, and half as long to give it back, and was 5 % of all (docs/performance.md).
 final class SlabPool: Sendable {
     struct Slab: @unchecked Sendable {
         let start: UnsafeMutableRawPointer
