@@ -72,11 +72,11 @@ struct LiveQueryTests {
         let server = try await ClickHouseServer.of(kind)
         let connection = try await server.connect(database: "default")
         let error = try await #require(throws: ConnectionError.self) {
-            try await connection.query(Query("SELECT * FROM no_such_table"), timeout: .seconds(10))
+            try await connection.query(Query("SELECT * FROM no_such_table"), timeout: .seconds(120))
         }
         #expect(error.exception?.code == .unknownTable)
-        try await connection.ping(timeout: .seconds(10))
-        let result = try await connection.query(Query("SELECT toUInt64(42) AS n"), timeout: .seconds(10))
+        try await connection.ping(timeout: .seconds(120))
+        let result = try await connection.query(Query("SELECT toUInt64(42) AS n"), timeout: .seconds(120))
         #expect(result.blocks.last?.nodes[0].data.load(UInt64.self, at: 0) == 42)
         #expect(connection.isOpen)
         await connection.close()
@@ -95,7 +95,7 @@ struct LiveQueryTests {
         #expect(!error.isTransient)
         let right = ConnectionConfiguration(credentials: Credentials(user: "pw", password: "pw-secret"))
         let connection = try await NativeConnection.connect(to: host, right)
-        try await connection.ping(timeout: .seconds(10))
+        try await connection.ping(timeout: .seconds(120))
         await connection.close()
     }
 }

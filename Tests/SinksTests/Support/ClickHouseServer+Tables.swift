@@ -32,7 +32,7 @@ extension ClickHouseServer {
         let query = Query(
             sql, settings: settings.sorted { $0.key < $1.key }.map { QuerySetting($0.key, $0.value) },
             compression: compression)
-        let result = try await connection.query(query, timeout: .seconds(30))
+        let result = try await connection.query(query, timeout: .seconds(120))
         await connection.close()
         return result.blocks.filter { $0.rows > 0 }
     }

@@ -63,10 +63,10 @@ struct SinkFixture {
         settings.hosts = [.init(name: "127.0.0.1", port: port)]
         settings.database = database
         settings.connections = 1
-        settings.connectTimeout = .seconds(60)
-        settings.insertTimeout = .seconds(60)
-        settings.queryTimeout = .seconds(60)
-        settings.healthCheckTimeout = .seconds(60)
+        settings.connectTimeout = .seconds(180)
+        settings.insertTimeout = .seconds(180)
+        settings.queryTimeout = .seconds(180)
+        settings.healthCheckTimeout = .seconds(180)
         settings.retryDelayMin = .milliseconds(1)
         settings.retryDelayMax = .milliseconds(20)
         settings.breakerOpenTime = .milliseconds(50)
