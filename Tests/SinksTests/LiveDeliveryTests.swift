@@ -112,7 +112,7 @@ struct LiveDeliveryTests {
             settings.hosts.append(.init(name: modern.host, port: modern.nativePort))
             settings.connections = 2
             settings.loadBalancing = policy
-            settings.breakerOpenTime = .seconds(30)
+            settings.breakerOpenTime = .seconds(600)
             let fixture = try SinkFixture(settings)
             let blocks = (UInt64(0)..<60).map { id in
                 SealedBlock(id: id, token: "spool-\(id)", table, [.numbers(id * 1000..<(id + 1) * 1000)])
