@@ -73,15 +73,15 @@ public final class Block: @unchecked Sendable {
 
     /// A copy that has the runs of some nodes only, in memory that is no larger than they are and was asked for once. For the encoder: no
     /// row can be added to it, and none be read from it that has values in other runs.
-    init(keepingOf block: Block, in slabs: SlabPool, where isKept: (Int) -> Bool) {
+    init(keepingOf block: Block, in buffers: BufferPool = .none, where isKept: (Int) -> Bool) {
         layout = block.layout
         takesRows = false
         let count = layout.nodes.count
         let head = MemoryLayout<Int>.stride + count * MemoryLayout<ColumnNode>.stride
         var bytes = head
         for place in 0..<count where isKept(place) { bytes += Self.aligned(block.nodes[place].data.count) }
-        let memory = slabs.take(bytes)
-        self.slab = (memory, slabs)
+        let memory = buffers.slabs.take(bytes)
+        self.slab = (memory, buffers.slabs)
         let slab = memory.start
         counter = slab.bindMemory(to: Int.self, capacity: 1)
         counter.initialize(to: block.rows)
@@ -103,9 +103,7 @@ public final class Block: @unchecked Sendable {
     /// The same rows in memory that is hardly larger than they are, for the encoder only.
     ///
     /// - Parameter buffers: the memory comes from there.
-    public func compacted(_ buffers: BufferPool = .none) -> Block {
-        Block(keepingOf: self, in: buffers.slabs) { _ in true }
-    }
+    public func compacted(_ buffers: BufferPool = .none) -> Block { Block(keepingOf: self, in: buffers) { _ in true } }
 
     deinit {
         if let slab {

@@ -84,6 +84,8 @@ final class SlabPool: Sendable {
 
     // Eight sizes from one power of two to the next: a fresh slab is at most an eighth larger than what was asked for.
 
+    private static let powerMin = power(of: slabBytesMin)
+
     /// The smallest size that has room for so many bytes.
     static func room(for bytes: Int) -> Int {
         let bytes = max(bytes, slabBytesMin)
@@ -94,11 +96,11 @@ final class SlabPool: Sendable {
     /// The number of a size, counted from 0.
     static func place(of room: Int) -> Int {
         let power = power(of: room)
-        return (power - 10) * 8 + (room >> (power - 3)) & 7
+        return (power - powerMin) * 8 + (room >> (power - 3)) & 7
     }
 
     /// The size of a number.
-    static func room(at place: Int) -> Int { (8 + place & 7) << (place / 8 + 7) }
+    static func room(at place: Int) -> Int { (8 + place & 7) << (place / 8 + powerMin - 3) }
 
     /// Of two, not above.
     private static func power(of bytes: Int) -> Int { Int.bitWidth - 1 - bytes.leadingZeroBitCount }

@@ -51,7 +51,7 @@ public struct BlockPart: Sendable {
 
     /// Keeps of the block what the frames have not, in memory of its own: `block` may then be reused.
     init(_ block: Block, in frames: RunFrames) {
-        self.init(others: Block(keepingOf: block, in: BufferPool.none.slabs) { frames.ranges[$0] == nil }, in: frames)
+        self.init(others: Block(keepingOf: block) { frames.ranges[$0] == nil }, in: frames)
     }
 
     /// - Parameter block: has the runs that are in no frames, and no others.

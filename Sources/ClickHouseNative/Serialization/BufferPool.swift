@@ -19,8 +19,8 @@ public final class BufferPool: Sendable {
     public let bytesMax: Int
     /// Memory of copies of few rows; of those that are idle as many bytes again are kept.
     let slabs: SlabPool
-    /// What `copy` fills; nil: nothing was copied yet.
-    private let page = NIOLockedValueBox<ByteBuffer?>(nil)
+    /// What `copy` fills.
+    private let page = NIOLockedValueBox(ByteBuffer())
     /// Bytes of a copy that shares its memory.
     static let sharedBytesMax = 32 << 10
     /// Those that were taken, most of which somebody holds.
@@ -55,14 +55,13 @@ public final class BufferPool: Sendable {
     func copy(_ bytes: UnsafeRawBufferPointer) -> ByteBuffer {
         guard bytesMax > 0, bytes.count > 0, bytes.count <= Self.sharedBytesMax else { return ByteBuffer(bytes: bytes) }
         let room = page.withLockedValue { page in
-            if let place = page.flatMap({ $0.writableBytes >= bytes.count ? $0.writerIndex : nil }) {
-                page?.moveWriterIndex(forwardBy: bytes.count)
-                return page?.getSlice(at: place, length: bytes.count)
+            if page.writableBytes < bytes.count {
+                lend(page)
+                page = take(Self.bufferBytesMin)
             }
-            if let full = page { lend(full) }
-            page = take(Self.bufferBytesMin)
-            page?.moveWriterIndex(forwardBy: bytes.count)
-            return page?.getSlice(at: 0, length: bytes.count)
+            let place = page.writerIndex
+            page.moveWriterIndex(forwardBy: bytes.count)
+            return page.getSlice(at: place, length: bytes.count)
         }
         guard let room else { return ByteBuffer(bytes: bytes) }
         room.withVeryUnsafeBytes { room in

@@ -26,9 +26,9 @@ struct BatchPlanner {
     private var openTables = 0
     private(set) var openRows = 0
     private(set) var openBytes = 0
-    /// When `deadlineReached(now:)` should be called; may turn out too early, never too late.
-    private(set) var nextDeadline: StageClock.Instant?
     private var deadlines = Deadlines()
+    /// When `deadlineReached(now:)` should be called.
+    var nextDeadline: StageClock.Instant? { deadlines.first }
 
     init(settings: BatchSettings) { self.settings = settings }
 
@@ -64,11 +64,9 @@ struct BatchPlanner {
 
     /// - Returns: The blocks that are due: higher priorities first, then the oldest.
     mutating func deadlineReached(now: StageClock.Instant) -> [SealedBlock] {
-        let sealed = sealAll(.age, of: deadlines.due(at: now)) { table, block in
+        sealAll(.age, of: deadlines.due(at: now)) { table, block in
             table.deadline(of: block).map { $0 <= now } ?? false
         }
-        nextDeadline = deadlines.first
-        return sealed
     }
 
     /// From now on other settings hold, for what is open as well. What that makes due is sealed when it is looked at next.
@@ -78,14 +76,10 @@ struct BatchPlanner {
             table.strategy = strategy(of: table.name)
             deadlines.changed(table, deadline: table.deadline)
         }
-        nextDeadline = deadlines.first
     }
 
     /// The input has ended.
-    mutating func drained() -> [SealedBlock] {
-        nextDeadline = nil
-        return sealAll(.drain, of: Array(tables.values)) { _, _ in true }
-    }
+    mutating func drained() -> [SealedBlock] { sealAll(.drain, of: Array(tables.values)) { _, _ in true } }
 
     /// Seals what is open of a table, or of all.
     mutating func flushRequested(_ table: TableName?) -> [SealedBlock] {
@@ -156,9 +150,7 @@ struct BatchPlanner {
 
     /// A table has other blocks than before: it is forgotten if there is nothing to remember of it.
     private mutating func noteChange(of table: OpenTable) {
-        let deadline = table.deadline
-        deadlines.changed(table, deadline: deadline)
-        if let deadline { nextDeadline = nextDeadline.map { min($0, deadline) } ?? deadline }
+        deadlines.changed(table, deadline: table.deadline)
         guard table.blocks.isEmpty else { return }
         openTables -= 1
         guard table.strategy.kind == .adaptive, tables.count <= Self.idleTablesMax + openTables else {

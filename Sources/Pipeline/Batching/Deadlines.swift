@@ -13,8 +13,13 @@ struct Deadlines {
 
     /// The table has other blocks than before, or others of its blocks are due.
     mutating func changed(_ table: OpenTable, deadline: StageClock.Instant?) {
-        guard let place = table.deadlinePlace ?? deadline.map({ _ in newPlace(for: table) }) else { return }
-        times[place] = deadline.map { time(of: $0) } ?? Self.never
+        guard let deadline else {
+            if let place = table.deadlinePlace { times[place] = Self.never }
+            return
+        }
+        let begin = begin ?? deadline
+        self.begin = begin
+        times[table.deadlinePlace ?? newPlace(for: table)] = Self.time(of: deadline, since: begin)
     }
 
     /// The table is forgotten.
@@ -33,10 +38,10 @@ struct Deadlines {
     }
 
     /// The tables that have blocks which are due.
-    mutating func due(at now: StageClock.Instant) -> [OpenTable] {
-        guard begin != nil else { return [] }
-        let now = time(of: now)
-        return times.indices.filter { times[$0] <= now && times[$0] != Self.never }.compactMap { tables[$0] }
+    func due(at now: StageClock.Instant) -> [OpenTable] {
+        guard let begin else { return [] }
+        let now = Self.time(of: now, since: begin)
+        return times.indices.filter { times[$0] <= now }.compactMap { tables[$0] }
     }
 
     private mutating func newPlace(for table: OpenTable) -> Int {
@@ -53,9 +58,8 @@ struct Deadlines {
         return place
     }
 
-    private mutating func time(of instant: StageClock.Instant) -> Int64 {
-        let begin = begin ?? instant
-        self.begin = begin
-        return min((instant - begin).nanoseconds, Self.never - 1)
+    /// Below `never`.
+    private static func time(of instant: StageClock.Instant, since begin: StageClock.Instant) -> Int64 {
+        min((instant - begin).nanoseconds, never - 1)
     }
 }

@@ -19,8 +19,8 @@ public struct Intake: Sendable {
     public let batches: [RowBatch]
     public let numbered: [Numbered]
     public let rows: Int
-    /// Bytes of memory that it holds.
-    public let memory: Int
+    /// Bytes of memory that the row batches hold.
+    let batchMemory: Int
     /// The record, where there is a spool; nil without.
     let record: PreparedRecord?
 
@@ -44,21 +44,23 @@ public struct Intake: Sendable {
         self.numbered = numbered
         self.record = record
         // Summed up once, and by their places: every stream and stage asks.
-        var (rows, memory) = (0, record?.body.capacity ?? 0)
+        var (rows, memory) = (0, 0)
         for place in batches.indices {
             rows += batches[place].rows
             memory += batches[place].memory
         }
-        (self.rows, self.memory) = (rows, memory)
+        (self.rows, batchMemory) = (rows, memory)
     }
 
+    /// Bytes of memory that it holds.
+    public var memory: Int { batchMemory + (record?.body.capacity ?? 0) }
     /// Bytes that it will take on disk; 0 without a spool.
     public var bytes: Int { record?.bytes ?? 0 }
 
     var entry: SpoolEntry? {
         record.map {
             .rows(
-                $0, rows: batches.indices.map { batches[$0].rows },
+                $0, rows: batches.map(\.rows),
                 spans: numbered.map { ProducerSpan(identity: $0.producer.identity, range: $0.range) })
         }
     }

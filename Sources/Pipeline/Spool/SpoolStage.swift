@@ -59,6 +59,7 @@ public actor SpoolStage: Stage {
 
     private struct Fed {
         let batches: [RowBatch]
+        let rows: Int
         let bytes: Int
     }
 
@@ -182,7 +183,7 @@ public actor SpoolStage: Stage {
     }
 
     private func handOn(_ intake: Intake, _ lsn: UInt64, _ location: SpoolLocation) {
-        let bytes = intake.batches.indices.reduce(0) { $0 + intake.batches[$1].memory }
+        let bytes = intake.batchMemory
         guard backlog == nil, window.isEmpty || windowBytes + bytes <= core.settings.memoryMax else {
             if backlog == nil { backlog = location }
             core.forget(lsn: lsn)
@@ -195,7 +196,7 @@ public actor SpoolStage: Stage {
                     var batch = batch
                     batch.place = SpoolPlace(lsn: lsn, part: part)
                     return batch
-                }, bytes: bytes))
+                }, rows: intake.rows, bytes: bytes))
         windowBytes += bytes
         feederWaits.take()?.resume()
     }
@@ -357,9 +358,8 @@ public actor SpoolStage: Stage {
             if !window.isEmpty {
                 let next = window.removeFirst()
                 windowBytes -= next.bytes
-                let rows = next.batches.indices.reduce(0) { $0 + next.batches[$1].rows }
-                held.add(rows)
-                defer { held.subtract(rows) }
+                held.add(next.rows)
+                defer { held.subtract(next.rows) }
                 try await send(next.batches)
             } else if let from = backlog, !isInputEnded {
                 try await sendBacklog(from: from)

@@ -97,6 +97,7 @@ public actor CompressStage: Stage {
             identity: sealed.identity, table: sealed.table, layout: sealed.layout, rows: sealed.rows,
             rawBytes: encoded.rawBytes, encoding: encoding, bytes: encoded.bytes,
             firstReceived: sealed.firstReceived, mayHaveBeenSent: sealed.mayHaveBeenSent)
+        // Copies go by themselves: who takes blocks back has no use for them.
         recycle?(parts.compactMap { $0.takesRows ? $0.whole : nil })
         return block
     }

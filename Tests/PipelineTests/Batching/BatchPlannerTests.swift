@@ -163,7 +163,7 @@ import TestSupport
         let now = start + .milliseconds(200 * 49)
         _ = steady.flushRequested(nil)
         _ = steady.rowBatchReceived(batch(rows: 1, after: .milliseconds(200 * 50)), now: now + .milliseconds(200))
-        let age = (start + .milliseconds(200 * 50)).duration(to: try #require(steadyDeadline(&steady)))
+        let age = (start + .milliseconds(200 * 50)).duration(to: try #require(steady.nextDeadline))
         #expect(age > .milliseconds(1_900) && age < .milliseconds(2_100))
 
         var unknown = planner(strategy)
@@ -176,13 +176,7 @@ import TestSupport
             _ = fast.rowBatchReceived(batch(rows: 999, after: after), now: start + after)
         }
         let last = start + .milliseconds(20 * 19)
-        #expect(steadyDeadline(&fast) == last + .milliseconds(50), "never below ageMin")
-    }
-
-    /// The exact next deadline: `nextDeadline` may be a former one, which is then found to be early.
-    private func steadyDeadline(_ planner: inout BatchPlanner) -> StageClock.Instant? {
-        _ = planner.deadlineReached(now: start - .seconds(100))
-        return planner.nextDeadline
+        #expect(fast.nextDeadline == last + .milliseconds(50), "never below ageMin")
     }
 
     @Test func drainingAndFlushingSealEverythingThatIsOpen() {
