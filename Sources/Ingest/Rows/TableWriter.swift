@@ -264,6 +264,9 @@ final class TableWriter {
 
     /// How much of a line is asked for while the one before it is read.
     private static let prefetchBytes = 512
+    /// Lines whose pages are asked for together. Each lies in a page of its own, and to ask for a byte waits until the processor has found
+    /// where that is; it looks for two at a time.
+    private static let pagesAtOnce = 8
 
     /// Reads lines each of which is for this table, in their order.
     ///
@@ -304,8 +307,13 @@ final class TableWriter {
         let rules = variants[current].plan.rules
         // Not asked of the time itself for each row: what it is, only the system's library knows.
         var isFirst = variants[current].firstReceived == nil
+        let first = next
+        Self.findPages(of: lines, from: next, chunks)
         while next < lines.endIndex {
             let line = lines[next]
+            if (next - first) % Self.pagesAtOnce == 0 {
+                Self.findPages(of: lines, from: next + Self.pagesAtOnce, chunks)
+            }
             if next + 1 < lines.endIndex {
                 let ahead = lines[next + 1]
                 sluice_prefetch(chunks[ahead.chunk].start + Int(ahead.offset), Self.prefetchBytes)
@@ -323,6 +331,14 @@ final class TableWriter {
             }
         }
         return .finished
+    }
+
+    private static func findPages(of lines: ArraySlice<GatheredLine>, from start: Int, _ chunks: [HeldChunk]) {
+        guard start < lines.endIndex else { return }
+        for place in start..<min(start + pagesAtOnce, lines.endIndex) {
+            let line = lines[place]
+            sluice_prefetch(chunks[line.chunk].start + Int(line.offset), 1)
+        }
     }
 
     // MARK: - Variants

@@ -64,7 +64,7 @@ final class ChunkReader {
     /// Rows of more tables are read only when they are taken: then they take turns with a few blocks, which stay near.
     static let nearTablesMax = 128
     /// Of more tables, so few gathered rows of each are better read with more.
-    static let fewRowsMax = 64
+    static let fewRowsMax = 128
 
     init(
         settings: ValidateSettings, pool: BlockPool, gatherTablesMin: Int = ChunkReader.gatherTablesMin,

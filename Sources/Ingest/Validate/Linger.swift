@@ -19,7 +19,7 @@ struct Linger {
         static let short = Patience(bytesASecondMin: 128 << 20, wait: .milliseconds(1), waitsMax: 3)
         /// Of rows that nobody waits for, of so many tables that there are few of each yet: a row costs the less the more there are, and their
         /// block waits much longer for them to become enough.
-        static let long = Patience(bytesASecondMin: 16 << 20, wait: .milliseconds(5), waitsMax: 20)
+        static let long = Patience(bytesASecondMin: 16 << 20, wait: .milliseconds(5), waitsMax: 40)
     }
 
     /// Fewer bytes of input say nothing about how fast they come.

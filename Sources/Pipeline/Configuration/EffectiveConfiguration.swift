@@ -147,7 +147,7 @@ extension Settings {
             ("receive.read_memory_max", receive.readMemoryMax),
             ("receive.queue.bytes_max", receive.queue.bytesMax),
             (
-                "3 x validate.row_batch.bytes_max for each of validate.workers, where rows of many tables come mixed",
+                "3 x validate.row_batch.bytes_max for each of validate.workers (6 x for one), where rows of many tables come mixed",
                 validate.gatherBytesMax * validate.workersOrDefault
             ),
             ("validate.queue.bytes_max", validate.queue.bytesMax),

@@ -15,4 +15,7 @@ extension CompressSettings {
     public var workersOrDefault: Int { workers > 0 ? workers : oneFor(cores: 2) }
 }
 
-private func oneFor(cores: Int) -> Int { max(1, ProcessInfo.processInfo.activeProcessorCount / cores) }
+private func oneFor(cores: Int) -> Int { max(1, processors / cores) }
+
+/// Asked for once: each time it would be read from files of the system's.
+private let processors = ProcessInfo.processInfo.activeProcessorCount

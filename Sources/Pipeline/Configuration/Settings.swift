@@ -190,8 +190,9 @@ public struct ValidateSettings: Sendable, Hashable {
     public var rowBatchRowsMax = 16_384
     public var rowBatchBytesMax = 8 << 20
     /// What chunks with rows of many tables may hold that wait for being read table by table, in bytes, for each worker. The text of rows
-    /// is about twice their columns, and lies in buffers that it does not fill.
-    public var gatherBytesMax: Int { 3 * rowBatchBytesMax }
+    /// is about twice their columns, and lies in buffers that it does not fill. A worker that is alone has more: with a thousand tables a row
+    /// costs the less the more there are of each.
+    public var gatherBytesMax: Int { max(3, 6 / workersOrDefault) * rowBatchBytesMax }
     /// What rows of several tables, mixed, may take that were read and have not gone on. Their blocks are used again, and have room for more.
     public var mixedBytesMax: Int { rowBatchBytesMax + rowBatchBytesMax / 2 }
     /// Lines of a table, on average, that wait no longer.

@@ -122,15 +122,17 @@ final class ReadOnlySpoolDisk: SpoolDisk {
         var about = stat()
         guard stat("\(path)/lock", &about) == 0 else { return false }
         // The kernel lists locks a page at a time; one that goes away in between moves the others up, and one of them is left out.
+        var isRead = false
         for _ in 0..<Self.looksMax {
-            guard let text = try? String(contentsOfFile: "/proc/locks", encoding: .utf8) else { return nil }
+            guard let text = try? String(contentsOfFile: "/proc/locks", encoding: .utf8) else { continue }
+            isRead = true
             let isThere = text.split(separator: "\n").contains { line in
                 let fields = line.split(separator: " ")
                 return fields.contains("FLOCK") && fields.contains { $0.hasSuffix(":\(about.st_ino)") }
             }
             if isThere { return true }
         }
-        return false
+        return isRead ? false : nil
     }
 
     /// Times that a lock is looked for.

@@ -96,11 +96,20 @@ import Yams
         let loaded = try loadConfiguration(main: nil)
         let parsers = loaded.settings.validate.workersOrDefault
         let compressors = loaded.settings.compress.workersOrDefault
-        let sum = 272 + 24 * parsers + 64 * compressors
+        let sum = 272 + max(48, 24 * parsers) + 64 * compressors
         #expect(
             loaded.settings.memoryCeilingEstimate == sum << 20,
             "64 + 8 + 8 + 3 x 16 + 8 + 16 + 72 + 8 + 8 + 32, and these")
         #expect(loaded.render().contains("#   \(sum)MiB  together"))
+    }
+
+    @Test func aParserThatIsAloneMayHoldAsMuchAsTwo() {
+        var settings = ValidateSettings()
+        let held = [1, 2, 3, 16].map { workers in
+            settings.workers = workers
+            return settings.gatherBytesMax / settings.rowBatchBytesMax
+        }
+        #expect(held == [6, 3, 3, 3])
     }
 
     @Test func theReferenceIsUpToDate() throws {
