@@ -127,6 +127,8 @@ import Testing
                         let producer = try Producer(path)
                         var firstAdded: Int?
                         for phase in 0..<phases {
+                            // The first change may take longer than all rows.
+                            if phase == phases - 1 { await hasAdded.wait() }
                             for piece in 0..<Self.rowsOfAPhase / Self.rowsOfAPiece {
                                 let first = phase * Self.rowsOfAPhase + piece * Self.rowsOfAPiece
                                 let isThere = hasAdded.isOpen
