@@ -316,7 +316,7 @@ final class TableWriter {
             }
             if next + 1 < lines.endIndex {
                 let ahead = lines[next + 1]
-                sluice_prefetch(chunks[ahead.chunk].start + Int(ahead.offset), Self.prefetchBytes)
+                sluice_prefetch(chunks[ahead.chunk].place(of: ahead), Self.prefetchBytes)
             }
             var cursor = chunks[line.chunk].cursor(at: line)
             parser.isRouted = line.isRouted
@@ -337,7 +337,7 @@ final class TableWriter {
         guard start < lines.endIndex else { return }
         for place in start..<min(start + pagesAtOnce, lines.endIndex) {
             let line = lines[place]
-            sluice_prefetch(chunks[line.chunk].start + Int(line.offset), 1)
+            sluice_prefetch(chunks[line.chunk].place(of: line), 1)
         }
     }
 

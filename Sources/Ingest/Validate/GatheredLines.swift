@@ -37,7 +37,8 @@ struct HeldChunk {
     let start: Bytes
     let end: Bytes
 
-    func cursor(at line: GatheredLine) -> LineCursor { LineCursor(start + Int(line.offset), end: end) }
+    func place(of line: GatheredLine) -> Bytes { start + Int(line.offset) }
+    func cursor(at line: GatheredLine) -> LineCursor { LineCursor(place(of: line), end: end) }
 }
 
 /// Lines of many tables, to be read table by table: a row costs much less when the columns that it goes to are near, and those of a
