@@ -105,7 +105,7 @@ struct TransportSecurityTests {
         try client.replaceKey(by: renewed)
         servers.reloadChangedCertificates()
         let lease = try await servers.borrow()
-        try await lease.native.ping(timeout: .seconds(10))
+        try await lease.native.ping(timeout: .seconds(120))
         await servers.giveBack(lease, .answered)
         await servers.close()
         await server.stop()
