@@ -145,6 +145,18 @@ import Testing
         }
     }
 
+    @Test func theLockOfASecondDaemonIsClosedOnce() async throws {
+        try await withDirectory { directory in
+            try makeDirectory(directory)
+            let first = try DirectoryLock(directory: directory)
+            let closed = filesClosedByOthers {
+                for _ in 0..<2_000 { #expect(throws: FileError.self) { try DirectoryLock(directory: directory) } }
+            }
+            #expect(closed == 0)
+            withExtendedLifetime(first) {}
+        }
+    }
+
     @Test func twoDaemonsDoNotShareADirectory() async throws {
         try await withDirectory { directory in
             let first = Fixture(directory)

@@ -10,19 +10,13 @@ final class AuditFile {
         self.path = path
         let flags = O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW
         descriptor = open(path, flags, 0o600)
+        // From here on all is initialized: an error that is thrown runs `deinit`, which closes.
         guard descriptor >= 0 else { throw Self.failure(path) }
-        do {
-            let status = try Self.status(of: descriptor, path)
-            guard status.st_mode & S_IFMT == S_IFREG else {
-                throw AuditError(path: path, reason: "it is no plain file")
-            }
-            guard status.st_uid == geteuid() else { throw AuditError(path: path, reason: "it belongs to another user") }
-            // One that an earlier version, or a person, made readable for others.
-            guard fchmod(descriptor, 0o600) == 0 else { throw Self.failure(path) }
-        } catch {
-            close(descriptor)
-            throw error
-        }
+        let status = try Self.status(of: descriptor, path)
+        guard status.st_mode & S_IFMT == S_IFREG else { throw AuditError(path: path, reason: "it is no plain file") }
+        guard status.st_uid == geteuid() else { throw AuditError(path: path, reason: "it belongs to another user") }
+        // One that an earlier version, or a person, made readable for others.
+        guard fchmod(descriptor, 0o600) == 0 else { throw Self.failure(path) }
     }
 
     deinit { close(descriptor) }

@@ -23,12 +23,8 @@ public final class SystemSpoolDisk: SpoolDisk {
             throw SpoolDiskError(.create, path, errno == 0 ? EIO : errno)
         }
         lock = Foundation.open("\(path)/lock", O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
-        guard lock >= 0 else { throw SpoolDiskError(.lock, path, errno) }
-        guard flock(lock, LOCK_EX | LOCK_NB) == 0 else {
-            let number = errno
-            close(lock)
-            throw SpoolDiskError(.lock, path, number)
-        }
+        // From here on all is initialized: an error that is thrown runs `deinit`, which closes.
+        guard lock >= 0, flock(lock, LOCK_EX | LOCK_NB) == 0 else { throw SpoolDiskError(.lock, path, errno) }
     }
 
     deinit { close(lock) }

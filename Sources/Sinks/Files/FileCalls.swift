@@ -65,10 +65,10 @@ final class DirectoryLock: Sendable {
     init(directory: String) throws {
         let path = directory + "/.lock"
         descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o640)
+        // From here on all is initialized: an error that is thrown runs `deinit`, which closes.
         guard descriptor >= 0 else { throw FileError(.openFailed, path: path, number: errno) }
         guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
             let number = errno
-            close(descriptor)
             throw FileError(number == EWOULDBLOCK ? .directoryInUse : .openFailed, path: directory, number: number)
         }
     }

@@ -18,7 +18,7 @@ final class AdminConnection {
         var request = "\(method) \(path) HTTP/1.1\r\nHost: \(address.name)\r\nConnection: close\r\n"
         if let token { request += "Authorization: Bearer \(token)\r\n" }
         guard Output.writeAll(Array((request + "\r\n").utf8), to: descriptor) else {
-            close(descriptor)
+            // `deinit` closes: all is initialized.
             throw TopError("cannot ask \(address.description): \(SystemError.text)")
         }
     }

@@ -25,11 +25,8 @@ final class Producer: Sendable {
                 connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
             }
         }
-        guard result == 0 else {
-            let code = errno
-            close(descriptor)
-            throw Failure(call: "connect", code: code)
-        }
+        // `deinit` closes: all is initialized.
+        guard result == 0 else { throw Failure(call: "connect", code: errno) }
     }
 
     deinit { close(descriptor) }

@@ -1,5 +1,6 @@
 import Foundation
 import Logging
+import TestSupport
 import Testing
 
 @testable import Pipeline
@@ -90,6 +91,13 @@ import Testing
         try FileManager.default.createSymbolicLink(atPath: path, withDestinationPath: "/dev/null")
         settings.path = path
         #expect(throws: AuditError.self) { try AuditLog(settings: settings, logger: logger) }
+    }
+
+    @Test func whatIsNoPlainFileIsClosedOnce() {
+        let closed = filesClosedByOthers {
+            for _ in 0..<2_000 { #expect(throws: AuditError.self) { try AuditFile(path: "/dev/null") } }
+        }
+        #expect(closed == 0)
     }
 
     @Test func aLineThatCannotBeWrittenIsCounted() async throws {
