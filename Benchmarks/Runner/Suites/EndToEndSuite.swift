@@ -32,6 +32,9 @@ enum EndToEndSuite {
         benchmark(
             "null/tables-20", "of twenty tables", .null, producers: 1, table: .plain, tables: 20),
         benchmark(
+            "null/tables-125", "of a hundred and twenty-five tables", .null, producers: 1,
+            table: .plain, tables: 125),
+        benchmark(
             "null/tables-1000", "of a thousand tables", .null, producers: 1,
             table: .plain, tables: 1000),
         benchmark("file/1", "one producer, Native files", .file, producers: 1),

@@ -119,14 +119,16 @@ public struct AppendedBlock: Sendable {
 }
 
 extension BlockEncoder {
-    /// A block as Native in frames, and the same as a part for other blocks.
-    ///
-    /// A run's frames cost some 40 bytes each and compress worse the shorter the run. So the frames are cut by runs only if a run has
-    /// `runBytesMin` bytes on average; otherwise the block itself is the part.
+    /// A run's frames cost some 40 bytes each and compress worse the shorter the run. So frames are cut by runs only if a run has so many bytes
+    /// on average.
+    public static let runBytesMin = 2560
+
+    /// A block as Native in frames, and the same as a part for other blocks. Where runs are short the block itself is the part.
     ///
     /// - Parameter buffers: the body is one of those.
     public static func encodeAsPart(
-        _ block: Block, as encoding: BlockEncoding, frameBytes: Int = 1 << 20, runBytesMin: Int = 4 << 10,
+        _ block: Block, as encoding: BlockEncoding, frameBytes: Int = 1 << 20,
+        runBytesMin: Int = BlockEncoder.runBytesMin,
         buffers: BufferPool = .none
     ) throws(FrameError) -> (body: ByteBuffer, part: BlockPart) {
         var body = buffers.take(bytesExpected(of: block, as: encoding))
@@ -142,7 +144,9 @@ extension BlockEncoder {
     }
 
     /// Whether a block's frames are worth to be taken over by other blocks; see `encodeAsPart`.
-    public static func canShareFrames(of block: Block, as encoding: BlockEncoding, runBytesMin: Int = 4 << 10) -> Bool {
+    public static func canShareFrames(
+        of block: Block, as encoding: BlockEncoding, runBytesMin: Int = BlockEncoder.runBytesMin
+    ) -> Bool {
         encoding.compression != nil && encoding.revision?.supports(.stringSizesApart) != true
             && block.byteCount >= runBytesMin * block.layout.nodes.count
     }
@@ -154,7 +158,7 @@ extension BlockEncoder {
     ///   - buffer: of no use when this throws.
     public static func append(
         _ block: Block, as encoding: BlockEncoding, byRuns: Bool, to buffer: inout ByteBuffer,
-        frameBytes: Int = 1 << 20, runBytesMin: Int = 4 << 10
+        frameBytes: Int = 1 << 20, runBytesMin: Int = BlockEncoder.runBytesMin
     ) throws(FrameError) -> AppendedBlock {
         let start = buffer.readableBytes
         let hasRuns = byRuns && canShareFrames(of: block, as: encoding, runBytesMin: runBytesMin)

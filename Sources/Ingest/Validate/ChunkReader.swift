@@ -62,9 +62,9 @@ final class ChunkReader {
     static let nearBytes = 512 << 10
     static let nearRowsMin = 24
     /// Rows of more tables are read only when they are taken: then they take turns with a few blocks, which stay near.
-    static let nearTablesMax = 128
+    static let nearTablesMax = 32
     /// Of more tables, so few gathered rows of each are better read with more.
-    static let fewRowsMax = 128
+    static let fewRowsMax = 1000
 
     init(
         settings: ValidateSettings, pool: BlockPool, gatherTablesMin: Int = ChunkReader.gatherTablesMin,

@@ -143,7 +143,7 @@ extension RowBatch {
     /// Memory that may be idle in a row batch while it waits, in bytes.
     private static let idleBytesMax = 64 << 10
     /// Up to so many bytes a copy costs less than a block that is used again only when the rows are sent.
-    private static let copyBytesMax = 64 << 10
+    private static let copyBytesMax = 128 << 10
 
     /// Whether its rows are better kept in memory of their own than in the block that they were read into: what waits in large numbers
     /// is small.
